@@ -1,0 +1,260 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// start runs a sleep that the test ends.
+func start(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { reap(cmd) })
+	return cmd
+}
+
+func reap(cmd *exec.Cmd) {
+	cmd.Process.Kill()
+	cmd.Wait()
+}
+
+// makeZombie kills the process and leaves it unreaped.
+func makeZombie(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.Process.Kill()
+	var si unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &si, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openPID(t *testing.T, pid int) *Process {
+	t.Helper()
+	checkFDs(t)
+	p, err := Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// checkFDs fails the test if it ends with more descriptors than it began with.
+func checkFDs(t *testing.T) {
+	t.Helper()
+	before := countFDs(t)
+	t.Cleanup(func() {
+		if after := countFDs(t); after > before {
+			t.Errorf("%d descriptors, %d when the test began", after, before)
+		}
+	})
+}
+
+func countFDs(t *testing.T) int {
+	t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+func TestOpenSelf(t *testing.T) {
+	checkFDs(t)
+	p, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if p.PID != os.Getpid() || p.StartTime == 0 {
+		t.Errorf("pid %d, start time %d", p.PID, p.StartTime)
+	}
+	if err := p.Alive(); err != nil {
+		t.Error(err)
+	}
+	root, err := p.Readlink("root")
+	if err != nil || root != "/" {
+		t.Errorf("root %q, %v", root, err)
+	}
+}
+
+func TestOpenWhatIsNoProcess(t *testing.T) {
+	checkFDs(t)
+	dead := start(t)
+	reap(dead)
+	zombie := start(t)
+	makeZombie(t, zombie)
+	for name, pid := range map[string]int{
+		"zero": 0, "negative": -7, "beyond pid_max": 1 << 30, "reaped": dead.Process.Pid, "zombie": zombie.Process.Pid,
+	} {
+		if _, err := Open(pid); !errors.Is(err, ErrGone) {
+			t.Errorf("%s (%d): %v, want ErrGone", name, pid, err)
+		}
+	}
+}
+
+func TestOpenThread(t *testing.T) {
+	checkFDs(t)
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range threads {
+		tid, _ := strconv.Atoi(e.Name())
+		if tid == os.Getpid() {
+			continue
+		}
+		if _, err := Open(tid); err == nil || errors.Is(err, ErrGone) {
+			t.Errorf("thread %d: %v, want an error that is not ErrGone", tid, err)
+		}
+	}
+}
+
+func TestReadAfterDeath(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	reap(cmd)
+	wantGone(t, p)
+}
+
+func wantGone(t *testing.T, p *Process) {
+	t.Helper()
+	reads := map[string]func() error{
+		"Alive":    p.Alive,
+		"Stat":     func() error { _, err := p.Stat(); return err },
+		"Status":   func() error { _, err := p.Status(); return err },
+		"Cgroups":  func() error { _, err := p.Cgroups(); return err },
+		"Readlink": func() error { _, err := p.Readlink("exe"); return err },
+		"Identity": func() error { _, err := p.Identity("ns/net"); return err },
+		"Has":      func() error { _, err := p.Has("ns/net"); return err },
+		"OpenFile": func() error { _, err := p.OpenFile("root", unix.O_PATH); return err },
+	}
+	for name, read := range reads {
+		if err := read(); !errors.Is(err, ErrGone) {
+			t.Errorf("%s: %v, want ErrGone", name, err)
+		}
+	}
+}
+
+// Kernels before 5.3 have no pidfd: the directory alone must tell.
+func TestReadAfterDeathWithoutPidfd(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	p.pidfd.Close()
+	p.pidfd = nil
+	if err := p.Alive(); err != nil {
+		t.Errorf("of a live process: %v", err)
+	}
+	reap(cmd)
+	wantGone(t, p)
+}
+
+func TestReadOfRecycledPID(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	reap(cmd)
+	successor := startAs(t, cmd.Process.Pid)
+	if successor == nil {
+		t.Skipf("pid %d was taken by others each time", cmd.Process.Pid)
+	}
+	wantGone(t, p)
+	q := openPID(t, cmd.Process.Pid)
+	if q.StartTime == p.StartTime {
+		t.Errorf("both started at %d", p.StartTime)
+	}
+}
+
+// startAs starts a process that has the number pid, or returns nil if others were
+// quicker.
+func startAs(t *testing.T, pid int) *exec.Cmd {
+	t.Helper()
+	time.Sleep(20 * time.Millisecond) // two clock ticks: another start time
+	for range 20 {
+		err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0)
+		if err != nil {
+			t.Skipf("choosing a pid needs root and CONFIG_CHECKPOINT_RESTORE: %v", err)
+		}
+		cmd := start(t)
+		if cmd.Process.Pid == pid {
+			return cmd
+		}
+		reap(cmd)
+	}
+	return nil
+}
+
+func TestZombieLosesItsNamespaces(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	makeZombie(t, cmd)
+	st, err := p.Stat()
+	if err != nil || !st.Dead() {
+		t.Errorf("state %q, %v, want Z", st.State, err)
+	}
+	if _, err := p.Identity("ns/net"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("its net namespace: %v, want ENOENT", err)
+	}
+	if listed, err := p.Has("ns/net"); !listed || err != nil {
+		t.Errorf("its link is listed: %v, %v, want true", listed, err)
+	}
+}
+
+func TestMissingFileIsNotGone(t *testing.T) {
+	p := openPID(t, os.Getpid())
+	if _, err := p.ReadFile("nosuch"); !errors.Is(err, unix.ENOENT) || errors.Is(err, ErrGone) {
+		t.Errorf("%v, want ENOENT and not ErrGone", err)
+	}
+	if listed, err := p.Has("ns/nosuch"); listed || err != nil {
+		t.Errorf("ns/nosuch is listed: %v, %v", listed, err)
+	}
+}
+
+func TestStatAgainstPS(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	st, err := p.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(st.Comm, " ", st.PPID, " ", st.PGRP, " ", st.Session, " ", st.Nice, " ", st.NumThreads)
+	want := output(t, "ps", "-o", "comm=,ppid=,pgid=,sid=,ni=,nlwp=", "-p", strconv.Itoa(p.PID))
+	if diff := cmp.Diff(want, strings.Fields(got)); diff != "" {
+		t.Errorf("(-ps +got):\n%s", diff)
+	}
+}
+
+func TestStatusAgainstPS(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	st, err := p.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%d %d %d %d %016x", st.UID[0], st.UID[1], st.GID[0], st.GID[1], st.SigIgn)
+	want := output(t, "ps", "-o", "ruid=,euid=,rgid=,egid=,ignored=", "-p", strconv.Itoa(p.PID))
+	if diff := cmp.Diff(want, strings.Fields(got)); diff != "" {
+		t.Errorf("(-ps +got):\n%s", diff)
+	}
+}
+
+func output(t *testing.T, name string, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return strings.Fields(string(out))
+}

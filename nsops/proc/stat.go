@@ -1,0 +1,98 @@
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Stat is the part of /proc/PID/stat that dx uses (proc_pid_stat(5)).
+type Stat struct {
+	Comm       string
+	State      byte // R S D T t Z X I …
+	PPID       int
+	PGRP       int
+	Session    int
+	TTY        int    // device number as stat(2) has it; 0: none
+	Flags      uint64 // PF_* of the kernel's include/linux/sched.h
+	UTime      uint64 // clock ticks
+	STime      uint64 // clock ticks
+	Nice       int
+	NumThreads int
+	StartTime  uint64 // clock ticks since boot
+	RSS        int    // pages
+}
+
+// PFForkNoExec is PF_FORKNOEXEC: forked but never exec'ed. execve(2) clears it,
+// and it stays readable in a zombie.
+const PFForkNoExec = 0x40
+
+// PFKthread is PF_KTHREAD: a kernel thread.
+const PFKthread = 0x00200000
+
+// Dead says that the process has exited: zombie or being torn down.
+func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State == 'x' }
+
+// Stat reads /proc/PID/stat.
+func (p *Process) Stat() (Stat, error) {
+	b, err := p.ReadFile("stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	st, err := ParseStat(bytes.NewReader(b))
+	if err != nil {
+		return Stat{}, fmt.Errorf("/proc/%d/stat: %w", p.PID, err)
+	}
+	return st, nil
+}
+
+// ParseStat parses the line of /proc/PID/stat. The command name may hold any
+// byte, also ") R 1": the last ")" ends it.
+func ParseStat(r io.Reader) (Stat, error) {
+	b, err := io.ReadAll(io.LimitReader(r, 4096))
+	if err != nil {
+		return Stat{}, err
+	}
+	line := string(b)
+	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
+	if open < 0 || end < open {
+		return Stat{}, fmt.Errorf("no command name in %q", line)
+	}
+	st := Stat{Comm: line[open+1 : end]}
+	if err := st.setFields(strings.Fields(line[end+1:])); err != nil {
+		return Stat{}, err
+	}
+	return st, nil
+}
+
+// setFields takes the fields after the command name: f[0] is field 3 of
+// proc_pid_stat(5).
+func (s *Stat) setFields(f []string) error {
+	if len(f) < 22 || len(f[0]) != 1 {
+		return fmt.Errorf("%d fields after the command name, want at least 22", len(f))
+	}
+	s.State = f[0][0]
+	for _, i := range []struct {
+		field int
+		to    *int
+	}{{4, &s.PPID}, {5, &s.PGRP}, {6, &s.Session}, {7, &s.TTY}, {19, &s.Nice}, {20, &s.NumThreads}, {24, &s.RSS}} {
+		n, err := strconv.Atoi(f[i.field-3])
+		if err != nil {
+			return fmt.Errorf("field %d: %w", i.field, err)
+		}
+		*i.to = n
+	}
+	for _, u := range []struct {
+		field int
+		to    *uint64
+	}{{9, &s.Flags}, {14, &s.UTime}, {15, &s.STime}, {22, &s.StartTime}} {
+		n, err := strconv.ParseUint(f[u.field-3], 10, 64)
+		if err != nil {
+			return fmt.Errorf("field %d: %w", u.field, err)
+		}
+		*u.to = n
+	}
+	return nil
+}

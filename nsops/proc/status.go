@@ -1,0 +1,134 @@
+package proc
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Status is the part of /proc/PID/status that dx uses (proc_pid_status(5)).
+type Status struct {
+	Name            string
+	Umask           *uint32   // nil on kernels before 4.7
+	UID, GID        [4]uint32 // real, effective, saved, filesystem
+	Groups          []uint32
+	NSpid           []int // from the reader's PID namespace inwards
+	SigBlk, SigIgn  uint64
+	CapInh, CapPrm  uint64
+	CapEff, CapBnd  uint64
+	CapAmb          uint64
+	NoNewPrivs      bool
+	Seccomp         int // 0 none, 1 strict, 2 filter
+	SeccompFilters  int // kernels from 5.9; 0 before
+	CpusAllowedList string
+}
+
+// Status reads /proc/PID/status.
+func (p *Process) Status() (Status, error) {
+	b, err := p.ReadFile("status")
+	if err != nil {
+		return Status{}, err
+	}
+	st, err := ParseStatus(bytes.NewReader(b))
+	if err != nil {
+		return Status{}, fmt.Errorf("/proc/%d/status: %w", p.PID, err)
+	}
+	return st, nil
+}
+
+// ParseStatus parses "Key:\tvalue" lines; keys that it does not know are skipped.
+func ParseStatus(r io.Reader) (Status, error) {
+	var st Status
+	sc := bufio.NewScanner(io.LimitReader(r, maxFile))
+	sc.Buffer(nil, maxFile)
+	for sc.Scan() {
+		key, val, ok := strings.Cut(sc.Text(), ":")
+		if !ok {
+			continue
+		}
+		if err := st.set(key, strings.TrimSpace(val)); err != nil {
+			return st, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return st, sc.Err()
+}
+
+func (st *Status) set(key, val string) (err error) {
+	if to := st.mask(key); to != nil {
+		*to, err = strconv.ParseUint(val, 16, 64)
+		return err
+	}
+	switch key {
+	case "Name":
+		st.Name = val
+	case "Umask":
+		u, err := strconv.ParseUint(val, 8, 32)
+		mask := uint32(u)
+		st.Umask = &mask
+		return err
+	case "Uid":
+		return fourIDs(val, &st.UID)
+	case "Gid":
+		return fourIDs(val, &st.GID)
+	case "Groups":
+		st.Groups, err = numbers[uint32](val)
+	case "NSpid":
+		st.NSpid, err = numbers[int](val)
+	case "NoNewPrivs":
+		st.NoNewPrivs = val == "1"
+	case "Seccomp":
+		st.Seccomp, err = strconv.Atoi(val)
+	case "Seccomp_filters":
+		st.SeccompFilters, err = strconv.Atoi(val)
+	case "Cpus_allowed_list":
+		st.CpusAllowedList = val
+	}
+	return err
+}
+
+// mask is the field of a key whose value is a bit mask in hexadecimal.
+func (st *Status) mask(key string) *uint64 {
+	switch key {
+	case "SigBlk":
+		return &st.SigBlk
+	case "SigIgn":
+		return &st.SigIgn
+	case "CapInh":
+		return &st.CapInh
+	case "CapPrm":
+		return &st.CapPrm
+	case "CapEff":
+		return &st.CapEff
+	case "CapBnd":
+		return &st.CapBnd
+	case "CapAmb":
+		return &st.CapAmb
+	}
+	return nil
+}
+
+func fourIDs(val string, to *[4]uint32) error {
+	ids, err := numbers[uint32](val)
+	if err == nil && len(ids) != 4 {
+		err = fmt.Errorf("%d ids, want 4", len(ids))
+	}
+	if err == nil {
+		copy(to[:], ids)
+	}
+	return err
+}
+
+func numbers[T int | uint32](val string) ([]T, error) {
+	var out []T
+	for _, f := range strings.Fields(val) {
+		n, err := strconv.ParseUint(f, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, T(n))
+	}
+	return out, nil
+}
