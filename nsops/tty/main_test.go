@@ -1,0 +1,270 @@
+package tty
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("DX_TEST_HELPER") == "no-new-calls" {
+		denyNewCalls()
+	}
+	os.Exit(m.Run())
+}
+
+// denyNewCalls makes this process's kernel look like 4.18 for the calls that the
+// package uses and that came later.
+func denyNewCalls() {
+	prog := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}}
+	for _, nr := range []uint32{unix.SYS_OPENAT2, unix.SYS_OPEN_TREE, unix.SYS_MOUNT_SETATTR, unix.SYS_FSOPEN} {
+		prog = append(prog,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: nr},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)})
+	}
+	prog = append(prog, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		panic("seccomp: " + errno.Error())
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a devpts of one's own needs root")
+	}
+}
+
+// noLeaks fails the test if it leaves descriptors or goroutines behind. What the
+// libraries keep for good (pathrs-lite a procfs, Go its poller and the goroutine that
+// takes signals) must exist before.
+func noLeaks(t *testing.T) {
+	t.Helper()
+	_, _ = openInRootSlowly(hostRoot(t), "dev/null")
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGWINCH)
+	signal.Stop(signals)
+	if r, w, err := os.Pipe(); err == nil {
+		r.Close()
+		w.Close()
+	}
+	// The garbage collector closes what earlier code has dropped.
+	runtime.GC()
+	time.Sleep(10 * time.Millisecond)
+	fds, goroutines := openFiles(t), runtime.NumGoroutine()
+	t.Cleanup(func() {
+		var leaked []string
+		for range 100 {
+			leaked = nil
+			for fd, name := range openFiles(t) {
+				if fds[fd] == "" {
+					leaked = append(leaked, fd+" -> "+name)
+				}
+			}
+			if len(leaked) == 0 && runtime.NumGoroutine() <= goroutines {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		buf := make([]byte, 1<<16)
+		t.Errorf("leaked descriptors %q; %d goroutines, %d before\n%s", leaked, runtime.NumGoroutine(), goroutines,
+			buf[:runtime.Stack(buf, true)])
+	})
+}
+
+func openFiles(t *testing.T) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		// The descriptor of the listing itself is gone by now.
+		if name, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			files[e.Name()] = name
+		}
+	}
+	return files
+}
+
+func hostRoot(t testing.TB) *os.File { return openRoot(t, "/") }
+
+func openRoot(t testing.TB, dir string) *os.File {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// localPipe is a pipe of the caller, closed when the test ends.
+func localPipe(t testing.TB) (r, w *os.File) {
+	t.Helper()
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	r, w = os.NewFile(uintptr(fds[0]), "local"), os.NewFile(uintptr(fds[1]), "local")
+	t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+// collect reads a file to its end in the background.
+func collect(f *os.File) <-chan string {
+	got := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(f)
+		got <- string(b)
+	}()
+	return got
+}
+
+// process is a command on a Stdio, in place of one in a container.
+type process struct {
+	*Stdio
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+func pipes(t testing.TB, stdin bool) *Stdio {
+	t.Helper()
+	s, err := NewPipes(hostRoot(t), stdin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func onPTY(t *testing.T) *Stdio {
+	t.Helper()
+	needRoot(t)
+	s, err := NewPTY(hostRoot(t), Size{Rows: 33, Cols: 101})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func start(t testing.TB, s *Stdio, argv ...string) *process {
+	t.Helper()
+	p := &process{Stdio: s, cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan struct{})}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.Child[0], s.Child[1], s.Child[2]
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: s.master != nil}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		// The session holds what the command left in the background, too.
+		_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
+		<-p.exited
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return p
+}
+
+// relay runs the relay with a bound, and says how long it took.
+func (p *process) relay(t testing.TB, local Streams) (error, time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("relay still runs after a minute"))
+	defer cancel()
+	begin := time.Now()
+	err := p.Relay(ctx, local, p.exited)
+	return err, time.Since(begin)
+}
+
+// run relays a command's output to pipes and returns what came out.
+func run(t *testing.T, s *Stdio, in *os.File, argv ...string) (stdout, stderr string, took time.Duration) {
+	t.Helper()
+	p := start(t, s, argv...)
+	outR, outW := localPipe(t)
+	errR, errW := localPipe(t)
+	out, errs := collect(outR), collect(errR)
+	err, took := p.relay(t, Streams{In: in, Out: outW, Err: errW})
+	if err != nil {
+		t.Errorf("relay of %q: %v", argv, err)
+	}
+	outW.Close()
+	errW.Close()
+	return <-out, <-errs, took
+}
+
+// sum is sha256sum's answer about what it reads from f.
+func sum(t *testing.T, f *os.File) string {
+	t.Helper()
+	cmd := exec.Command("sha256sum")
+	cmd.Stdin = f
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.Fields(out)[0])
+}
+
+// randomFile is a file of so many MiB of noise, with its sha256sum.
+func randomFile(t *testing.T, mib int) (path, hash string) {
+	t.Helper()
+	path = t.TempDir() + "/noise"
+	cmd := exec.Command("sh", "-c", fmt.Sprintf("head -c %dM /dev/urandom >%s", mib, path))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f := openFile(t, path, os.O_RDONLY)
+	return path, sum(t, f)
+}
+
+func openFile(t *testing.T, path string, flags int) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// between fails unless d lies in [lo, hi].
+func between(t *testing.T, what string, d, lo, hi time.Duration) {
+	t.Helper()
+	if d < lo || d > hi {
+		t.Errorf("%s took %v, want %v to %v", what, d.Round(time.Millisecond), lo, hi)
+	}
+}
+
+func want(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %q, want %q", what, clip(got), clip(want))
+	}
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + fmt.Sprintf("… (%d bytes)", len(s))
+	}
+	return strings.ToValidUTF8(s, "?")
+}

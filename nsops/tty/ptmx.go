@@ -1,0 +1,83 @@
+package tty
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoDevpts says that the container has no usable devpts at /dev/pts, so that
+// no process in it can have a terminal of its own.
+var ErrNoDevpts = errors.New("no devpts at /dev/pts of the container")
+
+// The inode of ptmx in every devpts instance, and its device number
+// (fs/devpts/inode.c, Documentation/admin-guide/devices.txt).
+const ptmxInode = 2
+
+var ptmxDevice = unix.Mkdev(5, 2)
+
+// OpenPTY opens a new terminal of the container's devpts: its master, and the peer
+// that becomes the process's terminal. The root is an O_PATH descriptor of the
+// container's root (/proc/INIT/root). Both files are close-on-exec and become
+// nobody's controlling terminal.
+//
+// Whatever the container has put at /dev/pts/ptmx is looked at before it is opened
+// (CVE-2025-52565), and the peer is opened through the master, never by a name in
+// the container.
+func OpenPTY(root *os.File) (master, peer *os.File, err error) {
+	ptmx, err := openInRoot(root, "dev/pts/ptmx")
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoDevpts, err)
+	}
+	defer ptmx.Close()
+	if err := checkPtmx(ptmx); err != nil {
+		return nil, nil, err
+	}
+	master, err = reopen(ptmx, unix.O_RDWR|unix.O_NOCTTY)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open /dev/pts/ptmx of the container: %w", err)
+	}
+	if peer, err = openPeer(master); err != nil {
+		master.Close()
+		return nil, nil, err
+	}
+	return master, peer, nil
+}
+
+func checkPtmx(ptmx *os.File) error {
+	fd := int(ptmx.Fd())
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return fmt.Errorf("%w: statfs of ptmx: %w", ErrNoDevpts, err)
+	}
+	if fs.Type != unix.DEVPTS_SUPER_MAGIC {
+		return fmt.Errorf("%w: ptmx lies on another filesystem (magic %#x)", ErrNoDevpts, fs.Type)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("%w: stat of ptmx: %w", ErrNoDevpts, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Ino != ptmxInode || st.Rdev != ptmxDevice {
+		return fmt.Errorf("%w: ptmx is inode %d with device %d:%d, want inode %d with device 5:2",
+			ErrNoDevpts, st.Ino, unix.Major(st.Rdev), unix.Minor(st.Rdev), ptmxInode)
+	}
+	return nil
+}
+
+// openPeer unlocks the terminal and opens its other side. TIOCGPTPEER (Linux 4.13)
+// opens it in the devpts instance and mount of the master.
+func openPeer(master *os.File) (*os.File, error) {
+	fd := master.Fd()
+	if err := unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err != nil {
+		return nil, fmt.Errorf("unlock the container's terminal: %w", err)
+	}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	runtime.KeepAlive(master)
+	if errno != 0 {
+		return nil, fmt.Errorf("open the peer of the container's terminal: %w", errno)
+	}
+	return os.NewFile(peer, "container's terminal"), nil
+}
