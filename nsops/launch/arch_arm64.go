@@ -1,0 +1,5 @@
+package launch
+
+import "debug/elf"
+
+const elfMachine = elf.EM_AARCH64

@@ -1,0 +1,172 @@
+package launch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/moby/sys/capability"
+	"golang.org/x/sys/unix"
+)
+
+// The steps that make the process what the container's processes are.
+
+// closeFrom closes every descriptor from first on.
+func (c *compiler) closeFrom(first int) {
+	s := c.call("close every file of the host", "", "close_range", unix.SYS_CLOSE_RANGE, num(first), named(uint64(math.MaxUint32), "~0U"), num(0))
+	// Before Linux 5.9 they are closed one by one: P was given exactly these,
+	// and opened the attribute files behind them.
+	s.onError, s.errnos = goNext, []unix.Errno{unix.ENOSYS}
+	last := first + len(c.files) + len(c.attributes()) + 1
+	end := newLabel()
+	s.onZero = end
+	for fd := first; fd <= last; fd++ {
+		c.try("close a file of the host", "", "close", unix.SYS_CLOSE, nil, num(fd))
+	}
+	c.add(end)
+}
+
+func (c *compiler) installFilter() {
+	f := c.plan.Seccomp
+	if f == nil {
+		return
+	}
+	prog := make([]byte, 0, 8*len(f.Program))
+	for _, i := range f.Program {
+		prog = binary.NativeEndian.AppendUint16(prog, i.Code)
+		prog = append(prog, i.Jt, i.Jf)
+		prog = binary.NativeEndian.AppendUint32(prog, i.K)
+	}
+	// struct sock_fprog: the length in the first two bytes, then the pointer.
+	length := binary.NativeEndian.Uint64(append(binary.NativeEndian.AppendUint16(nil, uint16(len(f.Program))), make([]byte, 6)...))
+	fprog := Arg{text: fmt.Sprintf("{%d instructions}", len(f.Program)), words: []Arg{num(length), raw(prog, "")}}
+	c.filter = c.call("install the seccomp filter", "Seccomp", "seccomp", unix.SYS_SECCOMP,
+		named(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"), num(f.Flags), fprog)
+	c.filter.exit = exitFilter
+}
+
+// setCredentials is runc's finalizeNamespace (libcontainer/init_linux.go).
+func (c *compiler) setCredentials() {
+	caps := c.capabilities()
+	keep := named(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS")
+
+	first, again := c.chdirStep(), c.chdirStep()
+	c.add(first)
+	c.set("chdir only once", &slot{step: again, arg: nrSlot}, named(opSet, "set"))
+	// runc tries again as the user: the directory may be closed to this root.
+	first.onError, first.errnos = c.label(), []unix.Errno{unix.EPERM, unix.EACCES}
+	c.dropBounding(caps.bounding)
+	c.call("keep capabilities over setuid", "runc", "prctl", unix.SYS_PRCTL, keep, num(1))
+	c.setIDs()
+	c.add(again)
+	c.verifyCwd()
+	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))
+	c.capset(caps)
+}
+
+func (c *compiler) chdirStep() *Step {
+	return &Step{
+		Name: "chdir", Nr: unix.SYS_CHDIR, Stage: StageCwd, Origin: c.origin("Cwd"),
+		Doing: fmt.Sprintf("chdir to cwd (%q)", c.plan.Process.Cwd), Args: []Arg{str(c.plan.Process.Cwd)},
+	}
+}
+
+// verifyCwd makes sure that the working directory lies in the container
+// (CVE-2024-21626). The kernel's getcwd answers "(unreachable)/…" where it does
+// not, and no such name exists in a directory of the host. EACCES: it exists, in
+// a directory that only the user before setuid could search.
+func (c *compiler) verifyCwd() {
+	buf := space(unix.PathMax, "cwd")
+	get := c.call("find the working directory", "", "getcwd", unix.SYS_GETCWD, buf, num(unix.PathMax))
+	look := c.try("see that the working directory lies in the container", "CVE-2024-21626", "faccessat", unix.SYS_FACCESSAT,
+		[]unix.Errno{unix.EACCES}, named(atFdcwd, "AT_FDCWD"), Arg{text: "cwd", share: &get.Args[0]}, named(unix.F_OK, "F_OK"))
+	get.Stage, look.Stage = StageCwd, StageCwd
+}
+
+type capSets struct{ bounding, permitted, effective, inheritable, ambient uint64 }
+
+func (c *compiler) capabilities() capSets {
+	caps := c.plan.Process.Capabilities
+	if caps == nil {
+		return capSets{}
+	}
+	return capSets{
+		bounding: c.capMask(caps.Bounding), permitted: c.capMask(caps.Permitted), effective: c.capMask(caps.Effective),
+		inheritable: c.capMask(caps.Inheritable), ambient: c.capMask(caps.Ambient),
+	}
+}
+
+func (c *compiler) capMask(names []string) uint64 {
+	var mask uint64
+	for _, name := range names {
+		bit, ok := CapabilityNumber(name)
+		if !ok {
+			c.bad("unknown capability %q", name)
+			continue
+		}
+		mask |= 1 << bit
+	}
+	return mask
+}
+
+// CapabilityNumber is the bit of a capability by its name, CAP_SYS_ADMIN.
+func CapabilityNumber(name string) (int, bool) {
+	short := strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+	for _, k := range capability.ListKnown() {
+		if k.String() == short {
+			return int(k), true
+		}
+	}
+	return 0, false
+}
+
+// CapabilityName is the reverse: CAP_SYS_ADMIN of 21.
+func CapabilityName(n int) string { return "CAP_" + strings.ToUpper(capability.Cap(n).String()) }
+
+func (c *compiler) dropBounding(keep uint64) {
+	for n := 0; n <= c.plan.LastCap; n++ {
+		if keep&(1<<n) != 0 {
+			continue
+		}
+		c.call("drop a capability from the bounding set", "Capabilities", "prctl", unix.SYS_PRCTL,
+			named(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), named(n, CapabilityName(n)))
+	}
+}
+
+func (c *compiler) capset(s capSets) {
+	header := binary.NativeEndian.AppendUint32(nil, unix.LINUX_CAPABILITY_VERSION_3)
+	header = binary.NativeEndian.AppendUint32(header, 0)
+	var data []byte
+	for _, shift := range []int{0, 32} {
+		for _, set := range []uint64{s.effective, s.permitted, s.inheritable} {
+			data = binary.NativeEndian.AppendUint32(data, uint32(set>>shift))
+		}
+	}
+	c.call("set the capabilities", "Capabilities", "capset", unix.SYS_CAPSET, raw(header, "{v3}"),
+		raw(data, fmt.Sprintf("{effective %#x, permitted %#x, inheritable %#x}", s.effective, s.permitted, s.inheritable)))
+	for n := range 64 {
+		if s.ambient&(1<<n) != 0 {
+			c.call("raise an ambient capability", "Capabilities", "prctl", unix.SYS_PRCTL,
+				named(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), named(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), named(n, CapabilityName(n)), num(0), num(0))
+		}
+	}
+}
+
+func (c *compiler) setIDs() {
+	u := c.plan.Process.User
+	if !c.plan.SetgroupsDenied {
+		var list []byte
+		for _, g := range u.AdditionalGids {
+			list = binary.NativeEndian.AppendUint32(list, g)
+		}
+		c.call("set the supplementary groups", "User", "setgroups", unix.SYS_SETGROUPS, num(len(u.AdditionalGids)), raw(append(list, 0, 0, 0, 0), fmt.Sprint(u.AdditionalGids)))
+	}
+	c.call("set the group", "User", "setgid", unix.SYS_SETGID, num(u.GID))
+	c.call("set the user", "User", "setuid", unix.SYS_SETUID, num(u.UID))
+}
+
+func (c *compiler) setNoNewPrivs() {
+	c.call("set no_new_privs", "NoNewPrivileges", "prctl", unix.SYS_PRCTL,
+		named(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), num(1), num(0), num(0), num(0))
+}

@@ -1,0 +1,339 @@
+package launch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+)
+
+// The steps of P while it still belongs to the host, in order.
+
+// begin makes P unreadable and opens the way back to dx.
+func (c *compiler) begin() {
+	c.hide("become undumpable")
+	c.call("map the report page", "", "mmap", unix.SYS_MMAP,
+		named(statusBase, "REPORT"), num(pageSize), named(unix.PROT_READ|unix.PROT_WRITE, "PROT_READ|PROT_WRITE"),
+		named(unix.MAP_SHARED|unix.MAP_FIXED, "MAP_SHARED|MAP_FIXED"), c.file(statusFile, "report"), num(0))
+	c.set("report failures there", &slot{addr: dataBase}, named(statusBase, "REPORT"))
+}
+
+// hide keeps the process from being ptraced (CVE-2016-9962).
+func (c *compiler) hide(doing string) {
+	c.call(doing, "CVE-2016-9962", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), num(0))
+}
+
+// pageSize is enough for a report, and a multiple of no page size is needed.
+const pageSize = 4096
+
+// shed puts off what dx's caller would hand down and a shim would not.
+func (c *compiler) shed() {
+	c.call("unblock all signals", "shim", "rt_sigprocmask", unix.SYS_RT_SIGPROCMASK,
+		named(unix.SIG_SETMASK, "SIG_SETMASK"), raw(make([]byte, 8), "{}"), num(0), num(8))
+	for _, sig := range c.plan.Shed.IgnoredSignals {
+		name := unix.SignalName(unix.Signal(sig))
+		if name == "" {
+			name = strconv.Itoa(sig)
+		}
+		// struct sigaction of the kernel: handler SIG_DFL, flags, restorer, mask.
+		c.call("stop ignoring "+name, "shim", "rt_sigaction", unix.SYS_RT_SIGACTION,
+			named(sig, name), raw(make([]byte, 32), "{SIG_DFL}"), num(0), num(8))
+	}
+	if n := c.plan.Shed.Nice; n != nil {
+		c.call("set the nice value", "shim", "setpriority", unix.SYS_SETPRIORITY, named(unix.PRIO_PROCESS, "PRIO_PROCESS"), num(0), num(*n))
+	}
+	if ns := c.plan.Shed.TimerSlack; ns != nil {
+		c.call("set the timer slack", "shim", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
+	}
+	all := slices.Repeat([]byte{0xff}, 128) // 1,024 processors; the cpuset cgroup narrows it
+	c.try("use every processor that the cgroup allows", "runc", "sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, nil,
+		num(0), num(len(all)), raw(all, "{all}"))
+	if u := c.umask(); u != nil {
+		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
+	}
+}
+
+func (c *compiler) umask() *uint32 {
+	if u := c.plan.Process.User.Umask; u != nil {
+		return u
+	}
+	return c.plan.Shed.Umask
+}
+
+// attribute is a file of /proc/self that is written after it was opened through
+// the host's /proc: a container could put a fake one in its place
+// (CVE-2025-52881).
+type attribute struct {
+	opens []*Step // any of them opens it
+	file  string
+	value string
+	doing string
+	key   string
+}
+
+// openAttributes opens them while P still sees the host's /proc.
+func (c *compiler) openAttributes() map[string]*attribute {
+	attrs := map[string]*attribute{}
+	for _, a := range c.attributes() {
+		a.opens = []*Step{c.openAttribute(a.file)}
+		if a.file == fileAppArmor { // Linux 5.8; before, the security modules shared one file
+			a.opens[0].onError, a.opens[0].errnos = goNext, []unix.Errno{unix.ENOENT}
+			a.opens = append(a.opens, c.openAttribute(fileExecLabel))
+			a.opens[0].onPositive = c.label()
+		}
+		attrs[a.file] = a
+	}
+	return attrs
+}
+
+func (c *compiler) openAttribute(file string) *Step {
+	return c.call("open "+file, "", "openat", unix.SYS_OPENAT, named(atFdcwd, "AT_FDCWD"), str("/proc/self/"+file),
+		named(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"))
+}
+
+// atFdcwd is AT_FDCWD as the 64-bit register holds it.
+const atFdcwd = ^uint64(99)
+
+func (c *compiler) attributes() []*attribute {
+	p, shed := c.plan.Process, c.plan.Shed
+	var list []*attribute
+	if p.OOMScoreAdj != nil {
+		list = append(list, &attribute{file: "oom_score_adj", value: strconv.Itoa(*p.OOMScoreAdj), doing: "set the OOM score", key: "OOMScoreAdj"})
+	}
+	if shed.CoredumpFilter != nil {
+		list = append(list, &attribute{file: "coredump_filter", value: fmt.Sprintf("%#x", *shed.CoredumpFilter), doing: "set the core dump filter", key: "shim"})
+	}
+	if shed.LoginUID != nil {
+		list = append(list, &attribute{file: "loginuid", value: strconv.FormatUint(uint64(*shed.LoginUID), 10), doing: "set the login uid", key: "shim"})
+	}
+	if p.ApparmorProfile != "" {
+		list = append(list, &attribute{file: fileAppArmor, value: "exec " + p.ApparmorProfile, doing: "enter the AppArmor profile " + p.ApparmorProfile, key: "ApparmorProfile"})
+	}
+	if p.SelinuxLabel != "" {
+		list = append(list,
+			&attribute{file: fileKeyLabel, value: p.SelinuxLabel, doing: "label new keys " + p.SelinuxLabel, key: "SelinuxLabel"},
+			&attribute{file: fileExecLabel, value: p.SelinuxLabel, doing: "take the SELinux label " + p.SelinuxLabel, key: "SelinuxLabel"})
+	}
+	return list
+}
+
+const (
+	fileAppArmor  = "attr/apparmor/exec"
+	fileExecLabel = "attr/exec"
+	fileKeyLabel  = "attr/keycreate"
+)
+
+// writeAttributes writes those that need the host's rights.
+func (c *compiler) writeAttributes(attrs map[string]*attribute) {
+	for _, file := range []string{"oom_score_adj", "coredump_filter", "loginuid", fileKeyLabel} {
+		c.writeAttribute(attrs[file])
+	}
+}
+
+func (c *compiler) writeAttribute(a *attribute) {
+	if a == nil {
+		return
+	}
+	w := c.call(a.doing, a.key, "write", unix.SYS_WRITE, named(0, a.file), raw([]byte(a.value), strconv.Quote(a.value)), num(len(a.value)))
+	for _, open := range a.opens {
+		open.into = &slot{step: w, arg: 0}
+	}
+}
+
+// confine writes the labels that the next execve takes. AppArmor and SELinux
+// keep them over clone(2).
+func (c *compiler) confine(attrs map[string]*attribute) {
+	c.writeAttribute(attrs[fileAppArmor])
+	c.writeAttribute(attrs[fileExecLabel])
+}
+
+func (c *compiler) enterCgroups() {
+	for _, cg := range c.plan.Cgroups {
+		s := c.enterCgroup(cg.Name, cg.Procs)
+		if cg.Fallback == nil {
+			continue
+		}
+		// EBUSY: a v2 cgroup that hands controllers down takes no process;
+		// ENODEV: it was removed. runc goes where init is then.
+		s.onError, s.errnos = goNext, []unix.Errno{unix.EBUSY, unix.ENODEV}
+		c.enterCgroup(cg.Name+" of the container's init", cg.Fallback)
+		s.onPositive = c.label()
+	}
+}
+
+func (c *compiler) enterCgroup(name string, procs *os.File) *Step {
+	// "0" is the writer itself (cgroups(7)).
+	return c.call("enter the "+name+" cgroup", "Cgroups", "write", unix.SYS_WRITE, c.file(procs, name+" cgroup"), raw([]byte("0"), `"0"`), num(1))
+}
+
+func (c *compiler) limits() {
+	for _, l := range c.plan.Process.Rlimits {
+		nr, ok := rlimits[l.Type]
+		if !ok {
+			c.bad("unknown resource limit %q", l.Type)
+			continue
+		}
+		b := binary.NativeEndian.AppendUint64(nil, l.Soft)
+		b = binary.NativeEndian.AppendUint64(b, l.Hard)
+		c.call("set "+l.Type, "Rlimits", "prlimit64", unix.SYS_PRLIMIT64,
+			num(0), named(nr, l.Type), raw(b, fmt.Sprintf("{%s, %s}", limitText(l.Soft), limitText(l.Hard))), num(0))
+	}
+}
+
+func limitText(v uint64) string {
+	if v == unix.RLIM_INFINITY {
+		return "RLIM_INFINITY"
+	}
+	return strconv.FormatUint(v, 10)
+}
+
+var rlimits = map[string]int{
+	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
+	"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
+	"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE,
+	"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS,
+	"RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO, "RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
+	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
+}
+
+// join enters the namespaces in runc's order (libcontainer/nsenter/nsexec.c):
+// those that the caller's rights open, then the user namespace, then the ones
+// that only its rights open.
+func (c *compiler) join() {
+	user := slices.IndexFunc(c.plan.Joins, func(j Join) bool { return j.Type == nsops.User })
+	retries := []*Step{}
+	for _, j := range c.plan.Joins {
+		if j.Type == nsops.User {
+			continue
+		}
+		s := c.setns(j)
+		if user < 0 {
+			continue
+		}
+		// EPERM: mark the second attempt, which does nothing otherwise.
+		retry := c.setnsStep(j)
+		retry.Nr = opSet
+		later := c.set("leave it until the user namespace is joined", &slot{step: retry, arg: nrSlot}, named(uintptr(unix.SYS_SETNS), "setns"))
+		s.onError, s.errnos = later, []unix.Errno{unix.EPERM}
+		s.onZero = c.label()
+		retries = append(retries, retry)
+	}
+	if user < 0 {
+		return
+	}
+	c.setns(c.plan.Joins[user])
+	c.try("become root of the user namespace", "runc", "setresgid", unix.SYS_SETRESGID, []unix.Errno{unix.EINVAL}, num(0), num(0), num(0))
+	c.call("become root of the user namespace", "runc", "setresuid", unix.SYS_SETRESUID, num(0), num(0), num(0))
+	for _, r := range retries {
+		c.add(r)
+	}
+}
+
+func (c *compiler) setns(j Join) *Step { return c.add(c.setnsStep(j)) }
+
+func (c *compiler) setnsStep(j Join) *Step {
+	return &Step{
+		Name: "setns", Nr: unix.SYS_SETNS, Doing: "join the " + longName(j.Type) + " namespace", Origin: c.origin("Namespaces"),
+		Args: []Arg{c.file(j.File, "target"), named(j.Type.CloneFlag(), cloneName(j.Type))},
+	}
+}
+
+func longName(t nsops.Type) string {
+	switch t {
+	case nsops.Mnt:
+		return "mount"
+	case nsops.Net:
+		return "network"
+	}
+	return string(t)
+}
+
+func cloneName(t nsops.Type) string {
+	names := map[nsops.Type]string{
+		nsops.Cgroup: "CLONE_NEWCGROUP", nsops.IPC: "CLONE_NEWIPC", nsops.Mnt: "CLONE_NEWNS", nsops.Net: "CLONE_NEWNET",
+		nsops.PID: "CLONE_NEWPID", nsops.Time: "CLONE_NEWTIME", nsops.User: "CLONE_NEWUSER", nsops.UTS: "CLONE_NEWUTS",
+	}
+	return names[t]
+}
+
+// enterRoot takes the target's own root, which is not always the root of its
+// mount namespace.
+func (c *compiler) enterRoot() {
+	if c.plan.Root == nil {
+		return
+	}
+	c.call("go to the target's root", "/proc/PID/root", "fchdir", unix.SYS_FCHDIR, c.file(c.plan.Root, "root"))
+	c.call("make it the root", "/proc/PID/root", "chroot", unix.SYS_CHROOT, str("."))
+}
+
+func (c *compiler) joinKeyring() {
+	if c.plan.Keyring == "" {
+		return
+	}
+	// runc goes on without keyrings in the kernel (setns_init_linux.go).
+	c.try("join the session keyring", "Keyring", "keyctl", unix.SYS_KEYCTL, []unix.Errno{unix.ENOSYS},
+		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), str(c.plan.Keyring))
+}
+
+// schedule sets what newer runtimes take from the container's configuration.
+func (c *compiler) schedule() {
+	if p := c.plan.Personality; p != nil {
+		v := map[specs.LinuxPersonalityDomain]uintptr{specs.PerLinux: 0, specs.PerLinux32: 8}[p.Domain]
+		c.call("set the personality", "Personality", "personality", unix.SYS_PERSONALITY, named(v, string(p.Domain)))
+	}
+	if io := c.plan.Process.IOPriority; io != nil {
+		class, ok := ioClasses[io.Class]
+		if !ok {
+			c.bad("unknown I/O priority class %q", io.Class)
+		}
+		c.call("set the I/O priority", "IOPriority", "ioprio_set", unix.SYS_IOPRIO_SET,
+			named(1, "IOPRIO_WHO_PROCESS"), num(0), named(class<<13|io.Priority, fmt.Sprintf("%s:%d", io.Class, io.Priority)))
+	}
+	if s := c.plan.Process.Scheduler; s != nil {
+		c.call("set the scheduler", "Scheduler", "sched_setattr", unix.SYS_SCHED_SETATTR,
+			num(0), raw(schedAttr(c, s), fmt.Sprintf("{%s, nice %d, priority %d}", s.Policy, s.Nice, s.Priority)), num(0))
+	}
+}
+
+var ioClasses = map[specs.IOPriorityClass]int{specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3}
+
+var schedPolicies = map[specs.LinuxSchedulerPolicy]uint32{
+	specs.SchedOther: 0, specs.SchedFIFO: 1, specs.SchedRR: 2, specs.SchedBatch: 3, specs.SchedISO: 4, specs.SchedIdle: 5, specs.SchedDeadline: 6,
+}
+
+var schedFlags = map[specs.LinuxSchedulerFlag]uint64{
+	specs.SchedFlagResetOnFork: 1, specs.SchedFlagReclaim: 2, specs.SchedFlagDLOverrun: 4, specs.SchedFlagKeepPolicy: 8,
+	specs.SchedFlagKeepParams: 16, specs.SchedFlagUtilClampMin: 32, specs.SchedFlagUtilClampMax: 64,
+}
+
+// schedAttr is struct sched_attr, first version (sched_setattr(2)).
+func schedAttr(c *compiler, s *specs.Scheduler) []byte {
+	policy, ok := schedPolicies[s.Policy]
+	if !ok {
+		c.bad("unknown scheduler policy %q", s.Policy)
+	}
+	var flags uint64
+	for _, f := range s.Flags {
+		flags |= schedFlags[f]
+	}
+	b := binary.NativeEndian.AppendUint32(nil, 48)
+	b = binary.NativeEndian.AppendUint32(b, policy)
+	b = binary.NativeEndian.AppendUint64(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, uint32(s.Nice))
+	b = binary.NativeEndian.AppendUint32(b, uint32(s.Priority))
+	for _, v := range []uint64{s.Runtime, s.Deadline, s.Period} {
+		b = binary.NativeEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+func (c *compiler) closeHostFiles() {
+	// From here on nothing of the host is open; 0, 1 and 2 are the process's own.
+	c.closeFrom(3)
+}

@@ -1,0 +1,77 @@
+// Package launch starts a process inside existing namespaces without Docker, and
+// without forking the multi-threaded Go process that asks for it.
+//
+// A Plan says what is wanted. Compile, a pure function, turns it into a Program:
+// an ordered list of system calls whose arguments are all known beforehand.
+// Start lays the program out as a tiny static ELF executable in a sealed memfd
+// and runs that; its last step becomes the wanted command.
+//
+// The program process, called P here, stays outside the container's PID
+// namespace until everything that needs the host is done and every host
+// descriptor is closed. Only then it clones the child, which is the first that
+// the container can see, and which holds nothing that the container lacks.
+//
+// Who the process should be (users, environment, capabilities by container) is
+// not decided here.
+package launch
+
+import (
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"dx/nsops"
+	"dx/nsops/seccomp"
+)
+
+// Plan is everything that a program needs to know. Files are passed to the
+// program by descriptor and stay the caller's to close.
+type Plan struct {
+	// Process is what to run: Args, Env, Cwd, User, Capabilities, Rlimits,
+	// NoNewPrivileges, ApparmorProfile, SelinuxLabel, OOMScoreAdj, Scheduler,
+	// IOPriority, Terminal.
+	Process *specs.Process
+	Seccomp *seccomp.Filter // nil: none
+
+	Joins       []Join   // only namespaces that differ from the caller's
+	Root        *os.File // O_PATH on the target's root; nil: the caller's root
+	Cgroups     []Cgroup
+	Keyring     string // session keyring to join; empty: the caller's stays
+	Personality *specs.LinuxPersonality
+
+	// SetgroupsDenied is "deny" in the target's /proc/PID/setgroups
+	// (user_namespaces(7)).
+	SetgroupsDenied bool
+	LastCap         int // /proc/sys/kernel/cap_last_cap
+
+	Shed Shed
+
+	// Origins says where a value came from, by the names of dockerx.ExecSpec.
+	Origins map[string]string
+}
+
+// Join is a namespace to enter.
+type Join struct {
+	Type nsops.Type
+	File *os.File // a pidfd (Linux 5.8), or the namespace's own file
+}
+
+// Cgroup is a cgroup to enter.
+type Cgroup struct {
+	Name  string   // for messages: "memory", "unified"
+	Procs *os.File // cgroup.procs, open for writing
+
+	// Fallback is entered where Procs takes no process any more (v2); nil: none.
+	Fallback *os.File
+}
+
+// Shed is what the process must not inherit from dx's caller: the values that
+// it would have as a shim's child. A nil pointer leaves the caller's value.
+type Shed struct {
+	IgnoredSignals []int // ignored by the caller, to be reset to their default
+	Umask          *uint32
+	Nice           *int
+	TimerSlack     *uint64 // nanoseconds
+	CoredumpFilter *uint64
+	LoginUID       *uint32
+}

@@ -1,0 +1,129 @@
+package launch
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The last steps: find the command, give birth to the child, become the command.
+
+// lookup finds the command as exec.LookPath does for runc, with the process's
+// final rights. It returns the execve step, not yet added.
+func (c *compiler) lookup() *Step {
+	p := c.plan.Process
+	exec := &Step{
+		Name: "execve", Nr: unix.SYS_EXECVE, Stage: StageExec, Doing: "run the command", Origin: c.origin("Args"), exit: exitExec,
+		Args: []Arg{named(0, "path"), table(p.Args, fmt.Sprintf("%q", p.Args)), table(p.Env, fmt.Sprintf("{%d variables}", len(p.Env)))},
+	}
+	name := p.Args[0]
+	if strings.Contains(name, "/") {
+		c.checkPath(name)
+		exec.Args[0] = str(name)
+		return exec
+	}
+	c.searchPath(name, exec)
+	return exec
+}
+
+// isDir adds the question whether path is a directory: zero if it is.
+func (c *compiler) isDir(path string) *Step {
+	return c.try("see that it is no directory", "", "faccessat", unix.SYS_FACCESSAT, nil,
+		named(atFdcwd, "AT_FDCWD"), str(path+"/."), named(unix.F_OK, "F_OK"))
+}
+
+func (c *compiler) checkPath(path string) {
+	found := c.call("find the command", "Args", "faccessat", unix.SYS_FACCESSAT,
+		named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"))
+	found.Stage = StageLookup
+	dir := c.isDir(path)
+	ok := newLabel()
+	dir.onError = ok
+	c.fail("refuse a directory", StageLookup, unix.EISDIR)
+	c.add(ok)
+}
+
+// searchPath tries each folder of PATH and stores the path that serves in exec.
+func (c *compiler) searchPath(name string, exec *Step) {
+	found := newLabel()
+	for _, dir := range strings.Split(c.pathVariable(), ":") {
+		if dir == "" {
+			dir = "." // Unix: an empty element is the working directory
+		}
+		c.searchFolder(dir, name, exec, found)
+	}
+	c.fail("find the command in PATH", StageLookup, unix.ENOENT)
+	c.add(found)
+}
+
+func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
+	path := dir + "/" + name
+	next := newLabel()
+	look := c.call("look for the command", "Env[PATH]", "faccessat", unix.SYS_FACCESSAT, named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"))
+	look.onError = next
+	c.isDir(path).onZero = next
+	if !strings.HasPrefix(dir, "/") {
+		// exec.ErrDot: Go refuses a command found relative to the directory.
+		c.fail("refuse a command found relative to the working directory", StageLookup, unix.EXDEV)
+		c.add(next)
+		return
+	}
+	take := c.set("take it", &slot{step: exec, arg: 0}, Arg{text: "path", share: &look.Args[1]})
+	take.onPositive = found
+	c.add(next)
+}
+
+// pathVariable is the last PATH of the environment, as getenv after runc's
+// deduplication sees it.
+func (c *compiler) pathVariable() string {
+	path := ""
+	for _, e := range c.plan.Process.Env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v
+		}
+	}
+	return path
+}
+
+// Exit codes of a child that could not become the command: the errno behind one
+// of these. Its parent tells them from the command's own codes by
+// PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD.
+const (
+	exitExec   = 0
+	exitTTY    = 128
+	exitFilter = 192
+)
+
+// spawn lets P give birth to the child and end. CLONE_PARENT makes the child
+// dx's own, so that dx can wait for it; CLONE_VFORK keeps P until the child has
+// become the command or has failed; CLONE_PARENT_SETTID leaves its PID in the
+// report page. A clean child gets no report page: it holds nothing of the host.
+func (c *compiler) spawn(clean bool) {
+	if clean {
+		c.call("keep the report page from the child", "", "madvise", unix.SYS_MADVISE,
+			named(statusBase, "REPORT"), num(pageSize), named(unix.MADV_DONTFORK, "MADV_DONTFORK"))
+	}
+	// setuid and capset may have changed it (fs.suid_dumpable).
+	c.hide("stay undumpable")
+	flags := unix.CLONE_PARENT | unix.CLONE_VFORK | unix.CLONE_PARENT_SETTID | int(unix.SIGCHLD)
+	clone := c.call("start the process", "", "clone", unix.SYS_CLONE,
+		named(flags, "CLONE_PARENT|CLONE_VFORK|CLONE_PARENT_SETTID|SIGCHLD"), num(0), named(statusBase+offReportChild, "&REPORT.child"), num(0), num(0))
+	born := newLabel()
+	clone.onZero = born
+	c.call("end: the child is on its own", "", "exit_group", unix.SYS_EXIT_GROUP, num(0))
+	c.child = true
+	c.add(born)
+	if clean {
+		c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
+	}
+}
+
+func (c *compiler) newSession() {
+	c.call("lead a session of its own", "runc", "setsid", unix.SYS_SETSID)
+	if !c.plan.Process.Terminal {
+		return
+	}
+	tty := c.call("take the terminal", "Terminal", "ioctl", unix.SYS_IOCTL, num(0), named(unix.TIOCSCTTY, "TIOCSCTTY"), num(0))
+	tty.exit = exitTTY
+}

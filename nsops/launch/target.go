@@ -1,0 +1,130 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+	"dx/nsops/proc"
+)
+
+// Target is what a program needs of the process that it joins. It owns its
+// files but not the process.
+type Target struct {
+	Joins           []Join
+	Root            *os.File
+	SetgroupsDenied bool
+
+	owned []*os.File
+}
+
+// OpenTarget opens the namespaces of p that are among kinds and differ from the
+// caller's, and p's root.
+func OpenTarget(p *proc.Process, kinds []nsops.Type) (*Target, error) {
+	t := &Target{}
+	err := t.open(p, kinds)
+	if err == nil {
+		// A process that is still there now was there for every open before.
+		err = p.Alive()
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Target) open(p *proc.Process, kinds []nsops.Type) error {
+	differ, err := differing(p, kinds)
+	if err != nil {
+		return err
+	}
+	for _, k := range differ {
+		f := p.Pidfd()
+		if !setnsTakesPidfd() {
+			if f, err = t.own(p, "ns/"+string(k), unix.O_RDONLY); err != nil {
+				return fmt.Errorf("open the %s namespace: %w", longName(k), err)
+			}
+		}
+		t.Joins = append(t.Joins, Join{Type: k, File: f})
+	}
+	if t.Root, err = t.own(p, "root", unix.O_PATH); err != nil {
+		return fmt.Errorf("open the root: %w", err)
+	}
+	b, err := p.ReadFile("setgroups")
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // Linux 3.19
+		return err
+	}
+	t.SetgroupsDenied = bytes.HasPrefix(b, []byte("deny"))
+	return nil
+}
+
+func (t *Target) own(p *proc.Process, name string, flags int) (*os.File, error) {
+	f, err := p.OpenFile(name, flags)
+	if err == nil {
+		t.owned = append(t.owned, f)
+	}
+	return f, err
+}
+
+// Close closes the target's files.
+func (t *Target) Close() {
+	for _, f := range t.owned {
+		f.Close()
+	}
+}
+
+// joinOrder is that of runc's nsexec.c, mount last: what is read of the host's
+// files is read before.
+var joinOrder = []nsops.Type{nsops.User, nsops.IPC, nsops.UTS, nsops.Net, nsops.PID, nsops.Cgroup, nsops.Time, nsops.Mnt}
+
+func differing(p *proc.Process, kinds []nsops.Type) ([]nsops.Type, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	ours, err := nsops.Read(self)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := nsops.Read(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []nsops.Type
+	for _, k := range joinOrder {
+		if slices.Contains(kinds, k) && theirs.Own[k] != ours.Own[k] {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+// setnsTakesPidfd asks the kernel (Linux 5.8) by joining the caller's own UTS
+// namespace, which changes nothing: 0 or EPERM where pidfds are understood,
+// EINVAL where only namespace files are.
+func setnsTakesPidfd() bool {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	err = unix.Setns(fd, unix.CLONE_NEWUTS)
+	return err == nil || errors.Is(err, unix.EPERM)
+}
+
+// OpenCgroup opens the file of a cgroup directory by which a process enters it.
+func OpenCgroup(name, dir string) (Cgroup, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	if err != nil {
+		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, err)
+	}
+	return Cgroup{Name: name, Procs: f}, nil
+}
