@@ -1,0 +1,68 @@
+// Package dockerx answers "which process is this container, and how would Docker
+// exec into it?". It turns a reference into a Container whose process is verified
+// and held open, and exec options into the ExecSpec that docker exec would use.
+//
+// Sub-packages hold the sources of facts: engine (the Engine API) and host
+// (shims, bundles, runtime state and Docker's files, with no daemon).
+// Joining and launching do not belong here: they are nsops'.
+package dockerx
+
+import (
+	"time"
+
+	"dx/nsops/proc"
+)
+
+// Source says where a container was found.
+type Source string
+
+// The sources.
+const (
+	SourceEngine Source = "engine" // the Engine API
+	SourceHost   Source = "host"   // the host's own files and /proc
+	SourcePID    Source = "pid"    // a reference pid:N, or host
+)
+
+// Container is a running process that a reference stands for: a container's init,
+// any process (pid:N), or the host's own init (host).
+type Container struct {
+	Ref    string // as the user typed it
+	ID     string // 64 hex digits; empty for pid:N and host
+	Name   string // without the leading slash; "host", "pid:4711"
+	Image  string
+	Engine string // the engine's address; empty without one
+	Source Source
+
+	Started time.Time
+	Paused  bool // read from the freezer
+
+	// Process is the verified init process, held open: see Resolve.
+	Process *proc.Process
+
+	// Config is what Docker keeps of the container's configuration; nil for
+	// pid:N and host.
+	Config *Config
+
+	warn func(string)
+}
+
+// Config is the part of Docker's container configuration that docker exec uses.
+type Config struct {
+	Hostname   string
+	User       string
+	Env        []string
+	WorkingDir string
+	Tty        bool
+	GroupAdd   []string
+	Privileged bool
+	Linked     bool   // it has legacy links, whose variables docker exec adds
+	Origin     string // where it was read: "GET /containers/ID/json", a path
+}
+
+// Close releases the process handle.
+func (c *Container) Close() error {
+	if c == nil || c.Process == nil {
+		return nil
+	}
+	return c.Process.Close()
+}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docker/go-connections/tlsconfig"
+)
+
+// defaultHost is where docker looks if nothing says otherwise.
+const defaultHost = "unix:///var/run/docker.sock"
+
+// Address is an engine's endpoint.
+type Address struct {
+	Host   string      // unix:///var/run/docker.sock, tcp://127.0.0.1:2376
+	TLS    *tls.Config // nil without TLS
+	Origin string      // what named it: "--host", "DOCKER_HOST", "context NAME", "docker's default"
+}
+
+// ResolveAddress finds the engine as the docker command line does (docker/cli
+// cli/command/cli.go, resolveContextName): host if not empty, DOCKER_HOST, the
+// context in DOCKER_CONTEXT, currentContext of docker's config file, and at last
+// docker's default socket. getenv is os.Getenv but in tests.
+func ResolveAddress(host string, getenv func(string) string) (Address, error) {
+	dir := configDir(getenv)
+	if host != "" {
+		return fromHost(host, "--host", dir, getenv)
+	}
+	if host = getenv("DOCKER_HOST"); host != "" {
+		return fromHost(host, "DOCKER_HOST", dir, getenv)
+	}
+	name := getenv("DOCKER_CONTEXT")
+	if name == "" {
+		cfg, err := readConfig(dir)
+		if err != nil {
+			return Address{}, err
+		}
+		name = cfg.CurrentContext
+	}
+	if name != "" && name != "default" {
+		return fromContext(dir, name)
+	}
+	return fromHost(defaultHost, "docker's default", dir, getenv)
+}
+
+func configDir(getenv func(string) string) string {
+	if dir := getenv("DOCKER_CONFIG"); dir != "" {
+		return dir
+	}
+	home := getenv("HOME")
+	if home == "" {
+		home, _ = os.UserHomeDir() // as docker: no home, no config file
+	}
+	return filepath.Join(home, ".docker")
+}
+
+func fromHost(host, origin, dir string, getenv func(string) string) (Address, error) {
+	host, err := parseHost(host)
+	if err != nil {
+		return Address{}, fmt.Errorf("%s: %w", origin, err)
+	}
+	a := Address{Host: host, Origin: origin}
+	if strings.HasPrefix(host, "tcp://") {
+		a.TLS, err = tlsFromEnv(dir, getenv)
+	}
+	return a, err
+}
+
+// tlsFromEnv mirrors docker/cli cli/flags/options.go: DOCKER_TLS_VERIFY or
+// DOCKER_TLS switch TLS on, DOCKER_CERT_PATH names the files' folder.
+func tlsFromEnv(dir string, getenv func(string) string) (*tls.Config, error) {
+	verify := getenv("DOCKER_TLS_VERIFY") != ""
+	if !verify && getenv("DOCKER_TLS") == "" {
+		return nil, nil
+	}
+	if path := getenv("DOCKER_CERT_PATH"); path != "" {
+		dir = path
+	}
+	return tlsFromDir(dir, !verify)
+}
+
+// tlsFromDir reads ca.pem, cert.pem and key.pem, each of them optional.
+func tlsFromDir(dir string, insecure bool) (*tls.Config, error) {
+	present := func(name string) string {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err != nil {
+			return ""
+		}
+		return path
+	}
+	cfg, err := tlsconfig.Client(tlsconfig.Options{
+		CAFile:             present("ca.pem"),
+		CertFile:           present("cert.pem"),
+		KeyFile:            present("key.pem"),
+		InsecureSkipVerify: insecure,
+		ExclusiveRootPools: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("TLS files in %s: %w", dir, err)
+	}
+	return cfg, nil
+}
+
+// parseHost mirrors docker/cli opts/hosts.go: no scheme means tcp, an empty part
+// is docker's default.
+func parseHost(host string) (string, error) {
+	scheme, addr, ok := strings.Cut(strings.TrimSpace(host), "://")
+	if !ok {
+		scheme, addr = "tcp", scheme
+	}
+	switch scheme {
+	case "unix":
+		if addr == "" {
+			return defaultHost, nil
+		}
+		return "unix://" + addr, nil
+	case "tcp", "http", "https":
+		return "tcp://" + withPort(addr), nil
+	case "ssh":
+		return "", fmt.Errorf("engine %s is on another host: dx enters only containers of the host it runs on", host)
+	}
+	return "", fmt.Errorf("engine address %q: unknown scheme %q (want unix or tcp)", host, scheme)
+}
+
+func withPort(addr string) string {
+	addr, path, _ := strings.Cut(addr, "/")
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		host, port = strings.Trim(addr, "[]"), ""
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	if port == "" {
+		port = "2375"
+	}
+	if path != "" {
+		path = "/" + path
+	}
+	return net.JoinHostPort(host, port) + path
+}

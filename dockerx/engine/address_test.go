@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// writeFile makes the folders, too.
+func writeFile(t *testing.T, path, data string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// configFolder is as docker context create makes it.
+func configFolder(t *testing.T, current string) string {
+	t.Helper()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "config.json"), `{"auths":{},"currentContext":"`+current+`"}`)
+	for name, endpoint := range map[string]string{
+		"test":   `{"Host":"unix:///run/test.sock","SkipTLSVerify":false}`,
+		"tls":    `{"Host":"tcp://10.0.0.1:2376","SkipTLSVerify":true}`,
+		"remote": `{"Host":"ssh://user@elsewhere","SkipTLSVerify":false}`,
+	} {
+		sum := sha256.Sum256([]byte(name))
+		meta := `{"Name":"` + name + `","Metadata":{},"Endpoints":{"docker":` + endpoint + `}}`
+		writeFile(t, filepath.Join(dir, "contexts/meta", hex.EncodeToString(sum[:]), "meta.json"), meta)
+	}
+	return dir
+}
+
+func TestResolveAddress(t *testing.T) {
+	type env = map[string]string
+	for _, c := range []struct {
+		name, host, current string
+		env                 env
+		want, origin        string
+		tls                 bool
+	}{
+		{name: "default", want: "unix:///var/run/docker.sock", origin: "docker's default"},
+		{name: "flag", host: "unix:///x.sock", env: env{"DOCKER_HOST": "unix:///y.sock"}, want: "unix:///x.sock", origin: "--host"},
+		{name: "environment", env: env{"DOCKER_HOST": "unix:///y.sock", "DOCKER_CONTEXT": "test"}, want: "unix:///y.sock", origin: "DOCKER_HOST"},
+		{name: "context", env: env{"DOCKER_CONTEXT": "test"}, current: "tls", want: "unix:///run/test.sock", origin: "context test"},
+		{name: "current context", current: "test", want: "unix:///run/test.sock", origin: "context test"},
+		{name: "context named default", env: env{"DOCKER_CONTEXT": "default"}, current: "test", want: "unix:///var/run/docker.sock", origin: "docker's default"},
+		{name: "tls context", current: "tls", want: "tcp://10.0.0.1:2376", origin: "context tls", tls: true},
+		{name: "no scheme", host: "127.0.0.1", want: "tcp://127.0.0.1:2375", origin: "--host"},
+		{name: "no host", host: "tcp://:99", want: "tcp://localhost:99", origin: "--host"},
+		{name: "IPv6", host: "tcp://[::1]", want: "tcp://[::1]:2375", origin: "--host"},
+		{name: "tls by environment", host: "tcp://h:1", env: env{"DOCKER_TLS": "1"}, want: "tcp://h:1", origin: "--host", tls: true},
+		{name: "empty path", host: "unix://", want: "unix:///var/run/docker.sock", origin: "--host"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := configFolder(t, c.current)
+			a, err := ResolveAddress(c.host, func(name string) string {
+				if name == "DOCKER_CONFIG" {
+					return dir
+				}
+				return c.env[name]
+			})
+			if err != nil || a.Host != c.want || a.Origin != c.origin || (a.TLS != nil) != c.tls {
+				t.Errorf("%s from %s, TLS %v, %v; want %s from %s", a.Host, a.Origin, a.TLS != nil, err, c.want, c.origin)
+			}
+		})
+	}
+}
+
+func TestResolveAddressRefuses(t *testing.T) {
+	for host, want := range map[string]string{
+		"ssh://user@host":   "on another host",
+		"npipe:////./x":     "unknown scheme",
+		"unixx:///var/sock": "unknown scheme",
+	} {
+		if a, err := ResolveAddress(host, func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v, want %q", host, a, err, want)
+		}
+	}
+	for context, want := range map[string]string{"absent": `docker context "absent" not found`, "remote": "on another host"} {
+		dir := configFolder(t, context)
+		_, err := ResolveAddress("", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", context, err, want)
+		}
+	}
+}
+
+// The store is docker's: what its own command line wrote is found.
+func TestContextMadeByDocker(t *testing.T) {
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		t.Skip("no docker command line: ", err)
+	}
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"context", "create", "made", "--docker", "host=unix:///run/made.sock"}, {"context", "use", "made"},
+	} {
+		cmd := exec.Command(docker, args...)
+		cmd.Env = []string{"DOCKER_CONFIG=" + dir, "HOME=" + dir, "PATH=" + os.Getenv("PATH")}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("docker %s: %v: %s", args, err, out)
+		}
+	}
+	a, err := ResolveAddress("", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+	if err != nil || a.Host != "unix:///run/made.sock" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add(`{"auths":{},"currentContext":"test"}`)
+	f.Add(`{"Name":"x","Endpoints":{"docker":{"Host":"unix:///x","SkipTLSVerify":false}}}`)
+	f.Add("tcp://[::1]:2375/path")
+	f.Fuzz(func(t *testing.T, data string) {
+		parseConfig(strings.NewReader(data))
+		parseEndpoint(strings.NewReader(data))
+		if host, err := parseHost(data); err == nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "tcp://") {
+			t.Errorf("%q: %q", data, host)
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// Summary is a container as the list shows it. The list is read from a snapshot:
+// it answers also while a container's lock is held, but it knows no PID.
+type Summary struct {
+	ID     string // 64 hex digits
+	Name   string // without the leading slash
+	Image  string
+	State  string // created, running, paused, restarting, removing, exited, dead
+	Status string // "Up 3 minutes"
+	Labels map[string]string
+}
+
+// Detail is a container as inspect shows it.
+type Detail struct {
+	ID      string
+	Name    string // without the leading slash
+	Image   string // as given to docker run
+	PID     int    // 0: no process
+	Started time.Time
+
+	Running, Paused, Restarting bool
+
+	Hostname   string
+	User       string
+	Env        []string
+	WorkingDir string
+	Tty        bool
+	Privileged bool
+	GroupAdd   []string
+	Links      []string // legacy links, "/db:/web/db"
+}
+
+// List returns the running containers, or all of them.
+func (c *Client) List(ctx context.Context, all bool) ([]Summary, error) {
+	var out []Summary
+	err := c.call(ctx, "list containers", func(ctx context.Context) error {
+		list, err := c.api.ContainerList(ctx, container.ListOptions{All: all})
+		for _, s := range list {
+			out = append(out, summary(s))
+		}
+		return err
+	})
+	return out, err
+}
+
+func summary(s container.Summary) Summary {
+	return Summary{
+		ID: s.ID, Name: ownName(s.Names), Image: s.Image,
+		State: s.State, Status: s.Status, Labels: s.Labels,
+	}
+}
+
+// ownName picks the container's own name: the others, of legacy links, have two
+// slashes ("/web/db").
+func ownName(names []string) string {
+	for _, n := range names {
+		if n = strings.TrimPrefix(n, "/"); !strings.Contains(n, "/") {
+			return n
+		}
+	}
+	return ""
+}
+
+// Inspect asks for one container by name, ID or ID prefix. It takes the
+// container's lock in dockerd (moby daemon/inspect.go) and can hang for one
+// container while all else answers.
+func (c *Client) Inspect(ctx context.Context, ref string) (*Detail, error) {
+	var out *Detail
+	err := c.call(ctx, "inspect "+ref, func(ctx context.Context) error {
+		r, err := c.api.ContainerInspect(ctx, ref)
+		if err != nil {
+			return err
+		}
+		out, err = detail(r)
+		return err
+	})
+	return out, err
+}
+
+func detail(r container.InspectResponse) (*Detail, error) {
+	if r.ContainerJSONBase == nil || r.State == nil || r.Config == nil || r.HostConfig == nil {
+		return nil, errors.New("the answer lacks State, Config or HostConfig")
+	}
+	started, _ := time.Parse(time.RFC3339Nano, r.State.StartedAt) // zero: unknown
+	return &Detail{
+		ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image,
+		PID: r.State.Pid, Started: started,
+		Running: r.State.Running, Paused: r.State.Paused, Restarting: r.State.Restarting,
+		Hostname: r.Config.Hostname, User: r.Config.User, Env: r.Config.Env,
+		WorkingDir: r.Config.WorkingDir, Tty: r.Config.Tty,
+		Privileged: r.HostConfig.Privileged, GroupAdd: r.HostConfig.GroupAdd, Links: r.HostConfig.Links,
+	}, nil
+}

@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxConfig bounds docker's config file and a context's meta.json.
+const maxConfig = 8 << 20
+
+// config is the part of docker's config file that concerns dx.
+type config struct {
+	CurrentContext string `json:"currentContext"` // what `docker context use` chose
+	DetachKeys     string `json:"detachKeys"`
+}
+
+// readConfig reads docker's config file; there need not be one.
+func readConfig(dir string) (config, error) {
+	path := filepath.Join(dir, "config.json")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config{}, nil
+	}
+	if err != nil {
+		return config{}, fmt.Errorf("docker's config file: %w", err)
+	}
+	defer f.Close()
+	cfg, err := parseConfig(f)
+	if err != nil {
+		return config{}, fmt.Errorf("docker's config file %s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+func parseConfig(r io.Reader) (config, error) {
+	var cfg config
+	err := json.NewDecoder(io.LimitReader(r, maxConfig)).Decode(&cfg)
+	if errors.Is(err, io.EOF) {
+		err = nil // docker takes an empty file for no configuration
+	}
+	return cfg, err
+}
+
+// fromContext reads a context of docker's store (docker/cli cli/context/store):
+// contexts/{meta,tls}/<sha256 of the name>.
+func fromContext(dir, name string) (Address, error) {
+	sum := sha256.Sum256([]byte(name))
+	id := hex.EncodeToString(sum[:])
+	path := filepath.Join(dir, "contexts", "meta", id, "meta.json")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Address{}, fmt.Errorf("docker context %q not found (see `docker context ls`): %w", name, err)
+	}
+	if err != nil {
+		return Address{}, fmt.Errorf("docker context %q: %w", name, err)
+	}
+	defer f.Close()
+	ep, err := parseEndpoint(f)
+	if err != nil {
+		return Address{}, fmt.Errorf("docker context %q: %s: %w", name, path, err)
+	}
+	return ep.address(name, filepath.Join(dir, "contexts", "tls", id, "docker"))
+}
+
+type endpoint struct {
+	Host          string
+	SkipTLSVerify bool
+}
+
+func parseEndpoint(r io.Reader) (endpoint, error) {
+	var meta struct {
+		Endpoints map[string]endpoint
+	}
+	if err := json.NewDecoder(io.LimitReader(r, maxConfig)).Decode(&meta); err != nil {
+		return endpoint{}, err
+	}
+	ep, ok := meta.Endpoints["docker"]
+	if !ok {
+		return endpoint{}, errors.New("no docker endpoint")
+	}
+	return ep, nil
+}
+
+func (ep endpoint) address(name, tlsDir string) (Address, error) {
+	host := ep.Host
+	if host == "" {
+		host = defaultHost
+	}
+	host, err := parseHost(host)
+	if err != nil {
+		return Address{}, fmt.Errorf("docker context %q: %w", name, err)
+	}
+	a := Address{Host: host, Origin: "context " + name}
+	if !strings.HasPrefix(host, "tcp://") {
+		return a, nil
+	}
+	if _, err := os.Stat(tlsDir); err == nil || ep.SkipTLSVerify {
+		a.TLS, err = tlsFromDir(tlsDir, ep.SkipTLSVerify)
+		return a, err
+	}
+	return a, nil
+}

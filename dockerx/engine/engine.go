@@ -1,0 +1,142 @@
+// Package engine asks a Docker engine over its API, and never waits for it: each
+// call has its own deadline, and what an answer may weigh is bounded.
+//
+// An engine's answer is a claim. Whether it is true is for the caller to verify;
+// how a container is entered does not belong here either.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+)
+
+// ErrNotFound says that the engine answered that it has no such container.
+var ErrNotFound = errors.New("no such container")
+
+// ErrRefused is in an Error if the engine did answer, but with an error: it
+// failed (500), or it does not like the request (400).
+var ErrRefused = errors.New("the engine refuses")
+
+// Error says that the engine gave no answer that is of use. errors.Is finds
+// context.DeadlineExceeded, fs.ErrPermission, fs.ErrNotExist,
+// syscall.ECONNREFUSED, ErrRefused in it.
+type Error struct {
+	Host string // unix:///var/run/docker.sock
+	Op   string // "list containers", "inspect web"
+	Err  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s at %s: %v", e.Op, e.Host, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Client asks one engine.
+type Client struct {
+	address Address
+	timeout time.Duration // of each call
+	api     *client.Client
+}
+
+// New prepares a client; nothing is sent yet.
+func New(address Address, timeout time.Duration) (*Client, error) {
+	scheme := "http"
+	if address.TLS != nil {
+		scheme = "https"
+	}
+	api, err := client.NewClientWithOpts(
+		client.WithHTTPClient(&http.Client{
+			Transport:     &http.Transport{TLSClientConfig: address.TLS},
+			CheckRedirect: client.CheckRedirect,
+		}),
+		client.WithHost(address.Host),
+		client.WithScheme(scheme),
+		client.WithDialContext(dialer(address.Host, timeout)),
+		client.WithVersion(os.Getenv("DOCKER_API_VERSION")),
+		client.WithAPIVersionNegotiation(),
+	)
+	if err != nil {
+		return nil, &Error{Host: address.Host, Op: "connect", Err: err}
+	}
+	return &Client{address: address, timeout: timeout, api: api}, nil
+}
+
+// Host is the engine's address.
+func (c *Client) Host() string { return c.address.Host }
+
+// Close drops idle connections.
+func (c *Client) Close() error { return c.api.Close() }
+
+// Ping returns nil if the engine answers.
+func (c *Client) Ping(ctx context.Context) error {
+	return c.call(ctx, "ping", func(ctx context.Context) error {
+		_, err := c.api.Ping(ctx)
+		return err
+	})
+}
+
+// Version is the engine's version, "28.5.2".
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var version string
+	err := c.call(ctx, "ask version", func(ctx context.Context) error {
+		v, err := c.api.ServerVersion(ctx)
+		version = v.Version
+		return err
+	})
+	return version, err
+}
+
+// call runs one request under its own deadline and names what failed.
+func (c *Client) call(ctx context.Context, op string, f func(context.Context) error) error {
+	var dialErr dialError
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, dialErrorKey{}, &dialErr), c.timeout)
+	defer cancel()
+	err := f(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%s at %s: %w", op, c.Host(), ErrNotFound)
+	case errdefs.IsInvalidArgument(err), errdefs.IsInternal(err):
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case dialErr.get() != nil:
+		// The client replaces dial errors by a text of its own.
+		err = dialErr.get()
+	}
+	return &Error{Host: c.Host(), Op: op, Err: err}
+}
+
+// network splits an address for net.Dial.
+func network(host string) (network, addr string) {
+	network, addr, _ = strings.Cut(host, "://")
+	if network == "tcp" {
+		addr, _, _ = strings.Cut(addr, "/")
+	}
+	return network, addr
+}
+
+func dialer(host string, timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
+	// The transport dials apart from the request's context, so that a dial that
+	// is slow for one serves another: it needs a deadline of its own.
+	d := &net.Dialer{Timeout: timeout}
+	network, addr := network(host)
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			if e, ok := ctx.Value(dialErrorKey{}).(*dialError); ok {
+				e.set(err)
+			}
+			return nil, err
+		}
+		return &boundedConn{Conn: conn, left: maxAnswer}, nil
+	}
+}

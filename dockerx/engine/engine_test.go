@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const timeout = 200 * time.Millisecond
+
+// serve answers HTTP on a unix socket.
+func serve(t *testing.T, h http.HandlerFunc) *Client {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: h}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return dial(t, socket)
+}
+
+func dial(t *testing.T, socket string) *Client {
+	t.Helper()
+	c, err := New(Address{Host: "unix://" + socket}, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func file(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// recorded answers as dockerd 20.10 did when the files were recorded.
+func recorded(t *testing.T) http.HandlerFunc {
+	inspect, list := file(t, "inspect.json"), file(t, "list.json")
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+			w.Write([]byte("OK"))
+		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/json"):
+			w.Write(list)
+		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/web/json"):
+			w.Write(inspect)
+		case strings.HasSuffix(r.URL.Path, "/version"):
+			w.Write([]byte(`{"Version":"20.10.24"}`))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			w.Write([]byte(`{"message":"No such container: x"}`))
+		}
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	c := serve(t, recorded(t))
+	ctx := context.Background()
+	d, err := c.Inspect(ctx, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Name != "web" || d.PID != 24445 || !d.Running || d.Hostname != "box" || d.User != "app" || d.WorkingDir != "/etc" ||
+		len(d.Env) != 2 || d.GroupAdd[0] != "staff" || d.Image != "dx-test" || d.Started.IsZero() {
+		t.Errorf("%+v", d)
+	}
+	list, err := c.List(ctx, false)
+	if err != nil || len(list) != 1 || list[0].Name != "web" || list[0].ID != d.ID || list[0].State != "running" || list[0].Labels["tier"] != "front" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if v, err := c.Version(ctx); v != "20.10.24" || err != nil {
+		t.Errorf("%q, %v", v, err)
+	}
+	if err := c.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Inspect(ctx, "absent"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%v, want not found", err)
+	}
+}
+
+func TestOwnName(t *testing.T) {
+	if got := ownName([]string{"/web/db", "/db"}); got != "db" {
+		t.Error(got)
+	}
+}
+
+// calls are all that can hang.
+func calls(c *Client) map[string]func() error {
+	ctx := context.Background()
+	return map[string]func() error{
+		"inspect": func() error { _, err := c.Inspect(ctx, "web"); return err },
+		"list":    func() error { _, err := c.List(ctx, false); return err },
+		"version": func() error { _, err := c.Version(ctx); return err },
+		"ping":    func() error { return c.Ping(ctx) },
+	}
+}
+
+// late fails unless every call ends in time with an Error that is want.
+func late(t *testing.T, c *Client, want error) {
+	t.Helper()
+	for name, call := range calls(c) {
+		start := time.Now()
+		err := call()
+		var e *Error
+		if !errors.As(err, &e) || e.Host != c.Host() || (want != nil && !errors.Is(err, want)) {
+			t.Errorf("%s: %v, want an engine error with %v", name, err, want)
+		}
+		if took := time.Since(start); took > timeout+500*time.Millisecond {
+			t.Errorf("%s took %v of %v", name, took, timeout)
+		}
+	}
+}
+
+func TestSilentEngine(t *testing.T) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	late(t, serve(t, func(http.ResponseWriter, *http.Request) { <-done }), context.DeadlineExceeded)
+}
+
+func TestSlowEngine(t *testing.T) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	late(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			select { // the ping has no body
+			case <-done:
+			case <-r.Context().Done():
+			}
+			return
+		}
+		drip(w, r, done)
+	}), context.DeadlineExceeded)
+}
+
+// drip sends a byte now and then.
+func drip(w http.ResponseWriter, r *http.Request, done chan struct{}) {
+	w.Header().Set("Content-Type", "application/json")
+	for {
+		w.Write([]byte(" "))
+		w.(http.Flusher).Flush()
+		select {
+		case <-done:
+			return
+		case <-r.Context().Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestInspectHangsWhileListAnswers(t *testing.T) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	answer := recorded(t)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/web/json") {
+			<-done
+		}
+		answer(w, r)
+	})
+	if _, err := c.Inspect(context.Background(), "web"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("inspect: %v", err)
+	}
+	if list, err := c.List(context.Background(), false); err != nil || len(list) != 1 {
+		t.Errorf("list after it: %v, %v", list, err)
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	bodies := map[string]http.HandlerFunc{
+		"garbage": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("\x00\xffgarbage")) },
+		"half": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			w.Write([]byte(`{"Id":"x",`))
+		},
+		"empty object": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) },
+	}
+	for name, h := range bodies {
+		t.Run(name, func(t *testing.T) {
+			_, err := serve(t, h).Inspect(context.Background(), "web")
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Errorf("%v, want an engine error", err)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, code := range []int{http.StatusBadRequest, http.StatusInternalServerError} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			w.Write([]byte(`{"message":"no"}`))
+		})
+		if _, err := c.Inspect(context.Background(), "web"); !errors.Is(err, ErrRefused) {
+			t.Errorf("%d: %v", code, err)
+		}
+	}
+}
+
+func TestEndlessAnswerIsBounded(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			return
+		}
+		chunk := []byte(strings.Repeat(" ", 1<<20))
+		for r.Context().Err() == nil {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	c.timeout = time.Minute // not the deadline but the size ends it
+	_, err := c.List(context.Background(), false)
+	if err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
+		t.Errorf("%v, want an end at 64 MiB", err)
+	}
+}
+
+func TestFullBacklog(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	for { // fill it up
+		conn, err := net.DialTimeout("unix", socket, 100*time.Millisecond)
+		if err != nil {
+			break
+		}
+		defer conn.Close()
+	}
+	late(t, dial(t, socket), nil)
+}
+
+func TestUnreachable(t *testing.T) {
+	dir := t.TempDir()
+	late(t, dial(t, filepath.Join(dir, "absent.sock")), fs.ErrNotExist)
+	dead := filepath.Join(dir, "dead.sock")
+	l, err := net.Listen("unix", dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	late(t, dial(t, dead), syscall.ECONNREFUSED)
+	if os.Getuid() == 0 {
+		return // nothing is forbidden to root
+	}
+	locked := filepath.Join(dir, "locked")
+	if err := os.Mkdir(locked, 0); err != nil {
+		t.Fatal(err)
+	}
+	late(t, dial(t, filepath.Join(locked, "docker.sock")), fs.ErrPermission)
+}
+
+func TestCallerCancels(t *testing.T) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	c := serve(t, func(http.ResponseWriter, *http.Request) { <-done })
+	c.timeout = time.Minute
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := c.List(ctx, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want canceled", err)
+	}
+}

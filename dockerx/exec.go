@@ -1,0 +1,231 @@
+package dockerx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// dockerDefault is the origin of what no file says.
+const dockerDefault = "docker's default"
+
+// ExecSpec says what docker exec would run in the container. What Docker's
+// configuration decides (environment, user, working directory) comes from
+// Config; what the runtime decides (capabilities, seccomp, labels, limits,
+// cgroups) from the runtime's own files for this container.
+//
+// A process reference (pid:N) that lies in a container has that container's
+// posture; any other has that of the process itself, so that nothing is gained
+// over it.
+func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b, err := c.newBuilder(o)
+	if err != nil {
+		return nil, err
+	}
+	defer b.close()
+	steps := contained
+	switch {
+	case c.Ref == "host" && c.Source == SourcePID:
+		steps = onHost
+	case b.bundle == nil && b.config == nil:
+		steps = bare
+	case b.bundle == nil:
+		steps = orphaned
+	}
+	for _, step := range steps {
+		if err := step(b); err != nil {
+			return nil, err
+		}
+	}
+	// The process was alive after all was read: it was read of that process.
+	if err := c.Process.Alive(); err != nil {
+		return nil, err
+	}
+	return b.out, nil
+}
+
+// builder collects an ExecSpec. Its steps are methods, each for one part.
+type builder struct {
+	c      *Container
+	o      ExecOptions
+	config *Config // Docker's; nil for a bare process
+	id     string  // the container's; empty for a bare process
+
+	bundle *host.Bundle // nil: no shim is left, or there was none
+	spec   *specs.Spec  // the bundle's
+	state  *host.State  // nil if it cannot be read
+
+	init proc.Status // of c.Process
+	shim proc.Status // of the shim; zero without a bundle
+
+	out *ExecSpec
+}
+
+type step func(*builder) error
+
+var (
+	// contained: a container as it should be.
+	contained = []step{
+		(*builder).arguments, (*builder).environment, (*builder).user, (*builder).home, (*builder).cwd,
+		(*builder).capabilities, (*builder).security, (*builder).seccomp, (*builder).limits, (*builder).oomScore,
+		(*builder).umask, (*builder).namespaces, (*builder).cgroups, (*builder).kernelExtras,
+	}
+	// orphaned: Docker's configuration is there, but the shim and with it the
+	// bundle is gone: the posture is the init's own.
+	orphaned = []step{
+		(*builder).arguments, (*builder).environment, (*builder).userOfOrphan, (*builder).home, (*builder).cwd,
+		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
+		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownNamespaces, (*builder).ownCgroups, (*builder).keyring,
+	}
+	// bare: any process.
+	bare = []step{
+		(*builder).arguments, (*builder).ownEnvironment, (*builder).rootUser, (*builder).home, (*builder).ownCwd,
+		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
+		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownNamespaces, (*builder).ownCgroups,
+	}
+	// onHost: the host's own init. There is no cgroup to join: that of a host's
+	// init is no place for commands.
+	onHost = []step{
+		(*builder).arguments, (*builder).hostEnvironment, (*builder).rootUser, (*builder).home, (*builder).cwd,
+		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownNamespaces,
+	}
+)
+
+func (c *Container) newBuilder(o ExecOptions) (*builder, error) {
+	b := &builder{c: c, o: o, config: c.Config, id: c.ID, out: &ExecSpec{Process: &specs.Process{}, Origins: map[string]string{}}}
+	var err error
+	if b.init, err = c.Process.Status(); err != nil {
+		return nil, err
+	}
+	if err := b.openBundle(); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// openBundle reads the runtime's files, and Docker's where the source of the
+// container did not hold them. That there is no bundle is no error.
+func (b *builder) openBundle() error {
+	find := host.Open
+	if b.c.Source == SourcePID {
+		find = host.Find
+	}
+	bundle, err := find(b.c.Process)
+	if errors.Is(err, host.ErrNoBundle) {
+		b.findOrphan()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.bundle, b.id = bundle, bundle.ID
+	if b.spec, err = bundle.Spec(); err != nil {
+		return err
+	}
+	if b.shim, err = bundle.Shim.Status(); err != nil {
+		return err
+	}
+	if b.state, err = bundle.State(); err != nil {
+		b.c.warn(fmt.Sprintf("the runtime's state of %s cannot be read, its bundle and init are used instead: %v", b.c.Name, err))
+	}
+	if b.config == nil {
+		b.config = b.configOfBundle()
+	}
+	return nil
+}
+
+// findOrphan looks whether a process without a shim is in a container all the
+// same: its cgroup holds the ID and its mounts lead to Docker's files.
+func (b *builder) findOrphan() {
+	if b.config != nil {
+		return
+	}
+	cgroups, err := b.c.Process.Cgroups()
+	if err != nil {
+		return // then it is a bare process
+	}
+	id, ok := host.CgroupID(cgroups)
+	if !ok {
+		return
+	}
+	if d, err := host.DockerOf(b.c.Process, id); err == nil {
+		b.id, b.config = id, configOfDocker(d)
+	}
+}
+
+// configOfBundle is Docker's configuration read from its files, or for another
+// engine's container what the bundle holds.
+func (b *builder) configOfBundle() *Config {
+	d, err := b.bundle.Docker(b.spec)
+	if err == nil {
+		return configOfDocker(d)
+	}
+	p := b.spec.Process
+	return &Config{
+		Hostname: b.spec.Hostname, Env: p.Env, WorkingDir: p.Cwd, Tty: p.Terminal,
+		Origin: b.configJSON("process"),
+	}
+}
+
+func configOfDocker(d *host.Docker) *Config {
+	return &Config{
+		Hostname: d.Config.Hostname, User: d.Config.User, Env: d.Config.Env, WorkingDir: d.Config.WorkingDir,
+		Tty: d.Config.Tty, GroupAdd: d.HostConfig.GroupAdd, Privileged: d.HostConfig.Privileged,
+		Linked: len(d.HostConfig.Links) > 0, Origin: d.Path,
+	}
+}
+
+func (b *builder) close() {
+	if b.bundle != nil {
+		b.bundle.Close()
+	}
+}
+
+// from notes where a value came from.
+func (b *builder) from(key, format string, args ...any) {
+	b.out.Origins[key] = fmt.Sprintf(format, args...)
+}
+
+func (b *builder) configJSON(field string) string {
+	return b.bundle.Path + "/config.json " + field
+}
+
+func (b *builder) stateJSON(field string) string { return "state.json " + field }
+
+func (b *builder) procFile(name string) string {
+	return fmt.Sprintf("/proc/%d/%s", b.c.Process.PID, name)
+}
+
+func (b *builder) arguments() error {
+	b.out.Process.Args = b.o.Args
+	b.out.Process.Terminal = b.o.Tty
+	b.from("Args", "the command line")
+	return nil
+}
+
+// cwd mirrors moby daemon/exec.go: -w, else the configuration's, else "/".
+func (b *builder) cwd() error {
+	dir, origin := b.o.WorkingDir, "-w"
+	if dir == "" && b.config != nil {
+		dir, origin = b.config.WorkingDir, b.config.Origin+" Config.WorkingDir"
+	}
+	if dir == "" {
+		dir, origin = "/", dockerDefault
+	}
+	if !path.IsAbs(dir) {
+		return ErrRelativeCwd
+	}
+	b.out.Process.Cwd = dir
+	b.from("Cwd", "%s", origin)
+	return nil
+}

@@ -1,0 +1,47 @@
+package dockerx
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"dx/nsops"
+)
+
+// ExecOptions are the flags of docker exec that shape the process.
+type ExecOptions struct {
+	Args       []string // command and arguments
+	Env        []string // NAME=VALUE, or a bare NAME that removes; env-files first
+	User       string   // -u; empty: the container's
+	WorkingDir string   // -w; empty: the container's
+	Tty        bool
+	Privileged bool
+
+	// IgnoreUnknownFilter goes on where UnknownFilterError would be returned.
+	IgnoreUnknownFilter bool
+}
+
+// ExecSpec is what docker exec would ask the runtime to run, in the terms of the
+// OCI runtime specification.
+type ExecSpec struct {
+	// Process holds Args, Env (final, in order), Cwd, User (UID, GID,
+	// AdditionalGids, Umask), Capabilities, Rlimits, NoNewPrivileges,
+	// ApparmorProfile, SelinuxLabel, OOMScoreAdj, Scheduler, IOPriority, Terminal.
+	Process *specs.Process
+
+	Seccomp     *specs.LinuxSeccomp // nil: no filter
+	Namespaces  []nsops.Type        // to join, as far as they differ from the caller's
+	Cgroups     []CgroupDir         // to join, in order
+	Keyring     string              // session keyring, "_ses.<id>"; empty: the caller's stays
+	Personality *specs.LinuxPersonality
+
+	// Origins says where a value came from: a file and field, or "docker's
+	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
+	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,
+	// Seccomp, Namespaces, Cgroups, Keyring, Personality, Scheduler, IOPriority.
+	Origins map[string]string
+}
+
+// CgroupDir is a cgroup directory as seen on the host.
+type CgroupDir struct {
+	Controller string // v1: "memory", "name=systemd"…; empty: the v2 hierarchy
+	Path       string // absolute directory, under the host's /sys/fs/cgroup
+}

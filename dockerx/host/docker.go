@@ -1,0 +1,109 @@
+package host
+
+import (
+	"errors"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Docker is the part of what dockerd keeps of a container that dx uses:
+// <data-root>/containers/<id>/config.v2.json and hostconfig.json beside it.
+// It is written after the fact: State may lag behind the kernel's truth.
+type Docker struct {
+	Path string // of config.v2.json, as the shim's root names it
+
+	ID   string
+	Name string // without the leading slash
+
+	State struct {
+		Running, Paused, Restarting, Dead bool
+		Pid                               int
+		StartedAt, FinishedAt             time.Time
+		ExitCode                          int
+	}
+	Config struct {
+		Hostname   string
+		User       string
+		Env        []string
+		WorkingDir string
+		Tty        bool
+		Image      string
+		Labels     map[string]string
+	}
+	Driver string
+
+	HostConfig HostConfig `json:"-"`
+}
+
+// HostConfig is the part of hostconfig.json that dx uses.
+type HostConfig struct {
+	Privileged bool
+	GroupAdd   []string
+	Links      []string // legacy links, "/db:/web/db"
+}
+
+// ParseDocker parses config.v2.json.
+func ParseDocker(r io.Reader) (*Docker, error) {
+	var d Docker
+	if err := decode(r, &d); err != nil {
+		return nil, err
+	}
+	if !IsID(d.ID) {
+		return nil, errors.New("no container ID")
+	}
+	d.Name = strings.TrimPrefix(d.Name, "/")
+	return &d, nil
+}
+
+// ParseHostConfig parses hostconfig.json.
+func ParseHostConfig(r io.Reader) (HostConfig, error) {
+	var h HostConfig
+	err := decode(r, &h)
+	return h, err
+}
+
+// IsID says whether s is a full container ID as dockerd makes them.
+func IsID(s string) bool {
+	if len(s) != 64 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// containersDir finds <data-root>/containers in the mounts of a bundle: dockerd
+// binds resolv.conf, hostname and hosts from <data-root>/containers/<id>. With
+// --network container:X the <id> is X's, so only the folder above counts.
+func containersDir(mounts []specs.Mount) (string, bool) {
+	for _, m := range mounts {
+		switch m.Destination {
+		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/shm":
+			if dir, ok := containersDirOf(m.Source); ok {
+				return dir, true
+			}
+		}
+	}
+	return "", false
+}
+
+// containersDirOf cuts "/containers/<id>/…" off: dir ends with "/containers".
+func containersDirOf(file string) (dir string, ok bool) {
+	const folder = "/containers/"
+	i := strings.LastIndex(file, folder)
+	if i < 0 || !path.IsAbs(file) {
+		return "", false
+	}
+	id, _, _ := strings.Cut(file[i+len(folder):], "/")
+	if !IsID(id) {
+		return "", false
+	}
+	return file[:i+len(folder)-1], true
+}

@@ -1,0 +1,86 @@
+package host
+
+import (
+	"bytes"
+	"testing"
+
+	"dx/nsops/proc"
+)
+
+// Each parser must take any bytes without panic or loop. What it accepts must
+// hold what its callers rely on.
+
+func FuzzParseState(f *testing.F) {
+	f.Add(testdata(f, "state.json"))
+	f.Add([]byte(`{"id":"x","init_process_pid":1,"init_process_start":2,"config":{"umask":18}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if s, err := ParseState(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0) {
+			t.Errorf("%+v", s)
+		}
+		if s, err := ParseStateHead(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0 || s.InitStart == 0) {
+			t.Errorf("%+v", s)
+		}
+		if s, err := ParseCrunStatus(bytes.NewReader(data)); err == nil && s.InitPID <= 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func FuzzParseSpec(f *testing.F) {
+	f.Add(testdata(f, "config.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ParseSpec(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		if s.Process == nil || s.Root == nil || s.Linux == nil {
+			t.Errorf("%+v", s)
+		}
+		containersDir(s.Mounts)
+	})
+}
+
+func FuzzParseDocker(f *testing.F) {
+	f.Add(testdata(f, "config.v2.json"))
+	f.Add(testdata(f, "hostconfig.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if d, err := ParseDocker(bytes.NewReader(data)); err == nil && !IsID(d.ID) {
+			t.Errorf("%+v", d)
+		}
+		ParseHostConfig(bytes.NewReader(data))
+	})
+}
+
+func FuzzParseSmall(f *testing.F) {
+	f.Add(testdata(f, "options.json"))
+	f.Add(testdata(f, "init.pid"))
+	f.Add(testdata(f, "limits"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ParseOptions(bytes.NewReader(data))
+		ParseLimits(bytes.NewReader(data))
+		if pid, err := ParseInitPID(bytes.NewReader(data)); err == nil && pid <= 0 {
+			t.Errorf("pid %d", pid)
+		}
+	})
+}
+
+func FuzzMountinfo(f *testing.F) {
+	f.Add(testdata(f, "mountinfo"), testdata(f, "cgroup"))
+	f.Add(testdata(f, "host-mountinfo"), testdata(f, "cgroup"))
+	self := testdata(f, "host-mountinfo")
+	f.Fuzz(func(t *testing.T, mounts, cgroup []byte) {
+		containersDirIn(bytes.NewReader(mounts), bytes.NewReader(self))
+		infos, err := parseCgroupMounts(bytes.NewReader(mounts))
+		if err != nil {
+			return
+		}
+		cgroups, err := proc.ParseCgroups(bytes.NewReader(cgroup))
+		if err != nil {
+			return
+		}
+		cgroupDirs(cgroups, infos)
+		if id, ok := CgroupID(cgroups); ok && !InCgroup(cgroups, id) {
+			t.Errorf("CgroupID found %s, InCgroup does not", id)
+		}
+	})
+}

@@ -1,0 +1,153 @@
+// Package host knows containers from the kernel alone, with no daemon: from a
+// process to its shim, from the shim's working directory to the bundle, from
+// there to the runtime's state and to Docker's own files.
+//
+// All files are opened through magic links (/proc/<shim>/cwd, /proc/<shim>/root):
+// an engine may live in another mount namespace or root, where its paths mean
+// something else here. Every read is bounded, never blocks and takes regular
+// files only.
+//
+// What the facts mean for an exec, and the Engine API, do not belong here.
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// ErrNoBundle says that no shim with a bundle stands behind the process.
+var ErrNoBundle = errors.New("no shim holds a bundle for it")
+
+// Parent opens the parent of a process. ErrNoBundle if it has none that is
+// visible here.
+func Parent(p *proc.Process) (*proc.Process, error) {
+	for {
+		st, err := p.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if st.PPID == 0 {
+			return nil, fmt.Errorf("pid %d has no parent here: %w", p.PID, ErrNoBundle)
+		}
+		parent, err := proc.Open(st.PPID)
+		if err != nil && !errors.Is(err, proc.ErrGone) {
+			return nil, err
+		}
+		// Still its parent after the handle was taken: the number was not
+		// recycled in between. A reparented process goes round again.
+		again, errStat := p.Stat()
+		if errStat == nil && err == nil && again.PPID == st.PPID {
+			return parent, nil
+		}
+		if err == nil {
+			parent.Close()
+		}
+		if errStat != nil {
+			return nil, errStat
+		}
+		if err != nil && again.PPID == st.PPID {
+			// A leader that has exited before its threads: no shim does that.
+			return nil, fmt.Errorf("parent of pid %d: %w: %w", p.PID, ErrNoBundle, err)
+		}
+	}
+}
+
+// Open finds the bundle whose init process p is: its parent is a shim, whose
+// working directory is the bundle or a sibling of it (a shim may serve several
+// containers, as in a Kubernetes pod). ErrNoBundle if there is none.
+func Open(p *proc.Process) (*Bundle, error) {
+	st, err := p.Status()
+	if err != nil {
+		return nil, err
+	}
+	return open(p, func(dir *bundleDir) bool {
+		pid, err := dir.initPID()
+		return err == nil && contains(st.NSpid, p.PID, pid)
+	})
+}
+
+// contains says whether pid is one of the numbers of a process. The shim may
+// live in an inner PID namespace (Docker in Docker) and count differently.
+func contains(nspid []int, own, pid int) bool {
+	for _, n := range nspid {
+		if n == pid {
+			return true
+		}
+	}
+	return own == pid
+}
+
+// maxDepth bounds the walk from a process up to a container's init.
+const maxDepth = 4096
+
+// Find finds the bundle of the container that p belongs to, by walking up from
+// p to a child of a shim: the container's init, or a process that docker exec
+// started. ErrNoBundle if the walk ends elsewhere.
+func Find(p *proc.Process) (*Bundle, error) {
+	b, err := openChild(p)
+	if !errors.Is(err, ErrNoBundle) {
+		return b, err
+	}
+	child, err := Parent(p)
+	for depth := 0; err == nil && depth < maxDepth; depth++ {
+		b, errOpen := openChild(child)
+		if !errors.Is(errOpen, ErrNoBundle) {
+			child.Close()
+			return b, errOpen
+		}
+		var next *proc.Process
+		next, err = Parent(child)
+		child.Close()
+		child = next
+	}
+	if err != nil {
+		return nil, err
+	}
+	child.Close()
+	return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
+}
+
+// openChild finds the bundle of a child of a shim, be it the init or not: where
+// a shim serves several containers, the cgroup tells which.
+func openChild(p *proc.Process) (*Bundle, error) {
+	b, err := Open(p)
+	if !errors.Is(err, ErrNoBundle) {
+		return b, err
+	}
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	return open(p, func(dir *bundleDir) bool { return InCgroup(cgroups, dir.id) })
+}
+
+// open looks at the bundle in the working directory of p's parent and then at
+// its siblings, for one that match accepts.
+func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
+	shim, err := Parent(p)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := shimBundle(shim, match)
+	if err != nil {
+		if errors.Is(err, unix.ENOENT) || (errors.Is(err, fs.ErrPermission) && !isShim(shim)) {
+			err = fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
+		}
+		shim.Close()
+		return nil, err
+	}
+	return &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: shim, dir: dir.f}, nil
+}
+
+// isShim goes by the name, which anybody may read: it only decides whether a
+// process that may not be looked at matters.
+func isShim(p *proc.Process) bool {
+	st, err := p.Stat()
+	return err == nil && strings.HasPrefix(st.Comm, "containerd-shim")
+}

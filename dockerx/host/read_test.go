@@ -1,0 +1,105 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// within fails a test that blocks.
+func within(t *testing.T, d time.Duration, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(d):
+		t.Fatal("blocked")
+	}
+}
+
+func hostileDir(t *testing.T) *os.File {
+	t.Helper()
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name, data string) {
+		if err := os.WriteFile(path(name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("regular", "yes")
+	write("huge", "")
+	if err := os.Truncate(path("huge"), maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(path("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"link": "regular", "climbing": "/../../../../regular", "loop": "loop"} {
+		if err := os.Symlink(target, path(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(path("dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", path("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestReadFileTakesRegularFilesOnly(t *testing.T) {
+	dir := hostileDir(t)
+	within(t, 10*time.Second, func() {
+		if b, err := readFile(dir, "/bundle", "regular"); string(b) != "yes" || err != nil {
+			t.Errorf("regular: %q, %v", b, err)
+		}
+		for _, name := range []string{"fifo", "link", "loop", "socket", "dir"} {
+			if b, err := readFile(dir, "/bundle", name); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), "/bundle/"+name) {
+				t.Errorf("%s: %q, %v, want an error that names it and says that it is no regular file", name, b, err)
+			}
+		}
+		if _, err := readFile(dir, "/bundle", "huge"); err == nil || !strings.Contains(err.Error(), "larger than 8 MiB") {
+			t.Errorf("huge: %v", err)
+		}
+		if _, err := readFile(dir, "/bundle", "absent"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("absent: %v", err)
+		}
+	})
+}
+
+func TestReadInRootStaysInside(t *testing.T) {
+	dir := hostileDir(t)
+	within(t, 10*time.Second, func() {
+		for _, name := range []string{"/regular", "/link", "/climbing", "/dir/../../regular"} {
+			if b, err := ReadInRoot(dir, name); string(b) != "yes" || err != nil {
+				t.Errorf("%s: %q, %v", name, b, err)
+			}
+		}
+		for _, name := range []string{"/fifo", "/socket", "/dir"} {
+			if b, err := ReadInRoot(dir, name); !errors.Is(err, ErrNotRegular) {
+				t.Errorf("%s: %q, %v", name, b, err)
+			}
+		}
+		for _, name := range []string{"/loop", "/huge"} {
+			if b, err := ReadInRoot(dir, name); err == nil {
+				t.Errorf("%s: %d bytes", name, len(b))
+			}
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package dockerx
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// filteredVariable makes this test binary a process under a seccomp filter.
+const filteredVariable = "DX_TEST_FILTERED"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(filteredVariable) != "" {
+		runFiltered()
+	}
+	os.Exit(m.Run())
+}
+
+// runFiltered installs a filter that allows all, on every thread, and waits.
+func runFiltered() {
+	allow := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000} // SECCOMP_RET_ALLOW
+	prog := unix.SockFprog{Len: 1, Filter: &allow}
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if err == nil {
+		_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+		if errno != 0 {
+			err = errno
+		}
+	}
+	fmt.Println(err)
+	bufio.NewReader(os.Stdin).ReadByte()
+	os.Exit(0)
+}
+
+// started starts a program, whose first line of output must be want, and
+// resolves it as pid:N.
+func started(t *testing.T, cmd *exec.Cmd, want string) *Container {
+	t.Helper()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); cmd.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != want {
+		t.Fatalf("%s: %q, %v", cmd, line, err)
+	}
+	r, err := NewResolver(Options{Host: "unix:///nonexistent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	c, err := r.Resolve(context.Background(), fmt.Sprintf("pid:%d", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func shell(t *testing.T) *exec.Cmd {
+	cmd := exec.Command("/bin/sh", "-c", "umask 027; ulimit -Sn 77; echo 500 >/proc/self/oom_score_adj; echo ready; exec cat")
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Dir, cmd.Env = dir, []string{"A=1", "PATH=/usr/bin:/bin", "A=2", "HOME=/h"}
+	return cmd
+}
+
+func TestBareProcess(t *testing.T) {
+	cmd := shell(t)
+	c := started(t, cmd, "ready")
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, Env: []string{"B=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := spec.Process
+	for _, want := range []string{"A=2", "PATH=/usr/bin:/bin", "HOME=/h", "B=3"} {
+		if !slices.Contains(p.Env, want) {
+			t.Errorf("%s is not in %q", want, p.Env)
+		}
+	}
+	if p.Cwd != cmd.Dir || p.User.UID != 0 || *p.User.Umask != 0o27 || *p.OOMScoreAdj != 500 || p.NoNewPrivileges {
+		t.Errorf("cwd %s uid %d umask %o oom_score_adj %d", p.Cwd, p.User.UID, *p.User.Umask, *p.OOMScoreAdj)
+	}
+	self, err := selfStatus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := capMask(p.Capabilities.Effective); got != self.CapBnd {
+		t.Errorf("capabilities %x, want those that a child inherits: %x", got, self.CapBnd)
+	}
+	i := slices.IndexFunc(p.Rlimits, func(l specs.POSIXRlimit) bool { return l.Type == "RLIMIT_NOFILE" })
+	if i < 0 || p.Rlimits[i].Soft != 77 {
+		t.Errorf("rlimits %+v, want 77 open files", p.Rlimits)
+	}
+	if len(spec.Namespaces) != 0 || spec.Keyring != "" || spec.Seccomp != nil {
+		t.Errorf("%+v", spec)
+	}
+	if len(spec.Cgroups) == 0 {
+		t.Error("no cgroups")
+	}
+}
+
+func TestProcessInNamespaces(t *testing.T) {
+	cmd := exec.Command("unshare", "--uts", "--ipc", "sh", "-c", "echo ready; exec cat")
+	if os.Getuid() != 0 {
+		t.Skip("unshare needs root")
+	}
+	c := started(t, cmd, "ready")
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, WorkingDir: "/tmp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(spec.Namespaces); got != "[ipc uts]" || spec.Process.Cwd != "/tmp" {
+		t.Errorf("namespaces %s, cwd %s", got, spec.Process.Cwd)
+	}
+}
+
+func TestUnknownFilter(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{filteredVariable + "=1"}
+	c := started(t, cmd, "<nil>")
+	_, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
+	var unknown *UnknownFilterError
+	if !errors.As(err, &unknown) || unknown.PID != cmd.Process.Pid {
+		t.Errorf("%v, want an error about the filter of pid %d", err, cmd.Process.Pid)
+	}
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, IgnoreUnknownFilter: true})
+	if err != nil || !spec.Process.NoNewPrivileges {
+		t.Errorf("with the error ignored: %v; no_new_privs must be the process's", err)
+	}
+}
+
+// A container whose shim has died: Docker's configuration, init's own posture.
+func TestOrphan(t *testing.T) {
+	c := started(t, shell(t), "ready")
+	c.Source, c.ID = SourceEngine, strings.Repeat("ab", 32)
+	c.Config = &Config{Hostname: "box", User: "7:8", Env: []string{"E=1"}, WorkingDir: "/w", Origin: "inspect"}
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := spec.Process
+	if got := fmt.Sprint(p.Env[:3]); got != "["+defaultPath+" HOSTNAME=box E=1]" {
+		t.Error(got)
+	}
+	if p.User.UID != 7 || p.User.GID != 8 || p.Cwd != "/w" || *p.OOMScoreAdj != 500 || spec.Keyring != "_ses."+c.ID {
+		t.Errorf("%+v %s", p, spec.Keyring)
+	}
+}
+
+func TestHost(t *testing.T) {
+	r, err := NewResolver(Options{Host: "unix:///nonexistent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	c, err := r.Resolve(context.Background(), "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.Process.PID != 1 || c.Name != "host" || c.Paused {
+		t.Errorf("%+v", c)
+	}
+	for _, ref := range []string{"pid:", "pid:0", "pid:-1", "pid:x", "pid:99999999999"} {
+		if _, err := r.Resolve(context.Background(), ref); err == nil || !strings.Contains(err.Error(), "is not a process number") {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	if _, err := r.Resolve(context.Background(), "pid:2147483647"); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("%v, want a process that is gone", err)
+	}
+}
+
+func TestRelativeWorkingDir(t *testing.T) {
+	c := started(t, shell(t), "ready")
+	if _, err := c.ExecSpec(context.Background(), ExecOptions{WorkingDir: "tmp"}); !errors.Is(err, ErrRelativeCwd) {
+		t.Error(err)
+	}
+}

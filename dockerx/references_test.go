@@ -1,0 +1,265 @@
+package dockerx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dx/dockerx/host"
+)
+
+func isA[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+func TestResolveReferences(t *testing.T) {
+	e := requireEngine(t)
+	r := e.resolver()
+	name := e.run(containers["default"]...)
+	id, pid := e.inspect(name, "{{.Id}}"), e.inspect(name, "{{.State.Pid}}")
+	for _, ref := range []string{name, "/" + name, id, id[:12]} {
+		c, err := r.Resolve(context.Background(), ref)
+		if err != nil {
+			t.Fatalf("%s: %v", ref, err)
+		}
+		if c.ID != id || c.Name != name || fmt.Sprint(c.Process.PID) != pid || c.Ref != ref {
+			t.Errorf("%s: %s %s pid %d, want %s %s pid %s", ref, c.ID, c.Name, c.Process.PID, id, name, pid)
+		}
+		c.Close()
+	}
+	for _, ref := range []string{name[:len(name)-1], strings.ToUpper(id[:12]), id + "0", "../images/json?x", ""} {
+		if c, err := r.Resolve(context.Background(), ref); !isA[*NotFoundError](err) {
+			t.Errorf("%q: %v, %v, want no such container", ref, c, err)
+		}
+	}
+}
+
+func TestResolveNameBeforePrefix(t *testing.T) {
+	e := requireEngine(t)
+	first := e.run(containers["default"]...)
+	short := e.inspect(first, "{{.Id}}")[:6]
+	second := e.runNamed(short, containers["default"]...)
+	c, err := e.resolver().Resolve(context.Background(), short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if want := e.inspect("/"+second, "{{.Id}}"); c.ID != want {
+		t.Errorf("%s is %s, docker inspect says %s", short, c.ID, want)
+	}
+}
+
+func TestResolveAmbiguousPrefix(t *testing.T) {
+	e := requireEngine(t)
+	seen := map[byte]bool{}
+	for i := range 17 { // two of them begin with the same of 16 digits
+		name := fmt.Sprintf("dxtest-many-%d-%d", os.Getpid(), i)
+		id, err := e.command("create", "--name", name, "dx-test", "/bin/busybox").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { e.docker("rm", "-f", name) })
+		if seen[id[0]] {
+			e.ambiguous(string(id[:1]))
+			return
+		}
+		seen[id[0]] = true
+	}
+	t.Fatal("17 IDs begin with 17 different digits")
+}
+
+func (e *testEngine) ambiguous(prefix string) {
+	_, err := e.resolver().Resolve(context.Background(), prefix)
+	if !isA[*AmbiguousError](err) {
+		e.t.Fatalf("%s: %v, want an ambiguous prefix", prefix, err)
+	}
+	out, _ := e.docker("exec", prefix, "true")
+	if !strings.Contains(strings.ToLower(out), strings.ToLower(err.Error())) {
+		e.t.Errorf("dx says %q, docker %q", err, out)
+	}
+}
+
+func TestResolveStates(t *testing.T) {
+	e := requireEngine(t)
+	r := e.resolver()
+	stopped := e.run("dx-test", "/bin/busybox", "true")
+	e.docker("wait", stopped)
+	created := stopped + "-created"
+	e.docker("create", "--name", created, "dx-test", "/bin/busybox", "true")
+	t.Cleanup(func() { e.docker("rm", "-f", created) })
+	restarting := e.run("--restart", "always", "dx-test", "/bin/busybox", "false")
+	// dockerd doubles its pause at each restart: the fifth is 1.6 s.
+	for e.inspect(restarting, "{{.RestartCount}} {{.State.Restarting}}") != "5 true" {
+		time.Sleep(50 * time.Millisecond)
+	}
+	for name, want := range map[string]State{stopped: NotRunning, created: NotRunning, restarting: Restarting} {
+		_, err := r.Resolve(context.Background(), name)
+		var state *StateError
+		if !errors.As(err, &state) || state.State != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+			continue
+		}
+		out, _ := e.docker("exec", name, "true")
+		if !strings.Contains(strings.ToLower(out), strings.ToLower(err.Error())) {
+			t.Errorf("dx says %q, docker %q", err, out)
+		}
+	}
+}
+
+func TestResolvePaused(t *testing.T) {
+	e := requireEngine(t)
+	r := e.resolver()
+	name := e.run(containers["default"]...)
+	for _, paused := range []bool{false, true} {
+		if paused {
+			if out, err := e.docker("pause", name); err != nil {
+				t.Fatal(out)
+			}
+			defer e.docker("unpause", name)
+		}
+		c, err := r.Resolve(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, known, err := host.Frozen(c.Process); !known || err != nil {
+			t.Errorf("no freezer tells (%v)", err)
+		}
+		if c.Paused != paused {
+			t.Errorf("Paused is %v, want %v", c.Paused, paused)
+		}
+		c.Close()
+	}
+}
+
+func TestRunningEqualsDockerPs(t *testing.T) {
+	e := requireEngine(t)
+	for range 3 {
+		e.run(containers["default"]...)
+	}
+	list, err := e.resolver().Running(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range list {
+		got = append(got, c.ID+" "+c.Name)
+		c.Close()
+	}
+	out, err := e.docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
+	if err != nil {
+		t.Fatal(out)
+	}
+	if want := strings.Fields(out); !slices.Equal(strings.Fields(strings.Join(got, " ")), want) {
+		t.Errorf("Running: %v, docker ps: %v", got, want)
+	}
+}
+
+// A process that the container's init started has the container's posture, and
+// so has one that docker exec started, by its number alone.
+func TestProcessInContainer(t *testing.T) {
+	e := requireEngine(t)
+	r := e.resolver()
+	name := e.run("-e", "A=1", "--cap-drop", "ALL", "dx-test", "/bin/busybox", "sh", "-c", "/bin/busybox sleep 1000 & wait")
+	want := e.execSpec(r, name)
+	e.command("exec", "-d", name, "/bin/busybox", "sleep", "2000").Run()
+	out, err := e.docker("top", name, "-o", "pid")
+	if err != nil {
+		t.Fatal(out)
+	}
+	pids := strings.Fields(out)[1:]
+	if len(pids) != 3 {
+		t.Fatalf("docker top: %v, want 3 processes", pids)
+	}
+	for _, pid := range pids {
+		got := e.execSpec(r, "pid:"+pid)
+		e.same("Process of pid "+pid, got.Process, want.Process)
+		e.same("Seccomp", got.Seccomp, want.Seccomp)
+		e.same("Cgroups", got.Cgroups, want.Cgroups)
+		e.same("Namespaces", got.Namespaces, want.Namespaces)
+		e.same("Keyring", got.Keyring, want.Keyring)
+	}
+}
+
+func (e *testEngine) execSpec(r *Resolver, ref string) *ExecSpec {
+	e.t.Helper()
+	c, err := r.Resolve(context.Background(), ref)
+	if err != nil {
+		e.t.Fatalf("%s: %v", ref, err)
+	}
+	defer c.Close()
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
+	if err != nil {
+		e.t.Fatalf("%s: %v", ref, err)
+	}
+	return spec
+}
+
+// What an engine may say and must not be believed.
+func TestVerifyRefuses(t *testing.T) {
+	e := requireEngine(t)
+	name, other := e.run(containers["default"]...), e.run(containers["default"]...)
+	id := e.inspect(name, "{{.Id}}")
+	pid := func(name string) int {
+		n, err := strconv.Atoi(e.inspect(name, "{{.State.Pid}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	dead := exec.Command("/bin/busybox", "true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	child := e.childOf(name)
+	for what, c := range map[string]struct {
+		pid    int
+		reason string
+	}{
+		"a host process":    {os.Getpid(), "no shim serves it"},
+		"the host's init":   {1, "no shim serves it"},
+		"another container": {pid(other), "init of container " + e.inspect(other, "{{.Id}}")},
+		"a dead process":    {dead.Process.Pid, "gone"},
+		"not its init":      {child, "another process of container " + id},
+	} {
+		p, err := verify(claim{ref: name, id: id, pid: c.pid, source: SourceEngine})
+		if !isA[*StaleError](err) || !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("%s: %v, %v; want a refusal because %q", what, p, err, c.reason)
+		}
+	}
+	p, err := verify(claim{ref: name, id: id, pid: pid(name), source: SourceEngine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+}
+
+// childOf starts a process by docker exec and returns its number.
+func (e *testEngine) childOf(name string) int {
+	e.t.Helper()
+	if out, err := e.docker("exec", "-d", name, "/bin/busybox", "sleep", "3000"); err != nil {
+		e.t.Fatal(out)
+	}
+	out, err := e.docker("top", name, "-o", "pid,args")
+	if err != nil {
+		e.t.Fatal(out)
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); strings.Contains(line, "3000") {
+			n, err := strconv.Atoi(f[0])
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	e.t.Fatalf("no such process: %s", out)
+	return 0
+}

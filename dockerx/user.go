@@ -1,0 +1,262 @@
+package dockerx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+)
+
+// user mirrors moby daemon/exec.go: -u, else the configuration's user, else the
+// one that the container was started with. Names are looked up in the root file
+// system, not in the mount namespace: an /etc/passwd that is mounted over it does
+// not count here, though it does for HOME.
+func (b *builder) user() error {
+	if err := b.findUser(); err != nil {
+		return err
+	}
+	if !b.sinceRunc13() {
+		// To 1.2 runc made a set of the groups (libcontainer/init_linux.go, setupUser).
+		b.out.Process.User.AdditionalGids = distinct(b.out.Process.User.AdditionalGids)
+	}
+	return nil
+}
+
+func distinct(ids []uint32) []uint32 {
+	var out []uint32
+	for _, id := range ids {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (b *builder) findUser() error {
+	name, origin := b.userName()
+	if name == "" {
+		b.out.Process.User = b.spec.Process.User
+		b.from("User", "%s", b.configJSON("process.user"))
+		return nil
+	}
+	root, err := b.bundle.OpenRootfs(b.spec)
+	if err != nil {
+		return fmt.Errorf("look up user %s: %w", name, err)
+	}
+	defer root.Close()
+	lookup := lookupUser
+	if b.snapshotter() {
+		lookup = lookupUserSnapshotter
+	}
+	return b.setUser(lookup, readAccounts(root), name, origin)
+}
+
+// userName is the user to look up; empty: none is named.
+func (b *builder) userName() (name, origin string) {
+	if b.o.User != "" {
+		return b.o.User, "-u"
+	}
+	if b.config != nil {
+		return b.config.User, b.config.Origin + " Config.User"
+	}
+	return "", ""
+}
+
+type lookup func(a accounts, name string, groupAdd []string) (specs.User, error)
+
+func (b *builder) setUser(find lookup, a accounts, name, origin string) error {
+	var groupAdd []string
+	if b.config != nil {
+		groupAdd = b.config.GroupAdd
+	}
+	u, err := find(a, name, groupAdd)
+	if err != nil {
+		return err
+	}
+	b.out.Process.User = u
+	b.from("User", "%s, looked up in the root file system", origin)
+	return nil
+}
+
+// snapshotter says whether dockerd keeps the container in containerd's image
+// store: its root file system is then mounted at <data-root>/rootfs/<snapshotter>/<id>
+// (moby daemon/snapshotter/mount.go).
+func (b *builder) snapshotter() bool {
+	dir, id := path.Split(b.spec.Root.Path)
+	return id == b.bundle.ID && path.Base(path.Dir(path.Clean(dir))) == "rootfs"
+}
+
+// userOfOrphan is user without a bundle: the root file system is only to be had
+// through the mount namespace.
+func (b *builder) userOfOrphan() error { return b.userInRoot(b.initUser) }
+
+// rootUser is what an nsenter user expects: root unless -u says otherwise.
+func (b *builder) rootUser() error {
+	return b.userInRoot(func() (specs.User, string) { return specs.User{}, "root unless -u" })
+}
+
+// initUser is the user that init runs as now.
+func (b *builder) initUser() (specs.User, string) {
+	return specs.User{UID: b.init.UID[1], GID: b.init.GID[1], AdditionalGids: b.init.Groups}, b.procFile("status")
+}
+
+func (b *builder) userInRoot(otherwise func() (specs.User, string)) error {
+	name, origin := b.userName()
+	if name == "" {
+		var from string
+		b.out.Process.User, from = otherwise()
+		b.from("User", "%s", from)
+		return nil
+	}
+	root, err := b.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return b.setUser(lookupUser, readAccounts(root), name, origin)
+}
+
+// accounts are /etc/passwd and /etc/group; nil if there is no such file.
+type accounts struct{ passwd, group []byte }
+
+// readAccounts reads what can be read: like moby it takes a file that cannot be
+// opened, or is none, for absent (moby/sys/user, GetExecUserPath).
+func readAccounts(root *os.File) accounts {
+	passwd, errPasswd := host.ReadInRoot(root, "/etc/passwd")
+	group, errGroup := host.ReadInRoot(root, "/etc/group")
+	var a accounts
+	if errPasswd == nil {
+		a.passwd = passwd
+	}
+	if errGroup == nil {
+		a.group = group
+	}
+	return a
+}
+
+// source gives the true nil that moby/sys/user takes for "no such file".
+func source(b []byte) io.Reader {
+	if b == nil {
+		return nil
+	}
+	return bytes.NewReader(b)
+}
+
+// lookupUser mirrors moby daemon/oci_linux.go, getUser.
+func lookupUser(a accounts, name string, groupAdd []string) (specs.User, error) {
+	eu, err := user.GetExecUser(name, nil, source(a.passwd), source(a.group))
+	if err != nil {
+		return specs.User{}, err
+	}
+	u := specs.User{UID: uint32(eu.Uid), GID: uint32(eu.Gid)}
+	u.AdditionalGids = append([]uint32{u.GID}, uint32s(eu.Sgids)...)
+	if len(groupAdd) == 0 {
+		return u, nil
+	}
+	added, err := user.GetAdditionalGroups(groupAdd, source(a.group))
+	slices.Sort(added) // the order is a map's
+	u.AdditionalGids = append(u.AdditionalGids, uint32s(added)...)
+	return u, err
+}
+
+func uint32s(ids []int) []uint32 {
+	out := make([]uint32, len(ids))
+	for i, id := range ids {
+		out[i] = uint32(id)
+	}
+	return out
+}
+
+// lookupUserSnapshotter mirrors moby daemon/exec_linux.go, getUserFromContainerd:
+// the same user, but its groups as containerd's oci.WithAdditionalGIDs finds
+// them: none for "name:group", and not the group that is named like the user.
+// A name that getUser does not find is refused before that.
+func lookupUserSnapshotter(a accounts, name string, groupAdd []string) (specs.User, error) {
+	u, err := lookupUser(a, name, nil)
+	if err != nil {
+		return u, err
+	}
+	u.AdditionalGids, err = memberGroups(a, name)
+	if err != nil {
+		return u, err
+	}
+	if !slices.Contains(u.AdditionalGids, u.GID) {
+		u.AdditionalGids = append([]uint32{u.GID}, u.AdditionalGids...)
+	}
+	added, err := appendedGroups(a, groupAdd)
+	u.AdditionalGids = append(u.AdditionalGids, added...)
+	return u, err
+}
+
+func memberGroups(a accounts, name string) ([]uint32, error) {
+	if uid, err := strconv.Atoi(name); err == nil {
+		users, err := user.ParsePasswdFilter(bytes.NewReader(a.passwd), func(u user.User) bool { return u.Uid == uid })
+		if err != nil || len(users) == 0 {
+			return nil, err
+		}
+		name = users[0].Name
+	}
+	groups, err := user.ParseGroupFilter(bytes.NewReader(a.group), func(g user.Group) bool {
+		return g.Name != name && slices.Contains(g.List, name)
+	})
+	var out []uint32
+	for _, g := range groups {
+		out = append(out, uint32(g.Gid))
+	}
+	return out, err
+}
+
+// appendedGroups mirrors containerd's oci.WithAppendAdditionalGroups.
+func appendedGroups(a accounts, groupAdd []string) ([]uint32, error) {
+	var out []uint32
+	for _, name := range groupAdd {
+		if gid, err := strconv.ParseUint(name, 10, 32); err == nil {
+			out = append(out, uint32(gid))
+			continue
+		}
+		groups, err := user.ParseGroupFilter(bytes.NewReader(a.group), func(g user.Group) bool { return g.Name == name })
+		if err != nil {
+			return nil, err
+		}
+		if len(groups) == 0 {
+			return nil, fmt.Errorf("unable to find group %s", name)
+		}
+		out = append(out, uint32(groups[len(groups)-1].Gid)) // a map: the last one wins
+	}
+	return out, nil
+}
+
+// homeOf finds a user's home as runc does: the first entry of the uid in
+// /etc/passwd as the container sees it, mounts included; "/" if there is none.
+func (b *builder) homeOf(uid uint32) (dir, origin string) {
+	const passwd = "/etc/passwd"
+	root, err := b.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "/", fmt.Sprintf("runc's default (%v)", err)
+	}
+	defer root.Close()
+	data, err := host.ReadInRoot(root, passwd)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "/", "runc's default (no " + passwd + ")"
+	}
+	if err != nil {
+		return "/", "runc's default (" + strings.TrimPrefix(err.Error(), root.Name()) + ")"
+	}
+	users, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool { return uint32(u.Uid) == uid })
+	if err != nil || len(users) == 0 {
+		return "/", fmt.Sprintf("runc's default (uid %d is not in %s)", uid, passwd)
+	}
+	return users[0].Home, "the container's " + passwd
+}

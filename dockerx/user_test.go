@@ -1,0 +1,80 @@
+package dockerx
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+var testAccounts = accounts{passwd: []byte(passwd), group: []byte(group)}
+
+// The rules are moby's (daemon/oci_linux.go, getUser); the parity test holds
+// most of them against a real engine.
+func TestLookupUser(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		accounts accounts
+		add      []string
+		want     specs.User
+		err      string
+	}{
+		{"app", testAccounts, nil, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 1000, 50}}, ""},
+		{"1000", testAccounts, nil, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 1000, 50}}, ""},
+		{"app:wheel", testAccounts, nil, specs.User{UID: 1000, GID: 10, AdditionalGids: []uint32{10}}, ""},
+		{"0", testAccounts, nil, specs.User{AdditionalGids: []uint32{0, 10}}, ""},
+		{"4321", testAccounts, []string{"777", "staff"}, specs.User{UID: 4321, AdditionalGids: []uint32{0, 50, 777}}, ""},
+		{"4321:99", accounts{}, nil, specs.User{UID: 4321, GID: 99, AdditionalGids: []uint32{99}}, ""},
+		{"ghost", testAccounts, nil, specs.User{}, "unable to find user ghost: no matching entries in passwd file"},
+		{"app", accounts{}, nil, specs.User{}, "unable to find user app: no matching entries in passwd file"},
+		{"app:ghosts", testAccounts, nil, specs.User{}, "unable to find group ghosts: no matching entries in group file"},
+		{"app", testAccounts, []string{"ghosts"}, specs.User{}, "unable to find group ghosts: no matching entries in group file"},
+		{"2147483648", testAccounts, nil, specs.User{}, "uids and gids must be in range 0-2147483647"},
+	} {
+		got, err := lookupUser(c.accounts, c.name, c.add)
+		if c.err != "" {
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%s: %v, want %s", c.name, err, c.err)
+			}
+			continue
+		}
+		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", c.name, err, diff)
+		}
+	}
+}
+
+// containerd's rules (pkg/oci/spec_opts.go: WithUser, WithAdditionalGIDs,
+// WithAppendAdditionalGroups), read there.
+func TestLookupUserSnapshotter(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		add  []string
+		want specs.User
+	}{
+		// The group "app" is skipped: it is named like the user.
+		{"app", nil, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 50}}},
+		{"1000", nil, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 50}}},
+		{"app:wheel", nil, specs.User{UID: 1000, GID: 10, AdditionalGids: []uint32{10}}},
+		{"4321", []string{"staff", "777"}, specs.User{UID: 4321, AdditionalGids: []uint32{0, 50, 777}}},
+	} {
+		got, err := lookupUserSnapshotter(testAccounts, c.name, c.add)
+		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", c.name, err, diff)
+		}
+	}
+}
+
+func FuzzLookupUser(f *testing.F) {
+	f.Add("app:wheel", []byte(passwd), []byte(group), "staff")
+	f.Add("0", []byte("root:x:0:0"), []byte(":::"), "1")
+	f.Fuzz(func(t *testing.T, name string, passwd, group []byte, add string) {
+		a := accounts{passwd: passwd, group: group}
+		for _, find := range []lookup{lookupUser, lookupUserSnapshotter} {
+			u, err := find(a, name, []string{add})
+			if err == nil && len(u.AdditionalGids) == 0 {
+				t.Errorf("%q: %+v without its own group", name, u)
+			}
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package dockerx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// claim is what a source says of a container's init process.
+type claim struct {
+	ref, id string
+	pid     int
+	source  Source
+}
+
+// verify takes hold of the process that a claim names and proves that it is the
+// container's init. The handle is taken first, so that what is proved is true of
+// the process that is returned.
+//
+// At least one proof is needed: the shim behind it serves a bundle with that ID
+// whose init it is, at best with the same start time in the runtime's state; or,
+// where no shim is left, a cgroup that holds the ID. No proof may be against it.
+func verify(c claim) (*proc.Process, error) {
+	p, err := proc.Open(c.pid)
+	if errors.Is(err, proc.ErrGone) {
+		return nil, c.stale("that process is gone or a zombie")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prove(p); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (c claim) stale(reason string, args ...any) error {
+	return &StaleError{Ref: c.ref, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
+}
+
+func (c claim) prove(p *proc.Process) error {
+	err := c.proveByBundle(p)
+	if errors.Is(err, host.ErrNoBundle) || errors.Is(err, fs.ErrPermission) {
+		// The shim has died, or dx may not look at it.
+		err = c.proveByCgroup(p)
+	}
+	if err != nil && p.Alive() != nil {
+		return c.stale("that process has just ended")
+	}
+	return err
+}
+
+// proveByBundle returns host.ErrNoBundle if no shim can tell.
+func (c claim) proveByBundle(p *proc.Process) error {
+	b, err := host.Open(p)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if b.ID != c.id {
+		return c.stale("that is the init of container %s", b.ID)
+	}
+	if head, err := b.StateHead(); err == nil {
+		return c.agrees(p, head)
+	}
+	// The bundle's init.pid names it and it is a child of that shim (host.Open):
+	// without a start time that is proof enough.
+	return nil
+}
+
+// agrees compares with what the runtime noted of the init process.
+func (c claim) agrees(p *proc.Process, state *host.State) error {
+	if state.ID != "" && state.ID != c.id {
+		return c.stale("the runtime's state of it is that of %s", state.ID)
+	}
+	if state.InitStart != 0 && state.InitStart != p.StartTime {
+		return c.stale("that process started at tick %d and the container's init at tick %d", p.StartTime, state.InitStart)
+	}
+	return nil
+}
+
+// proveByCgroup is for a process with no shim as its parent.
+func (c claim) proveByCgroup(p *proc.Process) error {
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return err
+	}
+	if !host.InCgroup(cgroups, c.id) {
+		return c.stale("no shim serves it and its cgroup %s does not hold the container's ID", shown(cgroups))
+	}
+	if b, err := host.Find(p); err == nil {
+		defer b.Close()
+		return c.stale("that is not the init but another process of container %s", b.ID)
+	}
+	return nil
+}
+
+// shown picks the cgroup that tells most: the deepest.
+func shown(cgroups []proc.Cgroup) string {
+	deepest := "/"
+	for _, cg := range cgroups {
+		if strings.Count(cg.Path, "/") > strings.Count(deepest, "/") || len(cg.Path) > len(deepest) {
+			deepest = cg.Path
+		}
+	}
+	return deepest
+}
