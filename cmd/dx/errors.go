@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx"
+	"dx/nsops/launch"
+	"dx/nsops/proc"
+	"dx/nsops/tty"
+)
+
+// Exit codes. 125 is dx's own failure, before the container was touched; where
+// docker has a code of its own for a failure, that one is used.
+const (
+	exitFailure    = 1
+	exitDx         = 125
+	exitNotRunable = 126
+	exitNotFound   = 127
+	exitRuntime    = 128
+	exitLateExec   = 255
+)
+
+// statusError carries the exit code of a command that ran: nothing is printed.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+// clientError is an error of the command line, in docker's words: it is printed
+// without a prefix.
+type clientError struct {
+	err  error
+	code int
+}
+
+func (e *clientError) Error() string { return e.err.Error() }
+func (e *clientError) Unwrap() error { return e.err }
+
+// usage is an error of flags or arguments with what docker prints behind it
+// (docker/cli, cli/cobra.go).
+func usage(cmd *cobra.Command, err error, code int) error {
+	return &clientError{code: code, err: fmt.Errorf("%w\n\nUsage:  %s\n\nRun '%s --help' for more information", err, cmd.UseLine(), cmd.CommandPath())}
+}
+
+// exitCode prints an error as docker would and returns the exit code: the one
+// table of both.
+func (a *app) exitCode(err error) int {
+	var status *statusError
+	var client *clientError
+	var interrupted *signalError
+	var start *startError
+	var step *launch.StepError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return status.code
+	case errors.As(err, &client):
+		fmt.Fprintln(a.err, printableLines(client.Error()))
+		return client.code
+	case errors.As(err, &interrupted):
+		return 128 + int(interrupted.signal)
+	case errors.Is(err, tty.ErrDetached):
+		fmt.Fprintln(a.err, "read escape sequence")
+		return exitFailure
+	case errors.As(err, &start):
+		return a.startFailed(start)
+	case dockerSays(err):
+		fmt.Fprintln(a.err, "Error response from daemon:", errorText(err))
+		return exitFailure
+	}
+	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
+	if errors.As(err, &step) {
+		return exitDx
+	}
+	return exitFailure
+}
+
+// dockerSays tells errors for which docker has a text of its own.
+func dockerSays(err error) bool {
+	var notFound *dockerx.NotFoundError
+	var ambiguous *dockerx.AmbiguousError
+	var state *dockerx.StateError
+	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state)
+}
+
+// errorText makes one safe line of an error: texts hold names that a container
+// chose.
+func errorText(err error) string { return printable(err.Error()) }
+
+// hint says what the user can do, where something can be done.
+func hint(err error) string {
+	var stale *dockerx.StaleError
+	switch {
+	case errors.As(err, &stale):
+		return "; look again: the container may just have ended or been restarted"
+	case errors.Is(err, unix.EPERM), errors.Is(err, fs.ErrPermission):
+		if c := missingCapability(); c != "" {
+			return ": " + c + " is missing; run with sudo"
+		}
+		return "; a security module or a user namespace forbids it"
+	case errors.Is(err, proc.ErrGone):
+		return "; the process has just ended"
+	case errors.Is(err, unix.ENODEV):
+		return "; the cgroup has just been removed"
+	}
+	return ""
+}
+
+// missingCapability names the first capability that joining a container needs
+// and dx does not have.
+func missingCapability() string {
+	self, err := proc.Self()
+	if err != nil {
+		return ""
+	}
+	defer self.Close()
+	st, err := self.Status()
+	if err != nil {
+		return ""
+	}
+	for _, name := range []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_OVERRIDE"} {
+		if n, ok := launch.CapabilityNumber(name); ok && st.CapEff&(1<<n) == 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+// startError is a command that could not be started: the case in which docker
+// speaks on stdout.
+type startError struct {
+	command  string
+	detached bool
+	step     *launch.StepError
+}
+
+func (e *startError) Error() string { return e.text() }
+func (e *startError) Unwrap() error { return e.step }
+
+// startFailed prints what docker and runc print, and returns docker's code
+// (moby, daemon/exec_linux.go and errors.go: translateContainerdStartErr).
+func (a *app) startFailed(e *startError) int {
+	if e.step.Step.Stage == launch.StageExec {
+		// runc's last words, on the process's own stderr.
+		fmt.Fprintf(a.err, "exec %s: %s\n", printable(e.command), e.step.Errno.Error())
+		return exitLateExec
+	}
+	text := "OCI runtime exec failed: exec failed: unable to start container process: " + printable(e.text())
+	if e.detached {
+		fmt.Fprintln(a.err, "Error response from daemon:", text)
+		return exitFailure
+	}
+	fmt.Fprintf(a.out, "%s\r\n", text)
+	return startCode(text)
+}
+
+func startCode(text string) int {
+	text = strings.ToLower(text)
+	for _, c := range []struct {
+		part string
+		code int
+	}{
+		{"permission denied", exitNotRunable}, {"is a directory", exitNotRunable}, {"not a directory", exitNotFound},
+		{"executable file not found", exitNotFound}, {"no such file or directory", exitNotFound},
+	} {
+		if strings.Contains(text, c.part) {
+			return c.code
+		}
+	}
+	return exitRuntime
+}
+
+// text is runc's, without its prefix.
+func (e *startError) text() string {
+	errno := e.step.Errno
+	switch {
+	case e.step.Step.Stage == launch.StageCwd && errno == unix.ENOENT && e.step.Step.Name != "chdir":
+		return "current working directory is outside of container mount namespace root -- possible container breakout detected"
+	case e.step.Step.Stage == launch.StageCwd:
+		return fmt.Sprintf("%s set in config.json failed: %v", e.step.Step.Doing, errno)
+	case errno == unix.EXDEV:
+		return fmt.Sprintf("exec: %q: cannot run executable found relative to current directory", e.command)
+	case !strings.Contains(e.command, "/"):
+		return fmt.Sprintf("exec: %q: executable file not found in $PATH", e.command)
+	case errno == unix.EACCES, errno == unix.EISDIR:
+		return fmt.Sprintf("exec: %q: %v", e.command, errno)
+	}
+	return fmt.Sprintf("exec: %q: stat %s: %v", e.command, e.command, errno)
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/docker/cli/pkg/kvfile"
+	"github.com/moby/term"
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+	"dx/dockerx/engine"
+	"dx/nsops/launch"
+	"dx/nsops/tty"
+)
+
+// execOptions are the flags of docker exec (docker/cli,
+// cli/command/container/exec.go) and dx's own.
+type execOptions struct {
+	detach, interactive, tty, privileged bool
+	env                                  envFlag
+	envFiles                             []string
+	user, workdir, detachKeys            string
+
+	explain, ignorePaused, sigProxy bool
+}
+
+func (a *app) execCommand() *cobra.Command {
+	o := execOptions{}
+	cmd := &cobra.Command{
+		Use:   "exec [OPTIONS] CONTAINER COMMAND [ARG...]",
+		Short: "Execute a command in a running container, without its engine",
+
+		DisableFlagsInUseLine: true,
+
+		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
+			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
+			"unique prefix of one, or pid:N for any process.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usage(cmd, errors.New("dx: 'dx exec' requires at least 2 arguments"), exitFailure)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExec(cmd.Context(), o, args[0], args[1:]) },
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	f.BoolVarP(&o.detach, "detach", "d", false, "Detached mode: run command in the background")
+	f.StringVar(&o.detachKeys, "detach-keys", "", "Override the key sequence for detaching a container")
+	f.VarP(&o.env, "env", "e", "Set environment variables")
+	f.StringArrayVar(&o.envFiles, "env-file", nil, "Read in a file of environment variables")
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "Keep STDIN open even if not attached")
+	f.BoolVar(&o.privileged, "privileged", false, "Give extended privileges to the command")
+	f.BoolVarP(&o.tty, "tty", "t", false, "Allocate a pseudo-TTY")
+	f.StringVarP(&o.user, "user", "u", "", `Username or UID (format: "<name|uid>[:<group|gid>]")`)
+	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory inside the container")
+
+	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
+	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
+	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
+	return cmd
+}
+
+func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
+	env, keys, err := o.read()
+	if err != nil {
+		return &clientError{err: err, code: exitFailure}
+	}
+	r, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c, err := r.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := a.mayExec(o, c); err != nil {
+		return err
+	}
+	spec, err := c.ExecSpec(ctx, dockerx.ExecOptions{
+		Args: args, Env: env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
+	})
+	if err != nil {
+		return err
+	}
+	if a.debug {
+		a.printOrigins(c, spec.Origins)
+	}
+	plan, err := newPlan(c, spec)
+	if err != nil {
+		return err
+	}
+	defer plan.close()
+	prog, err := launch.Compile(plan.Plan)
+	if err != nil {
+		return err
+	}
+	if o.explain {
+		return prog.Explain(a.out)
+	}
+	uid, err := hostUID(c, spec.Process.User.UID)
+	if err != nil {
+		return err
+	}
+	return a.runProgram(ctx, &execution{
+		options: o, container: c, program: prog, root: plan.Root, hostUID: uid, command: args[0], detachKeys: keys,
+	})
+}
+
+// mayExec makes docker's checks before anything is started, in its order.
+func (a *app) mayExec(o execOptions, c *dockerx.Container) error {
+	if o.explain {
+		return nil
+	}
+	if o.tty && o.interactive && !o.detach && !term.IsTerminal(a.in.Fd()) {
+		return &clientError{code: exitFailure, err: errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")}
+	}
+	if c.Paused && !o.ignorePaused {
+		return &dockerx.StateError{State: dockerx.Paused, ID: c.ID, Ref: c.Ref}
+	}
+	return nil
+}
+
+// read reads what the flags name, in docker's order.
+func (o *execOptions) read() (env []string, detachKeys []byte, err error) {
+	if env, err = o.environment(); err != nil {
+		return nil, nil, err
+	}
+	detachKeys, err = o.detachSequence()
+	return env, detachKeys, err
+}
+
+// detachSequence is that of the flag, else of docker's config file, else
+// docker's own.
+func (o *execOptions) detachSequence() ([]byte, error) {
+	keys := o.detachKeys
+	if keys == "" {
+		var err error
+		if keys, err = engine.DetachKeys(os.Getenv); err != nil {
+			return nil, err
+		}
+	}
+	return tty.DetachKeys(keys)
+}
+
+// environment is what docker exec sends: the files' variables, then those of -e.
+func (o *execOptions) environment() ([]string, error) {
+	var env []string
+	for _, name := range o.envFiles {
+		vars, err := kvfile.Parse(name, os.LookupEnv)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, vars...)
+	}
+	return append(env, o.env...), nil
+}
+
+// envFlag is -e: NAME=VALUE, or NAME for the caller's value; a NAME that the
+// caller does not have is sent bare and removes the variable.
+type envFlag []string
+
+func (e *envFlag) String() string { return "" }
+func (e *envFlag) Type() string   { return "list" }
+
+func (e *envFlag) Set(s string) error {
+	name, _, given := strings.Cut(s, "=")
+	if name == "" {
+		return errors.New("invalid environment variable: " + s)
+	}
+	if v, ok := os.LookupEnv(name); ok && !given {
+		s = name + "=" + v
+	}
+	*e = append(*e, s)
+	return nil
+}

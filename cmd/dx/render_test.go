@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/google/go-cmp/cmp"
+)
+
+// sample is a record with what records have: an ID, a text, a list.
+type sample struct {
+	ID    string `header:"CONTAINER ID"`
+	Name  string
+	Ports []string
+}
+
+func (s sample) quiet() string { return s.ID }
+
+func (s sample) short() sample {
+	s.ID = shortID(s.ID)
+	return s
+}
+
+const webID = "8e058298222ce2e12fe1bd7ae2745f392dc53b175e5bd6203def5ac97761aa6c"
+
+var samples = []sample{
+	{ID: webID, Name: "web", Ports: []string{"80", "443"}},
+	{ID: "", Name: "a-b"},
+}
+
+func sampleTable() table {
+	return table{header: []string{"ID", "NAME"}, rows: [][]cell{row("1", "web"), {{text: "2"}, {text: "db", alert: true}}}}
+}
+
+// rendered is what render writes to a file.
+func rendered[T record[T]](t *testing.T, o listOptions, records []T, tab func() table) string {
+	t.Helper()
+	f := tempFile(t)
+	out, err := newOutput(f, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := render(out, records, tab); err != nil {
+		t.Fatal(err)
+	}
+	return content(t, f)
+}
+
+func tempFile(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func content(t *testing.T, f *os.File) string {
+	t.Helper()
+	b, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The expected texts of templates are what docker ps (28.2) prints for containers of
+// these IDs and names.
+func TestRenderFormats(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		listOptions
+		want string
+	}{
+		{"default", listOptions{}, "ID   NAME\n1    web\n2    db\n"},
+		{"table", listOptions{format: "table"}, "ID   NAME\n1    web\n2    db\n"},
+		{"quiet", listOptions{quiet: true}, "8e058298222c\n"},
+		{"quiet, whole", listOptions{quiet: true, noTrunc: true}, webID + "\n"},
+		{"quiet yields to json", listOptions{quiet: true, format: "json"},
+			`{"ID":"` + webID + `","Name":"web","Ports":["80","443"]}` + "\n" + `{"ID":"","Name":"a-b","Ports":null}` + "\n"},
+		{"template", listOptions{format: `{{.ID}}\t{{.Name}}`}, "8e058298222c\tweb\n\ta-b\n"},
+		{"template, whole", listOptions{format: "{{.ID}}", noTrunc: true}, webID + "\n\n"},
+		{"docker's functions", listOptions{format: `{{upper .Name}} {{json .Name}} {{pad .Name 1 2}}x {{truncate .Name 2}} {{title .Name}} {{lower "X"}} {{join (split .Name "-") "/"}}`},
+			"WEB \"web\"  web  x we Web x web\nA-B \"a-b\"  a-b  x a- A-B x a/b\n"},
+		{"json of all", listOptions{format: "{{json .Ports}}"}, "[\"80\",\"443\"]\nnull\n"},
+		{"table template", listOptions{format: `table {{.ID}}\t{{upper .Name}}`},
+			"CONTAINER ID   NAME\n8e058298222c   WEB\n               A-B\n"},
+		{"header ends at range", listOptions{format: `table {{.ID}}\t{{range .Ports}}<{{.}}>{{end}}`},
+			"CONTAINER ID   \n8e058298222c   <80><443>\n               \n"},
+	} {
+		got := rendered(t, tc.listOptions, samples, sampleTable)
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestRenderNothing(t *testing.T) {
+	header := func() table { return table{header: []string{"ID", "NAME"}} }
+	for format, want := range map[string]string{"": "ID   NAME\n", "json": "", "{{.ID}}": "", "table {{.ID}}": "CONTAINER ID\n"} {
+		if diff := cmp.Diff(want, rendered(t, listOptions{format: format}, []sample{}, header)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", format, diff)
+		}
+	}
+}
+
+func TestWrongTemplates(t *testing.T) {
+	if _, err := newOutput(os.Stdout, listOptions{format: "{{"}); err == nil || !strings.HasPrefix(err.Error(), "failed to parse template: ") {
+		t.Errorf("unclosed: %v", err)
+	}
+	out, err := newOutput(tempFile(t), listOptions{format: "{{.Foo}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := render(out, samples, sampleTable); err == nil || !strings.HasPrefix(err.Error(), "failed to execute template: ") {
+		t.Errorf("unknown field: %v", err)
+	}
+}
+
+const (
+	hostile  = "a\x1b[2Jb\r\nc\u009bd\u202ee\x7ff\xffg"
+	harmless = `a\x1b[2Jb\r\nc\u009bd\u202ee\x7ff\xffg`
+)
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"":              "",
+		"web_1.a-b":     "web_1.a-b",
+		"häuser 家 🐳":    "häuser 家 🐳",
+		`back\slash`:    `back\slash`,
+		"'quoted'":      "'quoted'",
+		hostile:         harmless,
+		"\ufffd":        "\ufffd",
+		"no\u00a0break": `no\u00a0break`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if got := printableLines("a\tb\n\x1b"); got != "a\tb\n\\x1b" {
+		t.Errorf("lines: %q", got)
+	}
+}
+
+func FuzzPrintable(f *testing.F) {
+	f.Add(hostile)
+	f.Add("web")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, r := range printable(s) {
+			if r < ' ' || isHighControl(r) {
+				t.Errorf("%q of %q", r, s)
+			}
+		}
+	})
+}
+
+func TestHostileTextInEveryFormat(t *testing.T) {
+	records := []sample{{ID: "1", Name: hostile}}
+	tab := func() table { return table{header: []string{"ID", hostile}, rows: [][]cell{row("1", hostile)}} }
+	if diff := cmp.Diff("ID   "+harmless+"\n1    "+harmless+"\n", rendered(t, listOptions{}, records, tab)); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+	line := rendered(t, listOptions{format: "json"}, records, tab)
+	if i := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return r < ' ' || isHighControl(r) }); i >= 0 {
+		t.Errorf("json has a control character at %d of %q", i, line)
+	}
+	var back sample
+	if err := json.Unmarshal([]byte(line), &back); err != nil || back.Name != strings.ToValidUTF8(hostile, "\ufffd") {
+		t.Errorf("json is %q, %v", back.Name, err)
+	}
+	if got := rendered(t, listOptions{format: "{{.Name}}"}, records, tab); got != hostile+"\n" {
+		t.Errorf("template to a file: %q, want it exact", got)
+	}
+}
+
+// onTerminal is what render writes to a terminal.
+func onTerminal(t *testing.T, o listOptions, records []sample, tab func() table) string {
+	t.Helper()
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ptmx.Close()
+	defer tty.Close()
+	out, err := newOutput(tty, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := render(out, records, tab); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	n, err := ptmx.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b[:n]), "\r\n", "\n")
+}
+
+func TestTerminalGetsColours(t *testing.T) {
+	const plain = "ID   NAME\n1    web\n2    db\n"
+	for _, tc := range []struct{ term, noColor, want string }{
+		{"xterm", "", "ID   NAME\n1    web\n2    \x1b[31mdb\x1b[0m\n"},
+		{"xterm", "1", plain},
+		{"dumb", "", plain},
+		{"", "", plain},
+	} {
+		t.Setenv("TERM", tc.term)
+		t.Setenv("NO_COLOR", tc.noColor)
+		if diff := cmp.Diff(tc.want, onTerminal(t, listOptions{}, nil, sampleTable)); diff != "" {
+			t.Errorf("TERM=%s NO_COLOR=%s (-want +got):\n%s", tc.term, tc.noColor, diff)
+		}
+	}
+}
+
+func TestTemplateOnTerminalIsSafe(t *testing.T) {
+	got := onTerminal(t, listOptions{format: `{{.Name}}\t.`}, []sample{{Name: "a\x1b[2J"}}, nil)
+	if want := `a\x1b[2J`; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want it to begin with %q", got, want)
+	}
+}
+
+// Colours take no room: columns are as wide as what is seen.
+func TestTableAlignment(t *testing.T) {
+	tab := table{header: []string{"A", "B"}, rows: [][]cell{
+		{{text: "1", alert: true}, {text: "x"}},
+		{{text: "long one"}, {text: "y", alert: true}},
+		{{text: "家"}, {}},
+	}}
+	var b bytes.Buffer
+	if err := tab.write(&b, true); err != nil {
+		t.Fatal(err)
+	}
+	want := "A          B\n\x1b[31m1\x1b[0m          x\nlong one   \x1b[31my\x1b[0m\n家\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

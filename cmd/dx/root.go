@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+)
+
+// app is what every verb needs: the streams and the global flags.
+type app struct {
+	in, out, err *os.File
+
+	host       string
+	apiTimeout time.Duration
+	debug      bool
+}
+
+// run executes one command line and returns its exit code.
+func run(args []string, in, out, err *os.File) int {
+	a := &app{in: in, out: out, err: err}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	return a.exitCode(root.Execute())
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dx",
+		Short:         "See into and get into any container on this host",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err, exitDx) })
+	root.CompletionOptions.HiddenDefaultCmd = true
+
+	f := root.PersistentFlags()
+	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
+	f.DurationVar(&a.apiTimeout, "api-timeout", 250*time.Millisecond, "How long to wait for each answer of the engine")
+	f.BoolVar(&a.debug, "debug", false, "Say on stderr where each fact came from")
+
+	root.AddCommand(a.execCommand(), a.nsCommand())
+	return root
+}
+
+func (a *app) resolver() (*dockerx.Resolver, error) {
+	return dockerx.NewResolver(dockerx.Options{
+		Host:       a.host,
+		APITimeout: a.apiTimeout,
+		Warn:       func(line string) { fmt.Fprintln(a.err, "dx:", line) },
+	})
+}
+
+// printOrigins says on stderr where the facts about a container came from.
+func (a *app) printOrigins(c *dockerx.Container, origins map[string]string) {
+	fmt.Fprintf(a.err, "dx: %s: found by: %s\n", describe(c), c.Source)
+	for _, key := range slices.Sorted(maps.Keys(origins)) {
+		fmt.Fprintf(a.err, "dx: %s: %s\n", printable(key), printable(origins[key]))
+	}
+}
