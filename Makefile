@@ -1,0 +1,82 @@
+# Two commands are all that is needed on a fresh Debian or Ubuntu with Go and
+# root: `make demo` and `make test`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+FUZZTIME ?= 10s
+LINT_VERSION := v2.15.0
+LINT := bin/golangci-lint-$(LINT_VERSION)
+UNIT := ./cmd/... ./dockerx/... ./nsops/... ./cmpdiff/...
+
+# dx is one static file, and the tests are of that.
+export CGO_ENABLED := 0
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/dx
+	$(GO) build -trimpath -ldflags "-s -w" -o bin/dx ./cmd/dx
+
+.PHONY: cross
+cross: ## Build and vet for arm64: bin/dx-arm64
+	GOARCH=arm64 $(GO) build -trimpath -ldflags "-s -w" -o bin/dx-arm64 ./cmd/dx
+	GOARCH=arm64 $(GO) vet ./...
+
+.PHONY: demo
+demo: build ## Show dx on a throw-away container (with or without Docker)
+	$(GO) run ./e2e/demo bin/dx
+
+.PHONY: test
+test: deps cross unit engine e2e ## Install what the tests need, and run every tier
+
+.PHONY: deps
+deps:
+	e2e/install-deps
+
+.PHONY: unit
+unit: ## Unit tests: no root, no engine
+	$(GO) test $(UNIT)
+
+# The packages whose tests use an engine where they are given one.
+.PHONY: engine
+engine: ## Tests of the libraries against a private engine
+	packages=$$(grep -rl --include='*_test.go' DX_TEST_ENGINE cmd dockerx nsops cmpdiff | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
+	[[ -z "$$packages" ]] || $(GO) run ./e2e/withengine -- $(GO) test -count=1 $$packages
+
+# One package at a time: each has engines of its own.
+.PHONY: e2e
+e2e: ## Tests of dx on real containers, cgroup v1 and v2
+	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
+
+.PHONY: lint
+lint: $(LINT) ## gofmt, go vet, golangci-lint
+	@unformatted=$$(gofmt -l cmd dockerx nsops cmpdiff e2e); [[ -z "$$unformatted" ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+# Not in go.mod: the linter's 300 dependencies are not dx's.
+$(LINT):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/golangci-lint $@
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@for package in $$($(GO) list $(UNIT)); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build deps ## Compare with docker exec, runc exec and nsenter
+	$(GO) run ./e2e/bench bin/dx
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin

@@ -1,0 +1,153 @@
+// Command bench compares dx exec with docker exec, runc exec and nsenter on one
+// container of a private engine: the time of `true`, and 1 GiB of output. The
+// candidates take turns, so that a busy moment meets all of them.
+//
+//	go run ./e2e/bench [-runs 40] [-gib 1] bin/dx
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"dx/e2e/engine"
+)
+
+// candidate is a way to run a command in the container.
+type candidate struct {
+	name string
+	args []string
+}
+
+type bench struct {
+	engine     *engine.Engine
+	candidates []candidate
+}
+
+func main() {
+	runs := flag.Int("runs", 40, "how often each runs true")
+	streams := flag.Int("streams", 3, "how often each sends the output")
+	size := flag.Int("mib", 1024, "MiB of output")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(flag.Arg(0), *runs, *streams, *size); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(dx string, runs, streams, size int) (err error) {
+	dx, err = filepath.Abs(dx)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Start(engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	b, err := prepare(e, dx)
+	if err != nil {
+		return err
+	}
+	if err := b.compare("exec c true", runs, "true"); err != nil {
+		return err
+	}
+	title := fmt.Sprintf("%d MiB of stdout", size)
+	return b.compare(title, streams, "dd", "if=/dev/zero", "bs=1M", fmt.Sprintf("count=%d", size))
+}
+
+func prepare(e *engine.Engine, dx string) (*bench, error) {
+	b := &bench{engine: e}
+	id, err := b.output("docker", "run", "-d", "--name", "bench", engine.Busybox)
+	if err != nil {
+		return nil, err
+	}
+	pid, err := b.output("docker", "inspect", "-f", "{{.State.Pid}}", "bench")
+	if err != nil {
+		return nil, err
+	}
+	b.candidates = []candidate{
+		{"dx exec", []string{dx, "exec", "bench"}},
+		{"docker exec", []string{"docker", "exec", "bench"}},
+		{"runc exec", []string{"runc", "--root", e.Dir + "/exec/runtime-runc/moby", "exec", id}},
+		{"nsenter -a", []string{"nsenter", "-a", "-t", pid}},
+	}
+	return b, nil
+}
+
+func (b *bench) output(args ...string) (string, error) {
+	out, err := b.engine.Command(context.Background(), args...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", args, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// compare lets the candidates run the command in turns and prints a table.
+func (b *bench) compare(title string, runs int, command ...string) error {
+	times := make([][]time.Duration, len(b.candidates))
+	for i := range runs + 1 {
+		for n, c := range b.candidates {
+			took, err := b.once(slices.Concat(c.args, command))
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			if i > 0 { // the first round fills caches
+				times[n] = append(times[n], took)
+			}
+		}
+	}
+	b.print(title, runs, times)
+	return nil
+}
+
+// once measures from start to exit. The output goes through a pipe, as it does
+// for whoever reads it.
+func (b *bench) once(args []string) (time.Duration, error) {
+	cmd := b.engine.Command(context.Background(), args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	if _, err := io.CopyBuffer(discard{}, out, make([]byte, 1<<20)); err != nil {
+		return 0, err
+	}
+	err = cmd.Wait()
+	return time.Since(start), err
+}
+
+// discard is io.Discard without ReadFrom, whose buffer is too small to keep up.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func (b *bench) print(title string, runs int, times [][]time.Duration) {
+	fmt.Printf("%s (%d runs each, in turns)\n", title, runs)
+	first := median(times[0])
+	for n, c := range b.candidates {
+		m := median(times[n])
+		fmt.Printf("  %-12s %10.1f ms   dx takes %5.2f of it\n", c.name, ms(m), float64(first)/float64(m))
+	}
+}
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return d[len(d)/2]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Container is a container of an engine.
+type Container struct {
+	Name string
+	ID   string
+	PID  int // of its init; 0 when created only
+}
+
+// Name is a container name that this engine has not given out yet.
+func (e *Engine) Name(hint string) string { return fmt.Sprintf("%s-%d", hint, e.names.Add(1)) }
+
+// Run starts a container of the image with flags of docker run, and removes it
+// at the end of the test. Without a command it sleeps.
+func (e *Engine) Run(t testing.TB, image string, flags ...string) Container {
+	t.Helper()
+	name := e.Name("c")
+	r := e.Docker(t, slices.Concat([]string{"run", "-d", "--name", name}, flags, []string{image})...)
+	e.removeAfter(t, name)
+	if r.Code != 0 {
+		t.Fatalf("docker run %q: exit %d: %s", flags, r.Code, r.Stderr)
+	}
+	c := Container{Name: name, ID: strings.TrimSpace(r.Stdout)}
+	c.PID = e.pidOf(t, name)
+	return c
+}
+
+// Create makes a container without starting it.
+func (e *Engine) Create(t testing.TB, image string, flags ...string) Container {
+	t.Helper()
+	name := e.Name("c")
+	r := e.Docker(t, slices.Concat([]string{"create", "--name", name}, flags, []string{image})...)
+	if r.Code != 0 {
+		t.Fatalf("docker create %q: exit %d: %s", flags, r.Code, r.Stderr)
+	}
+	e.removeAfter(t, name)
+	return Container{Name: name, ID: strings.TrimSpace(r.Stdout)}
+}
+
+func (e *Engine) pidOf(t testing.TB, name string) int {
+	t.Helper()
+	r := e.Docker(t, "inspect", "-f", "{{.State.Pid}}", name)
+	pid, err := strconv.Atoi(strings.TrimSpace(r.Stdout))
+	if err != nil || pid == 0 {
+		t.Fatalf("pid of %s: %q %s", name, r.Stdout, r.Stderr)
+	}
+	return pid
+}
+
+func (e *Engine) removeAfter(t testing.TB, name string) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+		defer cancel()
+		if b, err := e.Command(ctx, "docker", "rm", "-f", "-v", name).CombinedOutput(); err != nil {
+			t.Errorf("docker rm %s: %v: %s", name, err, b)
+		}
+	})
+}
