@@ -78,3 +78,9 @@ func (e *UnknownFilterError) Error() string {
 // ErrRelativeCwd says that the working directory is not absolute. The text is runc's
 // (validateProcessSpec).
 var ErrRelativeCwd = errors.New("Cwd must be an absolute path") //nolint:staticcheck // runc's text
+
+// UserError says that a user or group could not be looked up. The texts are moby's.
+type UserError struct{ Err error }
+
+func (e *UserError) Error() string { return e.Err.Error() }
+func (e *UserError) Unwrap() error { return e.Err }

@@ -77,20 +77,20 @@ var (
 	contained = []step{
 		(*builder).arguments, (*builder).environment, (*builder).user, (*builder).home, (*builder).cwd,
 		(*builder).capabilities, (*builder).security, (*builder).seccomp, (*builder).limits, (*builder).oomScore,
-		(*builder).umask, (*builder).namespaces, (*builder).cgroups, (*builder).kernelExtras,
+		(*builder).umask, (*builder).inherited, (*builder).namespaces, (*builder).cgroups, (*builder).kernelExtras,
 	}
 	// orphaned: Docker's configuration is there, but the shim and with it the
 	// bundle is gone: the posture is the init's own.
 	orphaned = []step{
 		(*builder).arguments, (*builder).environment, (*builder).userOfOrphan, (*builder).home, (*builder).cwd,
 		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
-		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownNamespaces, (*builder).ownCgroups, (*builder).keyring,
+		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).ownNamespaces, (*builder).ownCgroups, (*builder).keyring,
 	}
 	// bare: any process.
 	bare = []step{
 		(*builder).arguments, (*builder).ownEnvironment, (*builder).rootUser, (*builder).home, (*builder).ownCwd,
 		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
-		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownNamespaces, (*builder).ownCgroups,
+		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).ownNamespaces, (*builder).ownCgroups,
 	}
 	// onHost: the host's own init. There is no cgroup to join: that of a host's
 	// init is no place for commands.

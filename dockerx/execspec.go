@@ -4,6 +4,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/nsops"
+	"dx/nsops/proc"
 )
 
 // ExecOptions are the flags of docker exec that shape the process.
@@ -33,10 +34,15 @@ type ExecSpec struct {
 	Keyring     string              // session keyring, "_ses.<id>"; empty: the caller's stays
 	Personality *specs.LinuxPersonality
 
+	// Inherited is what a child of the shim has without being told: what dx's
+	// caller hands down must not take its place. nil: nobody's is known.
+	Inherited *proc.Attributes
+
 	// Origins says where a value came from: a file and field, or "docker's
 	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
 	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,
-	// Seccomp, Namespaces, Cgroups, Keyring, Personality, Scheduler, IOPriority.
+	// Seccomp, Namespaces, Cgroups, Keyring, Personality, Scheduler, IOPriority,
+	// Inherited.
 	Origins map[string]string
 }
 

@@ -124,6 +124,21 @@ func (b *builder) umask() error {
 	return nil
 }
 
+// inherited is what the shim hands down to what docker exec starts.
+func (b *builder) inherited() error { return b.inheritedFrom(b.bundle.Shim) }
+
+func (b *builder) ownInherited() error { return b.inheritedFrom(b.c.Process) }
+
+func (b *builder) inheritedFrom(p *proc.Process) error {
+	a, err := p.Attributes()
+	if err != nil {
+		return err
+	}
+	b.out.Inherited = &a
+	b.from("Inherited", "pid %d", p.PID)
+	return nil
+}
+
 // kernelExtras are the session keyring, and what only newer runtimes apply.
 func (b *builder) kernelExtras() error {
 	if b.state == nil || !b.state.NoNewKeyring {

@@ -83,7 +83,7 @@ func (b *builder) setUser(find lookup, a accounts, name, origin string) error {
 	}
 	u, err := find(a, name, groupAdd)
 	if err != nil {
-		return err
+		return &UserError{Err: err}
 	}
 	b.out.Process.User = u
 	b.from("User", "%s, looked up in the root file system", origin)

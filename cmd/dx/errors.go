@@ -70,6 +70,9 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	case errors.As(err, &start):
 		return a.startFailed(start)
+	case errors.Is(err, dockerx.ErrRelativeCwd):
+		fmt.Fprintf(a.out, "OCI runtime exec failed: exec failed: %v\r\n", err)
+		return exitRuntime
 	case dockerSays(err):
 		fmt.Fprintln(a.err, "Error response from daemon:", errorText(err))
 		return exitFailure
@@ -86,7 +89,8 @@ func dockerSays(err error) bool {
 	var notFound *dockerx.NotFoundError
 	var ambiguous *dockerx.AmbiguousError
 	var state *dockerx.StateError
-	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state)
+	var user *dockerx.UserError
+	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state) || errors.As(err, &user)
 }
 
 // errorText makes one safe line of an error: texts hold names that a container

@@ -65,6 +65,9 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
+	if strings.TrimSpace(ref) == "" {
+		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
+	}
 	env, keys, err := o.read()
 	if err != nil {
 		return &clientError{err: err, code: exitFailure}
@@ -103,12 +106,12 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 	if o.explain {
 		return prog.Explain(a.out)
 	}
-	uid, err := hostUID(c, spec.Process.User.UID)
+	uid, gid, err := streamOwner(c, spec.Process.User.UID)
 	if err != nil {
 		return err
 	}
 	return a.runProgram(ctx, &execution{
-		options: o, container: c, program: prog, root: plan.Root, hostUID: uid, command: args[0], detachKeys: keys,
+		options: o, container: c, program: prog, root: plan.Root, uid: uid, gid: gid, command: args[0], detachKeys: keys,
 	})
 }
 

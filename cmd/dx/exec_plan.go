@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/moby/sys/capability"
 	"github.com/moby/sys/user"
 
 	"dx/dockerx"
@@ -44,12 +43,11 @@ func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
 }
 
 func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
-	last, err := capability.LastCap()
-	if err != nil {
-		return fmt.Errorf("find the kernel's last capability: %w", err)
+	var err error
+	if p.Kernel, err = launch.ThisKernel(); err != nil {
+		return err
 	}
-	p.LastCap = int(last)
-	if p.Shed.IgnoredSignals, err = ignoredSignals(); err != nil {
+	if p.Shed, err = shed(spec); err != nil {
 		return err
 	}
 	if spec.Seccomp != nil {
@@ -67,44 +65,60 @@ func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
 	return nil
 }
 
-// hostUID is the uid by which the host knows a user of the container's user
-// namespace (user_namespaces(7), uid_map).
-func hostUID(c *dockerx.Container, uid uint32) (int, error) {
-	b, err := c.Process.ReadFile("uid_map")
+// streamOwner is who the streams belong to, as the host counts: the user, and
+// the group of the container's root, as a shim makes its pipes.
+func streamOwner(c *dockerx.Container, uid uint32) (hostUID, hostGID int, err error) {
+	if hostUID, err = hostID(c, "uid_map", uid); err != nil {
+		return 0, 0, err
+	}
+	hostGID, err = hostID(c, "gid_map", 0)
+	return hostUID, hostGID, err
+}
+
+// hostID is the id by which the host knows one of the container's user namespace
+// (user_namespaces(7), uid_map).
+func hostID(c *dockerx.Container, file string, id uint32) (int, error) {
+	b, err := c.Process.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
 	maps, err := user.ParseIDMap(bytes.NewReader(b))
 	if err != nil {
-		return 0, fmt.Errorf("/proc/%d/uid_map: %w", c.Process.PID, err)
+		return 0, fmt.Errorf("/proc/%d/%s: %w", c.Process.PID, file, err)
 	}
 	for _, m := range maps {
-		if n := int64(uid) - m.ID; n >= 0 && n < m.Count {
+		if n := int64(id) - m.ID; n >= 0 && n < m.Count {
 			return int(m.ParentID + n), nil
 		}
 	}
-	return 0, fmt.Errorf("the user namespace of %s has no user %d: its uid_map does not cover it", describe(c), uid)
+	return 0, fmt.Errorf("the user namespace of %s has no id %d: its %s does not cover it", describe(c), id, file)
 }
 
-// ignoredSignals are those that dx's caller ignores (nohup, a shell's &): execve
-// keeps them, and a shim has none.
-func ignoredSignals() ([]int, error) {
+// shed is what dx's caller handed down to dx and a shim would not hand down.
+func shed(spec *dockerx.ExecSpec) (launch.Shed, error) {
 	self, err := proc.Self()
 	if err != nil {
-		return nil, err
+		return launch.Shed{}, err
 	}
 	defer self.Close()
+	var s launch.Shed
+	if spec.Inherited != nil {
+		own, err := self.Attributes()
+		if err != nil {
+			return s, err
+		}
+		s = launch.NewShed(own, *spec.Inherited)
+	}
 	st, err := self.Status()
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	var list []int
 	for n := 1; n <= 64; n++ {
-		if st.SigIgn&(1<<(n-1)) != 0 {
-			list = append(list, n)
+		if st.SigIgn&(1<<(n-1)) != 0 { // nohup, a shell's &
+			s.IgnoredSignals = append(s.IgnoredSignals, n)
 		}
 	}
-	return list, nil
+	return s, nil
 }
 
 // describe names a container and its process in messages: "web (pid 4711)".

@@ -19,7 +19,7 @@ type execution struct {
 	container  *dockerx.Container
 	program    *launch.Program
 	root       *os.File
-	hostUID    int // the user as the host counts
+	uid, gid   int // who the streams belong to, as the host counts
 	command    string
 	detachKeys []byte
 }
@@ -56,7 +56,7 @@ func (a *app) openStdio(e *execution) (stdio *tty.Stdio, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := stdio.Chown(e.hostUID); err != nil {
+	if err := stdio.Chown(e.uid, e.gid); err != nil {
 		stdio.Close()
 		return nil, err
 	}

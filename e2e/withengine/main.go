@@ -2,8 +2,9 @@
 //
 //	go run ./e2e/withengine [-cgroup v1|v2] -- go test ./nsops/...
 //
-// The command finds the engine in DOCKER_HOST and DX_TEST_ENGINE. Engine and
-// containers are gone when it ends, and also when withengine is killed.
+// The command finds the engine in DOCKER_HOST and DX_TEST_ENGINE, and an image in
+// DX_TEST_IMAGE. Engine and containers are gone when it ends, and also when
+// withengine is killed.
 package main
 
 import (
@@ -50,7 +51,7 @@ func runBeside(e *engine.Engine, args []string) (int, error) {
 	if e.Private() {
 		cmd = exec.Command("nsenter", append([]string{"-m", "-w", "-t", fmt.Sprint(e.Janitor()), "--"}, args...)...)
 	}
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DX_TEST_ENGINE="+e.Host)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DX_TEST_ENGINE="+e.Host, "DX_TEST_IMAGE="+engine.Busybox)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()
 	var exit *exec.ExitError

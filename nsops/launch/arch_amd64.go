@@ -1,5 +1,12 @@
 package launch
 
-import "debug/elf"
+import (
+	"debug/elf"
 
-const elfMachine = elf.EM_X86_64
+	"golang.org/x/sys/unix"
+)
+
+const (
+	elfMachine = elf.EM_X86_64
+	sysFstatat = unix.SYS_NEWFSTATAT
+)

@@ -1,5 +1,12 @@
 package launch
 
-import "debug/elf"
+import (
+	"debug/elf"
 
-const elfMachine = elf.EM_AARCH64
+	"golang.org/x/sys/unix"
+)
+
+const (
+	elfMachine = elf.EM_AARCH64
+	sysFstatat = unix.SYS_FSTATAT
+)

@@ -125,7 +125,7 @@ func CapabilityNumber(name string) (int, bool) {
 func CapabilityName(n int) string { return "CAP_" + strings.ToUpper(capability.Cap(n).String()) }
 
 func (c *compiler) dropBounding(keep uint64) {
-	for n := 0; n <= c.plan.LastCap; n++ {
+	for n := 0; n <= c.plan.Kernel.LastCap; n++ {
 		if keep&(1<<n) != 0 {
 			continue
 		}

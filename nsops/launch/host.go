@@ -32,40 +32,6 @@ func (c *compiler) hide(doing string) {
 // pageSize is enough for a report, and a multiple of no page size is needed.
 const pageSize = 4096
 
-// shed puts off what dx's caller would hand down and a shim would not.
-func (c *compiler) shed() {
-	c.call("unblock all signals", "shim", "rt_sigprocmask", unix.SYS_RT_SIGPROCMASK,
-		named(unix.SIG_SETMASK, "SIG_SETMASK"), raw(make([]byte, 8), "{}"), num(0), num(8))
-	for _, sig := range c.plan.Shed.IgnoredSignals {
-		name := unix.SignalName(unix.Signal(sig))
-		if name == "" {
-			name = strconv.Itoa(sig)
-		}
-		// struct sigaction of the kernel: handler SIG_DFL, flags, restorer, mask.
-		c.call("stop ignoring "+name, "shim", "rt_sigaction", unix.SYS_RT_SIGACTION,
-			named(sig, name), raw(make([]byte, 32), "{SIG_DFL}"), num(0), num(8))
-	}
-	if n := c.plan.Shed.Nice; n != nil {
-		c.call("set the nice value", "shim", "setpriority", unix.SYS_SETPRIORITY, named(unix.PRIO_PROCESS, "PRIO_PROCESS"), num(0), num(*n))
-	}
-	if ns := c.plan.Shed.TimerSlack; ns != nil {
-		c.call("set the timer slack", "shim", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
-	}
-	all := slices.Repeat([]byte{0xff}, 128) // 1,024 processors; the cpuset cgroup narrows it
-	c.try("use every processor that the cgroup allows", "runc", "sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, nil,
-		num(0), num(len(all)), raw(all, "{all}"))
-	if u := c.umask(); u != nil {
-		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
-	}
-}
-
-func (c *compiler) umask() *uint32 {
-	if u := c.plan.Process.User.Umask; u != nil {
-		return u
-	}
-	return c.plan.Shed.Umask
-}
-
 // attribute is a file of /proc/self that is written after it was opened through
 // the host's /proc: a container could put a fake one in its place
 // (CVE-2025-52881).
@@ -107,10 +73,10 @@ func (c *compiler) attributes() []*attribute {
 		list = append(list, &attribute{file: "oom_score_adj", value: strconv.Itoa(*p.OOMScoreAdj), doing: "set the OOM score", key: "OOMScoreAdj"})
 	}
 	if shed.CoredumpFilter != nil {
-		list = append(list, &attribute{file: "coredump_filter", value: fmt.Sprintf("%#x", *shed.CoredumpFilter), doing: "set the core dump filter", key: "shim"})
+		list = append(list, &attribute{file: "coredump_filter", value: fmt.Sprintf("%#x", *shed.CoredumpFilter), doing: "set the core dump filter", key: "Inherited"})
 	}
 	if shed.LoginUID != nil {
-		list = append(list, &attribute{file: "loginuid", value: strconv.FormatUint(uint64(*shed.LoginUID), 10), doing: "set the login uid", key: "shim"})
+		list = append(list, &attribute{file: "loginuid", value: strconv.FormatUint(uint64(*shed.LoginUID), 10), doing: "set the login uid", key: "Inherited"})
 	}
 	if p.ApparmorProfile != "" {
 		list = append(list, &attribute{file: fileAppArmor, value: "exec " + p.ApparmorProfile, doing: "enter the AppArmor profile " + p.ApparmorProfile, key: "ApparmorProfile"})
@@ -297,7 +263,7 @@ func (c *compiler) schedule() {
 	}
 	if s := c.plan.Process.Scheduler; s != nil {
 		c.call("set the scheduler", "Scheduler", "sched_setattr", unix.SYS_SCHED_SETATTR,
-			num(0), raw(schedAttr(c, s), fmt.Sprintf("{%s, nice %d, priority %d}", s.Policy, s.Nice, s.Priority)), num(0))
+			num(0), raw(schedBytes(c.schedAttr(s)), fmt.Sprintf("{%s, nice %d, priority %d}", s.Policy, s.Nice, s.Priority)), num(0))
 	}
 }
 
@@ -312,25 +278,19 @@ var schedFlags = map[specs.LinuxSchedulerFlag]uint64{
 	specs.SchedFlagKeepParams: 16, specs.SchedFlagUtilClampMin: 32, specs.SchedFlagUtilClampMax: 64,
 }
 
-// schedAttr is struct sched_attr, first version (sched_setattr(2)).
-func schedAttr(c *compiler, s *specs.Scheduler) []byte {
+// schedAttr is the OCI scheduler in the kernel's terms.
+func (c *compiler) schedAttr(s *specs.Scheduler) unix.SchedAttr {
 	policy, ok := schedPolicies[s.Policy]
 	if !ok {
 		c.bad("unknown scheduler policy %q", s.Policy)
 	}
-	var flags uint64
+	a := unix.SchedAttr{
+		Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,
+	}
 	for _, f := range s.Flags {
-		flags |= schedFlags[f]
+		a.Flags |= schedFlags[f]
 	}
-	b := binary.NativeEndian.AppendUint32(nil, 48)
-	b = binary.NativeEndian.AppendUint32(b, policy)
-	b = binary.NativeEndian.AppendUint64(b, flags)
-	b = binary.NativeEndian.AppendUint32(b, uint32(s.Nice))
-	b = binary.NativeEndian.AppendUint32(b, uint32(s.Priority))
-	for _, v := range []uint64{s.Runtime, s.Deadline, s.Period} {
-		b = binary.NativeEndian.AppendUint64(b, v)
-	}
-	return b
+	return a
 }
 
 func (c *compiler) closeHostFiles() {

@@ -42,7 +42,7 @@ type Plan struct {
 	// SetgroupsDenied is "deny" in the target's /proc/PID/setgroups
 	// (user_namespaces(7)).
 	SetgroupsDenied bool
-	LastCap         int // /proc/sys/kernel/cap_last_cap
+	Kernel          Kernel
 
 	Shed Shed
 
@@ -63,15 +63,4 @@ type Cgroup struct {
 
 	// Fallback is entered where Procs takes no process any more (v2); nil: none.
 	Fallback *os.File
-}
-
-// Shed is what the process must not inherit from dx's caller: the values that
-// it would have as a shim's child. A nil pointer leaves the caller's value.
-type Shed struct {
-	IgnoredSignals []int // ignored by the caller, to be reset to their default
-	Umask          *uint32
-	Nice           *int
-	TimerSlack     *uint64 // nanoseconds
-	CoredumpFilter *uint64
-	LoginUID       *uint32
 }

@@ -27,21 +27,43 @@ func (c *compiler) lookup() *Step {
 	return exec
 }
 
-// isDir adds the question whether path is a directory: zero if it is.
-func (c *compiler) isDir(path string) *Step {
-	return c.try("see that it is no directory", "", "faccessat", unix.SYS_FACCESSAT, nil,
-		named(atFdcwd, "AT_FDCWD"), str(path+"/."), named(unix.F_OK, "F_OK"))
+// stat adds the question whether path is there, with the rights of the process:
+// faccessat(2) would ask with those of its real user.
+func (c *compiler) stat(doing, origin, path string) *Step {
+	s := c.call(doing, origin, "newfstatat", sysFstatat, named(atFdcwd, "AT_FDCWD"), str(path), space(256, "stat"), num(0))
+	s.Stage = StageLookup
+	return s
 }
 
+// mayExecute adds the question whether the process may execute path, as Go's
+// exec.LookPath asks it. The older call asks for the real user, without the
+// capabilities that only the process has.
+func (c *compiler) mayExecute(path string) *Step {
+	args := []Arg{named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"), named(unix.AT_EACCESS, "AT_EACCESS")}
+	s := &Step{Name: "faccessat2", Nr: unix.SYS_FACCESSAT2, Args: args, Doing: "see that it may be executed", Stage: StageLookup}
+	if f := c.plan.Seccomp; !c.plan.Kernel.Faccessat2 || f != nil && !f.Allows(unix.SYS_FACCESSAT2) {
+		s.Name, s.Nr, s.Args = "faccessat", unix.SYS_FACCESSAT, args[:3]
+	}
+	return c.add(s)
+}
+
+// isDir adds the question whether path is a directory: zero if it is.
+func (c *compiler) isDir(path string) *Step {
+	s := c.stat("see that it is no directory", "", path+"/.")
+	s.onError = goNext
+	return s
+}
+
+// checkPath refuses a path in the order of Go's findExecutable: not there, a
+// directory, not executable.
 func (c *compiler) checkPath(path string) {
-	found := c.call("find the command", "Args", "faccessat", unix.SYS_FACCESSAT,
-		named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"))
-	found.Stage = StageLookup
+	c.stat("find the command", "Args", path)
 	dir := c.isDir(path)
-	ok := newLabel()
-	dir.onError = ok
+	file := newLabel()
+	dir.onError = file
 	c.fail("refuse a directory", StageLookup, unix.EISDIR)
-	c.add(ok)
+	c.add(file)
+	c.mayExecute(path)
 }
 
 // searchPath tries each folder of PATH and stores the path that serves in exec.
@@ -60,9 +82,10 @@ func (c *compiler) searchPath(name string, exec *Step) {
 func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
 	path := dir + "/" + name
 	next := newLabel()
-	look := c.call("look for the command", "Env[PATH]", "faccessat", unix.SYS_FACCESSAT, named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"))
+	look := c.stat("look for the command", "Env[PATH]", path)
 	look.onError = next
 	c.isDir(path).onZero = next
+	c.mayExecute(path).onError = next
 	if !strings.HasPrefix(dir, "/") {
 		// exec.ErrDot: Go refuses a command found relative to the directory.
 		c.fail("refuse a command found relative to the working directory", StageLookup, unix.EXDEV)

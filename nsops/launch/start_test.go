@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -79,7 +78,7 @@ func planFor(t *testing.T, p *proc.Process, args ...string) *Plan {
 		t.Fatal(err)
 	}
 	t.Cleanup(target.Close)
-	last, err := capability.LastCap()
+	kernel, err := ThisKernel()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +88,7 @@ func planFor(t *testing.T, p *proc.Process, args ...string) *Plan {
 			Args: args, Cwd: "/", Env: []string{"PATH=/usr/bin:/bin"},
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps},
 		},
-		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, LastCap: int(last),
+		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, Kernel: kernel,
 	}
 }
 

@@ -70,8 +70,8 @@ type node struct {
 	next   level
 }
 
-// add inserts a rule. Of two rules of which one has the other's conditions and more,
-// the more general one prevails.
+// add inserts a rule. If the conditions of one rule begin with all those of another,
+// the shorter one prevails.
 func (l *level) add(conds []cond, answer uint32) error {
 	at, found := l.place(conds[0])
 	if found {

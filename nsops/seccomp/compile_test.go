@@ -179,6 +179,7 @@ func TestRefused(t *testing.T) {
 		{specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagWaitKillableRecv}}, AMD64, "listener"},
 		{specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, I386, "386 kernels"},
 		{with(repeat(readRule(specs.ActAllow), maxRules+1)...), AMD64, "more than 16384 rules"},
+		{with(readRule(specs.ActAllow, repeat(eq, maxRules+1)...)), AMD64, "more than 16384 rules"},
 	}
 	for _, tt := range tests {
 		f, err := Compile(&tt.profile, tt.arch)
@@ -192,8 +193,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func repeat(s specs.LinuxSyscall, n int) []specs.LinuxSyscall {
-	out := make([]specs.LinuxSyscall, n)
+func repeat[T any](s T, n int) []T {
+	out := make([]T, n)
 	for i := range out {
 		out[i] = s
 	}

@@ -73,15 +73,17 @@ func startContainer(t *testing.T, engine string, options []string, profile *spec
 	if image == "" {
 		image = "bb"
 	}
-	args := append([]string{"run", "-d", "--network", "none"}, options...)
+	name := fmt.Sprintf("dx-seccomp-%d-%s", os.Getpid(), filepath.Base(t.Name()))
+	args := append([]string{"run", "-d", "--name", name, "--network", "none"}, options...)
 	if profile != nil {
 		args = append(args, "--security-opt", "seccomp="+writeProfile(t, profile))
 	}
-	id := docker(t, engine, append(args, image, "sleep", "600")...)
-	t.Cleanup(func() { docker(t, engine, "rm", "-f", id) })
-	pid, err := strconv.Atoi(docker(t, engine, "inspect", "-f", "{{.State.Pid}}", id))
+	// Before the run: a container whose start fails is there all the same.
+	t.Cleanup(func() { docker(t, engine, "rm", "-f", name) })
+	docker(t, engine, append(args, image, "sleep", "600")...)
+	pid, err := strconv.Atoi(docker(t, engine, "inspect", "-f", "{{.State.Pid}}", name))
 	if err != nil || pid == 0 {
-		t.Fatalf("container %s has no process: %v", id, err)
+		t.Fatalf("container %s has no process: %v", name, err)
 	}
 	return pid
 }

@@ -14,7 +14,7 @@ import (
 // supervisor that holds its listener, which a process joining later has none of.
 var ErrNotify = errors.New("SCMP_ACT_NOTIFY needs a seccomp listener")
 
-// maxRules bounds the rules (names times entries) of a profile. Docker's default
+// maxRules bounds the rules (names times alternatives) of a profile. Docker's default
 // profile has 400 of them.
 const maxRules = 1 << 14
 
@@ -71,7 +71,7 @@ func (p *policy) add(s *specs.LinuxSyscall, r Runtime) error {
 	if err != nil {
 		return err
 	}
-	if len(p.named)+len(s.Names) > maxRules {
+	if len(p.named)+len(s.Names) > maxRules || len(p.rules)+len(s.Names)*len(alternatives) > maxRules {
 		return fmt.Errorf("more than %d rules", maxRules)
 	}
 	p.named = slices.Grow(p.named, len(s.Names))
@@ -143,9 +143,6 @@ func parseArgs(answer uint32, args []specs.LinuxSeccompArg) ([]*alternative, err
 	if !separate {
 		slices.SortFunc(conds, func(a, b cond) int { return cmp.Compare(a.arg, b.arg) })
 		return []*alternative{{answer, conds}}, nil
-	}
-	if len(conds) > maxRules {
-		return nil, fmt.Errorf("more than %d conditions", maxRules)
 	}
 	out := make([]*alternative, len(conds))
 	for i := range conds {

@@ -253,7 +253,7 @@ func TestChown(t *testing.T) {
 	noLeaks(t)
 	needRoot(t)
 	s := pipes(t, true)
-	if err := s.Chown(1234); err != nil {
+	if err := s.Chown(1234, -1); err != nil {
 		t.Fatal(err)
 	}
 	stdout, _, _ := run(t, s, nil, "sh", "-c", "stat -L -c '%u:%g:%a' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; echo x >/proc/self/fd/1")
@@ -262,7 +262,7 @@ func TestChown(t *testing.T) {
 	var before, after unix.Stat_t
 	_ = unix.Stat("/dev/null", &before)
 	s = pipes(t, false)
-	if err := errors.Join(s.Chown(1234), s.Close()); err != nil {
+	if err := errors.Join(s.Chown(1234, -1), s.Close()); err != nil {
 		t.Error(err)
 	}
 	if _ = unix.Stat("/dev/null", &after); after.Uid != before.Uid || after.Ctim != before.Ctim {

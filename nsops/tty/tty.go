@@ -63,19 +63,22 @@ func NewPTY(root *os.File, size Size) (_ *Stdio, err error) {
 	return s, unblock(s.master)
 }
 
-// Chown gives the streams to the user, whose uid is the host's, so that it can
-// reopen them through /proc/self/fd and, with a pty, through /dev/pts. The group
-// stays, and /dev/null is left alone: it is not ours (runc's fixStdioPermissions).
+// Chown gives the streams to a user and pipes to a group, both as the host
+// counts, so that the user can reopen them through /proc/self/fd and, with a pty,
+// through /dev/pts. A pty keeps the group of its devpts, and /dev/null is left alone: it is not ours (runc's fixStdioPermissions).
 // It is for dx to do and not for the process's side: new pipes and terminals belong
 // to the caller, and root in a user namespace that does not map the caller cannot
 // give them away.
-func (s *Stdio) Chown(uid int) error {
+func (s *Stdio) Chown(uid, gid int) error {
+	if s.master != nil {
+		gid = -1
+	}
 	for i, f := range s.Child {
 		if i == 0 && s.in == nil && s.master == nil {
 			continue
 		}
 		// A caller who is not root keeps them: no reason not to run, as in runc.
-		if err := f.Chown(uid, -1); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
+		if err := f.Chown(uid, gid); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("give stream %d of the process to uid %d: %w", i, uid, err)
 		}
 	}

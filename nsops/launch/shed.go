@@ -1,0 +1,109 @@
+package launch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// Shed is what the process must not inherit from dx's caller: the values that it
+// would have as a child of a shim. What is nil is as it should be already.
+type Shed struct {
+	IgnoredSignals []int // ignored by the caller, to be reset to their default
+	Umask          *uint32
+	Sched          *unix.SchedAttr
+	IOPriority     *int    // class<<13 | priority
+	TimerSlack     *uint64 // nanoseconds
+	CoredumpFilter *uint64
+	LoginUID       *uint32
+}
+
+// NewShed says what of the caller's own attributes has to change for a child to
+// have the wanted ones.
+func NewShed(own, want proc.Attributes) Shed {
+	var s Shed
+	if own.Sched != want.Sched {
+		s.Sched = &want.Sched
+	}
+	if own.IOPriority != want.IOPriority {
+		s.IOPriority = &want.IOPriority
+	}
+	if own.TimerSlack != want.TimerSlack {
+		s.TimerSlack = &want.TimerSlack
+	}
+	if own.CoredumpFilter != want.CoredumpFilter {
+		s.CoredumpFilter = &want.CoredumpFilter
+	}
+	if own.LoginUID != want.LoginUID {
+		s.LoginUID = &want.LoginUID
+	}
+	return s
+}
+
+// shed puts off what dx's caller would hand down and a shim would not.
+func (c *compiler) shed() {
+	c.call("unblock all signals", "Inherited", "rt_sigprocmask", unix.SYS_RT_SIGPROCMASK,
+		named(unix.SIG_SETMASK, "SIG_SETMASK"), raw(make([]byte, 8), "{}"), num(0), num(8))
+	for _, sig := range c.plan.Shed.IgnoredSignals {
+		c.resetSignal(sig)
+	}
+	if a := c.plan.Shed.Sched; a != nil {
+		c.call("set the scheduling policy and nice value", "Inherited", "sched_setattr", unix.SYS_SCHED_SETATTR,
+			num(0), raw(schedBytes(*a), fmt.Sprintf("{policy %d, nice %d}", a.Policy, a.Nice)), num(0))
+	}
+	if v := c.plan.Shed.IOPriority; v != nil {
+		c.call("set the I/O priority", "Inherited", "ioprio_set", unix.SYS_IOPRIO_SET,
+			named(1, "IOPRIO_WHO_PROCESS"), num(0), named(*v, fmt.Sprintf("%d:%d", *v>>13, *v&(1<<13-1))))
+	}
+	if ns := c.plan.Shed.TimerSlack; ns != nil {
+		c.call("set the timer slack", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
+	}
+	c.useAllProcessors()
+	if u := c.umask(); u != nil {
+		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
+	}
+}
+
+func (c *compiler) resetSignal(sig int) {
+	name := unix.SignalName(unix.Signal(sig))
+	if name == "" {
+		name = strconv.Itoa(sig)
+	}
+	// struct sigaction of the kernel: handler SIG_DFL, flags, restorer, mask.
+	c.call("stop ignoring "+name, "Inherited", "rt_sigaction", unix.SYS_RT_SIGACTION,
+		named(sig, name), raw(make([]byte, 32), "{SIG_DFL}"), num(0), num(8))
+}
+
+// useAllProcessors mirrors runc from 1.2.9 on; the cpuset cgroup narrows it.
+func (c *compiler) useAllProcessors() {
+	all := make([]byte, 128) // 1,024 processors
+	for i := range all {
+		all[i] = 0xff
+	}
+	c.try("use every processor that the cgroup allows", "runc", "sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, nil,
+		num(0), num(len(all)), raw(all, "{all}"))
+}
+
+func (c *compiler) umask() *uint32 {
+	if u := c.plan.Process.User.Umask; u != nil {
+		return u
+	}
+	return c.plan.Shed.Umask
+}
+
+// schedBytes is struct sched_attr, first version (sched_setattr(2)).
+func schedBytes(a unix.SchedAttr) []byte {
+	b := binary.NativeEndian.AppendUint32(nil, 48)
+	b = binary.NativeEndian.AppendUint32(b, a.Policy)
+	b = binary.NativeEndian.AppendUint64(b, a.Flags)
+	b = binary.NativeEndian.AppendUint32(b, uint32(a.Nice))
+	b = binary.NativeEndian.AppendUint32(b, a.Priority)
+	for _, v := range []uint64{a.Runtime, a.Deadline, a.Period} {
+		b = binary.NativeEndian.AppendUint64(b, v)
+	}
+	return b
+}
