@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,11 +67,15 @@ func TestOperators(t *testing.T) {
 	}
 }
 
+// TestCombinations has what libseccomp's programs for such rules answer.
 func TestCombinations(t *testing.T) {
 	eq := func(index uint, value uint64) specs.LinuxSeccompArg {
 		return specs.LinuxSeccompArg{Index: index, Op: specs.OpEqualTo, Value: value}
 	}
 	ge := specs.LinuxSeccompArg{Index: 0, Op: specs.OpGreaterEqual, Value: 1}
+	bit := func(mask uint64) specs.LinuxSeccompArg {
+		return specs.LinuxSeccompArg{Index: 0, Op: specs.OpMaskedEqual, Value: mask, ValueTwo: mask}
+	}
 	tests := []struct {
 		name  string
 		rules []specs.LinuxSyscall
@@ -86,6 +91,8 @@ func TestCombinations(t *testing.T) {
 		{"of those the first", []specs.LinuxSyscall{readRule(specs.ActAllow), readRule(specs.ActTrap)}, nil, allowed},
 		{"the default action does not count as a rule", []specs.LinuxSyscall{readRule(specs.ActErrno), readRule(specs.ActAllow)}, nil, allowed},
 		{"equality before range", []specs.LinuxSyscall{readRule(specs.ActTrap, ge), readRule(specs.ActAllow, eq(0, 5))}, []uint64{5}, allowed},
+		{"the narrower range", []specs.LinuxSyscall{readRule(specs.ActTrap, ge), readRule(specs.ActAllow, specs.LinuxSeccompArg{Op: specs.OpGreaterEqual, Value: 5})}, []uint64{7}, allowed},
+		{"masks together", []specs.LinuxSyscall{readRule(specs.ActTrap, bit(16)), readRule(specs.ActLog, eq(0, 5)), readRule(specs.ActAllow, bit(4))}, []uint64{5}, allowed},
 		{"higher arguments first", []specs.LinuxSyscall{readRule(specs.ActTrap, eq(0, 1)), readRule(specs.ActAllow, eq(1, 1))}, []uint64{1, 1}, allowed},
 		{"the shorter of two rules", []specs.LinuxSyscall{readRule(specs.ActAllow, eq(0, 1)), readRule(specs.ActTrap, eq(0, 1), eq(1, 1))}, []uint64{1, 1}, allowed},
 	}
@@ -132,6 +139,41 @@ func TestPrologue(t *testing.T) {
 		}
 		if got := f.Evaluate(Data{Nr: tt.nr, Arch: unix.AUDIT_ARCH_X86_64}); got != tt.want {
 			t.Errorf("%s: %#x, want %#x", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestPrologueMultiplexed: for libseccomp a multiplexed call has no number on i386
+// (seccomp_syscall_resolve_name_arch gives -101 for socket), so that runc counts
+// only the other one.
+func TestPrologueMultiplexed(t *testing.T) {
+	f, err := Compile(&specs.LinuxSeccomp{
+		DefaultAction: specs.ActErrno,
+		Architectures: []specs.Arch{specs.ArchX86},
+		Syscalls:      []specs.LinuxSyscall{allow("fork", "socket")},
+	}, AMD64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for nr, want := range map[int32]uint32{2: allowed, 3: nosys, nrSocketcall: nosys, 359: nosys} {
+		if got := f.Evaluate(Data{Nr: nr, Arch: unix.AUDIT_ARCH_I386, Args: [6]uint64{1}}); got != want {
+			t.Errorf("number %d: %#x, want %#x", nr, got, want)
+		}
+	}
+}
+
+// TestBranch has a branch over as many instructions as a short jump reaches, and
+// over one less and one more.
+func TestBranch(t *testing.T) {
+	for n := 254; n <= 257; n++ {
+		program := append([]bpf.Instruction{bpf.LoadAbsolute{Off: offNr, Size: 4}, nil}, repeat(bpf.Instruction(bpf.RetConstant{Val: 1}), n)...)
+		program = branch(program, 1, bpf.JumpEqual, 7)
+		f, err := newFilter(append(program, bpf.RetConstant{Val: 2}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if yes, no := f.Evaluate(Data{Nr: 7}), f.Evaluate(Data{Nr: 8}); yes != 1 || no != 2 {
+			t.Errorf("over %d instructions: %d if equal, %d if not", n, yes, no)
 		}
 	}
 }

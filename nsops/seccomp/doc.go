@@ -16,9 +16,10 @@
 //     conditions, but a call that the ABI lacks has one: libseccomp then compares
 //     numbers with the architecture, and no rule matches;
 //   - for several rules for one call in which inequalities meet with other arguments
-//     or with values of more than 32 bits: its program may compare the wrong half or
-//     the wrong argument. One rule a call, rules with one condition on values of 32
-//     bits, and equalities of any kind are not affected.
+//     or with values of more than 32 bits, or in which several SCMP_CMP_NE have
+//     different actions: its program may compare the wrong half or the wrong
+//     argument. One rule a call, rules of the same action with one condition on
+//     values of 32 bits, and equalities of any kind are not affected.
 //
 // libseccomp before 2.6 takes map_shadow_stack(2) for absent from x32.
 //
