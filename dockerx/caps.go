@@ -20,16 +20,34 @@ func (b *builder) capabilities() error {
 		b.from("Capabilities", "--privileged: all of /proc/%d/status CapBnd (the shim)", b.bundle.Shim.PID)
 		return nil
 	}
-	b.out.Process.Capabilities = b.spec.Process.Capabilities
-	if b.out.Process.Capabilities == nil {
-		b.out.Process.Capabilities = &specs.LinuxCapabilities{}
+	b.out.Process.Capabilities = &specs.LinuxCapabilities{}
+	if given := b.spec.Process.Capabilities; given != nil {
+		*b.out.Process.Capabilities = *given
 	}
 	origin := b.configJSON("process.capabilities")
+	if b.boundByShim() {
+		origin += fmt.Sprintf(", as far as /proc/%d/status CapBnd (the shim) has them", b.bundle.Shim.PID)
+	}
 	if lost := mask(b.out.Process.Capabilities.Bounding) &^ b.init.CapBnd; lost != 0 {
 		origin += fmt.Sprintf(" (init itself has since dropped %s)", strings.Join(names(lost), ", "))
 	}
 	b.from("Capabilities", "%s", origin)
 	return nil
+}
+
+// boundByShim takes away what the shim itself could not give: runc, its child,
+// never has more. A "shim" that a container plays with a bundle of its own making
+// gains nothing by it.
+func (b *builder) boundByShim() bool {
+	over := false
+	c := b.out.Process.Capabilities
+	for _, set := range []*[]string{&c.Bounding, &c.Permitted, &c.Effective, &c.Inheritable, &c.Ambient} {
+		m := mask(*set)
+		if m&^b.shim.CapBnd != 0 {
+			*set, over = names(m&b.shim.CapBnd), true
+		}
+	}
+	return over
 }
 
 // ownCapabilities are the bounding set of the process: no more than it or its

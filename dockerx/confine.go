@@ -3,7 +3,9 @@ package dockerx
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -145,7 +147,10 @@ func (b *builder) cgroups() error {
 	if b.state == nil {
 		return b.ownCgroups()
 	}
-	paths := b.state.CgroupPaths
+	paths, err := b.believedCgroups()
+	if err != nil {
+		return err
+	}
 	if len(paths) == 1 && host.HasChildren(paths[""]) {
 		return b.ownCgroups()
 	}
@@ -159,6 +164,23 @@ func (b *builder) cgroups() error {
 	}
 	b.from("Cgroups", "%s", b.stateJSON("cgroup_paths"))
 	return nil
+}
+
+// believedCgroups are those of the runtime's state in which init is, or was
+// before it went deeper: a state that names another cgroup is wrong or forged.
+func (b *builder) believedCgroups() (map[string]string, error) {
+	dirs, err := host.CgroupDirs(b.c.Process)
+	if err != nil {
+		return nil, err
+	}
+	paths := map[string]string{}
+	for _, d := range dirs {
+		claimed, ok := b.state.CgroupPaths[d.Controller]
+		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && strings.Contains(path.Base(claimed), b.bundle.ID)) {
+			paths[d.Controller] = claimed
+		}
+	}
+	return paths, nil
 }
 
 // ownCgroups are the ones in which the process is now.

@@ -197,7 +197,7 @@ func (b *builder) from(key, format string, args ...any) {
 }
 
 func (b *builder) configJSON(field string) string {
-	return b.bundle.Path + "/config.json " + field
+	return "config.json " + field
 }
 
 func (b *builder) stateJSON(field string) string { return "state.json " + field }

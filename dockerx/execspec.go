@@ -42,7 +42,7 @@ type ExecSpec struct {
 	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
 	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,
 	// Seccomp, Namespaces, Cgroups, Keyring, Personality, Scheduler, IOPriority,
-	// Inherited.
+	// Inherited; and Bundle, the folder of config.json.
 	Origins map[string]string
 }
 

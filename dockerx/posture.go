@@ -176,11 +176,10 @@ func (b *builder) keyring() error {
 func (b *builder) ownSecurity() error {
 	b.out.Process.NoNewPrivileges = b.init.NoNewPrivs
 	b.from("NoNewPrivileges", "%s NoNewPrivs", b.procFile("status"))
-	label, err := b.c.Process.ReadFile("attr/current")
+	label, errNoLSM := b.c.Process.ReadFile("attr/current") // EINVAL
 	text := strings.TrimRight(string(label), "\x00\n")
 	switch {
-	case err != nil || text == "" || text == "unconfined":
-		// No LSM, or none that confines.
+	case errNoLSM != nil || text == "" || text == "unconfined":
 	case exists("/sys/fs/selinux/enforce"):
 		b.out.Process.SelinuxLabel = text
 		b.from("SelinuxLabel", "%s", b.procFile("attr/current"))

@@ -56,7 +56,11 @@ func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
 		}
 	}
 	for _, dir := range spec.Cgroups {
-		cg, err := launch.OpenCgroup(dir.Controller, dir.Path)
+		name := dir.Controller
+		if name == "" {
+			name = "unified"
+		}
+		cg, err := launch.OpenCgroup(name, dir.Path)
 		if err != nil {
 			return err
 		}

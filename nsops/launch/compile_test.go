@@ -43,7 +43,7 @@ func samplePlan() *Plan {
 		Joins:   []Join{{nsops.IPC, pidfd}, {nsops.PID, pidfd}, {nsops.Mnt, pidfd}},
 		Root:    root,
 		Cgroups: []Cgroup{{Name: "memory", Procs: memory}},
-		Keyring: "_ses.0123", Kernel: Kernel{LastCap: 40, Faccessat2: true},
+		Keyring: "_ses.0123", Kernel: Kernel{LastCap: 40, Faccessat2: true, CloseRange: true},
 	}
 }
 

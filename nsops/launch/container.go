@@ -12,19 +12,18 @@ import (
 
 // The steps that make the process what the container's processes are.
 
-// closeFrom closes every descriptor from first on.
-func (c *compiler) closeFrom(first int) {
-	s := c.call("close every file of the host", "", "close_range", unix.SYS_CLOSE_RANGE, num(first), named(uint64(math.MaxUint32), "~0U"), num(0))
-	// Before Linux 5.9 they are closed one by one: P was given exactly these,
-	// and opened the attribute files behind them.
-	s.onError, s.errnos = goNext, []unix.Errno{unix.ENOSYS}
-	last := first + len(c.files) + len(c.attributes()) + 1
-	end := newLabel()
-	s.onZero = end
-	for fd := first; fd <= last; fd++ {
-		c.try("close a file of the host", "", "close", unix.SYS_CLOSE, nil, num(fd))
+// closeHostFiles: from here on nothing of the host is open; 0, 1 and 2 are the
+// process's own.
+func (c *compiler) closeHostFiles() {
+	if c.plan.Kernel.CloseRange {
+		c.call("close every file of the host", "", "close_range", unix.SYS_CLOSE_RANGE, num(firstFile), named(uint64(math.MaxUint32), "~0U"), num(0))
+		return
 	}
-	c.add(end)
+	// One by one: P was given these and the program's own file, and opened its
+	// attributes behind them.
+	for n := range len(c.files) + 1 + len(c.attributes()) + 1 {
+		c.try("close a file of the host", "", "close", unix.SYS_CLOSE, nil, num(firstFile+n))
+	}
 }
 
 func (c *compiler) installFilter() {

@@ -3,7 +3,6 @@ package launch
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 
@@ -121,21 +120,10 @@ func (c *compiler) confine(attrs map[string]*attribute) {
 
 func (c *compiler) enterCgroups() {
 	for _, cg := range c.plan.Cgroups {
-		s := c.enterCgroup(cg.Name, cg.Procs)
-		if cg.Fallback == nil {
-			continue
-		}
-		// EBUSY: a v2 cgroup that hands controllers down takes no process;
-		// ENODEV: it was removed. runc goes where init is then.
-		s.onError, s.errnos = goNext, []unix.Errno{unix.EBUSY, unix.ENODEV}
-		c.enterCgroup(cg.Name+" of the container's init", cg.Fallback)
-		s.onPositive = c.label()
+		// "0" is the writer itself (cgroups(7)).
+		c.call("enter the "+cg.Name+" cgroup", "Cgroups", "write", unix.SYS_WRITE,
+			c.file(cg.Procs, cg.Name+" cgroup"), raw([]byte("0"), `"0"`), num(1))
 	}
-}
-
-func (c *compiler) enterCgroup(name string, procs *os.File) *Step {
-	// "0" is the writer itself (cgroups(7)).
-	return c.call("enter the "+name+" cgroup", "Cgroups", "write", unix.SYS_WRITE, c.file(procs, name+" cgroup"), raw([]byte("0"), `"0"`), num(1))
 }
 
 func (c *compiler) limits() {
@@ -291,9 +279,4 @@ func (c *compiler) schedAttr(s *specs.Scheduler) unix.SchedAttr {
 		a.Flags |= schedFlags[f]
 	}
 	return a
-}
-
-func (c *compiler) closeHostFiles() {
-	// From here on nothing of the host is open; 0, 1 and 2 are the process's own.
-	c.closeFrom(3)
 }

@@ -45,7 +45,7 @@ const (
 	offReportChild = 16 // PID of the child as P sees it (CLONE_PARENT_SETTID)
 )
 
-func loop()
+func loop() //nolint:unused // its bytes are copied: see loopCode
 func loopAddr() *byte
 
 // loopEnd follows the loop's last instruction.

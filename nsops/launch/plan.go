@@ -60,7 +60,4 @@ type Join struct {
 type Cgroup struct {
 	Name  string   // for messages: "memory", "unified"
 	Procs *os.File // cgroup.procs, open for writing
-
-	// Fallback is entered where Procs takes no process any more (v2); nil: none.
-	Fallback *os.File
 }

@@ -118,8 +118,9 @@ func runPlan(t *testing.T, plan *Plan) (string, unix.WaitStatus, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	null, r, w := devNull(t), (*os.File)(nil), (*os.File)(nil)
-	if r, w, err = os.Pipe(); err != nil {
+	null := devNull(t)
+	r, w, err := os.Pipe()
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()

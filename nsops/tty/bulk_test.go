@@ -45,7 +45,7 @@ func TestBulkOutput(t *testing.T) {
 			noLeaks(t)
 			w, got := sinkOf(t)
 			p := start(t, pipes(t, false), argv...)
-			err, _ := p.relay(t, Streams{Out: w, Err: w})
+			_, err := p.relay(t, Streams{Out: w, Err: w})
 			w.Close()
 			if sum := got(); err != nil || sum != hash {
 				t.Errorf("sha256 %s, want %s (%v)", sum, hash, err)
@@ -154,7 +154,7 @@ func TestPipesGrowLate(t *testing.T) {
 		p := start(t, s, "head", "-c", fmt.Sprint(count), "/dev/zero")
 		r, w := localPipe(t)
 		all := collect(r)
-		if err, _ := p.relay(t, Streams{Out: w, Err: w}); err != nil {
+		if _, err := p.relay(t, Streams{Out: w, Err: w}); err != nil {
 			t.Error(err)
 		}
 		if got, _ := unix.FcntlInt(w.Fd(), unix.F_GETPIPE_SZ, 0); got != size {
@@ -221,7 +221,7 @@ func relayToCat(t testing.TB, mib int) {
 		t.Fatal(err)
 	}
 	p := start(t, pipes(t, false), "sh", "-c", zeros(mib))
-	if err, _ := p.relay(t, Streams{Out: w, Err: w}); err != nil {
+	if _, err := p.relay(t, Streams{Out: w, Err: w}); err != nil {
 		t.Error(err)
 	}
 	w.Close()

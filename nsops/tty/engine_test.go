@@ -98,7 +98,7 @@ func (c container) relayedExec(t *testing.T, in *os.File, flags []string, script
 	}
 	r, w := localPipe(t)
 	out := collect(r)
-	err, took := p.relay(t, Streams{In: in, Out: w, Err: w})
+	took, err := p.relay(t, Streams{In: in, Out: w, Err: w})
 	if err != nil {
 		t.Error(err)
 	}

@@ -188,13 +188,13 @@ func start(t testing.TB, s *Stdio, argv ...string) *process {
 }
 
 // relay runs the relay with a bound, and says how long it took.
-func (p *process) relay(t testing.TB, local Streams) (error, time.Duration) {
+func (p *process) relay(t testing.TB, local Streams) (time.Duration, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("relay still runs after a minute"))
 	defer cancel()
 	begin := time.Now()
 	err := p.Relay(ctx, local, p.exited)
-	return err, time.Since(begin)
+	return time.Since(begin), err
 }
 
 // run relays a command's output to pipes and returns what came out.
@@ -204,7 +204,7 @@ func run(t *testing.T, s *Stdio, in *os.File, argv ...string) (stdout, stderr st
 	outR, outW := localPipe(t)
 	errR, errW := localPipe(t)
 	out, errs := collect(outR), collect(errR)
-	err, took := p.relay(t, Streams{In: in, Out: outW, Err: errW})
+	took, err := p.relay(t, Streams{In: in, Out: outW, Err: errW})
 	if err != nil {
 		t.Errorf("relay of %q: %v", argv, err)
 	}

@@ -79,7 +79,7 @@ func TestPTYSlowReader(t *testing.T) {
 	<-p.exited
 	r, w := localPipe(t)
 	out := collect(r)
-	if err, _ := p.relay(t, Streams{Out: w}); err != nil {
+	if _, err := p.relay(t, Streams{Out: w}); err != nil {
 		t.Error(err)
 	}
 	w.Close()
@@ -107,7 +107,7 @@ func TestPTYOutputGone(t *testing.T) {
 	silent, _ := localPipe(t)
 	r, w := localPipe(t)
 	r.Close()
-	err, took := p.relay(t, Streams{In: silent, Out: w})
+	took, err := p.relay(t, Streams{In: silent, Out: w})
 	if err != nil {
 		t.Error(err)
 	}

@@ -112,7 +112,7 @@ func TestRelayOutputGone(t *testing.T) {
 		_, _ = io.ReadFull(r, make([]byte, 2))
 		r.Close()
 	}()
-	err, took := p.relay(t, Streams{In: nil, Out: w, Err: w})
+	took, err := p.relay(t, Streams{In: nil, Out: w, Err: w})
 	if err != nil {
 		t.Errorf("relay: %v", err)
 	}
@@ -132,7 +132,7 @@ func TestRelayOutputFull(t *testing.T) {
 	noLeaks(t)
 	p := start(t, pipes(t, false), "yes")
 	full := openFile(t, "/dev/full", os.O_WRONLY)
-	err, _ := p.relay(t, Streams{Out: full, Err: full})
+	_, err := p.relay(t, Streams{Out: full, Err: full})
 	if !errors.Is(err, unix.ENOSPC) || err.Error() != "write /dev/full: no space left on device" {
 		t.Errorf("relay: %v", err)
 	}
@@ -154,7 +154,7 @@ func TestRelayLingers(t *testing.T) {
 
 	p := start(t, pipes(t, false), "sh", "-c", "yes & exit 3")
 	null := openFile(t, os.DevNull, os.O_WRONLY)
-	err, took := p.relay(t, Streams{Out: null, Err: null})
+	took, err := p.relay(t, Streams{Out: null, Err: null})
 	if err != nil {
 		t.Error(err)
 	}
@@ -174,7 +174,7 @@ func TestRelaySlowReader(t *testing.T) {
 		b, _ := io.ReadAll(r)
 		got <- len(b)
 	}()
-	err, took := p.relay(t, Streams{Out: w, Err: w})
+	took, err := p.relay(t, Streams{Out: w, Err: w})
 	w.Close()
 	if n := <-got; err != nil || n != 100000 {
 		t.Errorf("got %d bytes of 100000, %v", n, err)
@@ -188,7 +188,7 @@ func TestRelayReaderThatNeverReads(t *testing.T) {
 	noLeaks(t)
 	p := start(t, pipes(t, false), "head", "-c", "65536", "/dev/zero")
 	_, w := localPipe(t)
-	err, took := p.relay(t, Streams{Out: w, Err: w})
+	took, err := p.relay(t, Streams{Out: w, Err: w})
 	if err != nil {
 		t.Error(err)
 	}

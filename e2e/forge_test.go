@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dx/e2e/engine"
+)
+
+// forgery is what a container can do to look like a shim of containerd's: a
+// folder with the right name and a bundle of its own making, and a child that it
+// calls init. %s is a 64-digit ID.
+const forgery = `
+d=/io.containerd.runtime.v2.task/moby/%s; mkdir -p $d; cd $d
+echo '{"ociVersion":"1.0.2","root":{"path":"/"},"process":{"args":["x"],"env":["FORGED=1"],"cwd":"/","user":{"uid":0,"gid":0},
+"capabilities":{"bounding":["CAP_SYS_ADMIN","CAP_SYS_MODULE"],"permitted":["CAP_SYS_ADMIN","CAP_SYS_MODULE"],"effective":["CAP_SYS_ADMIN","CAP_SYS_MODULE"]}},
+"linux":{"namespaces":[],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}' >config.json
+sh -c 'echo $$ >init.pid; exec sleep 4242' & wait`
+
+// TestForgedShim: dx believes a shim about a process of its container, but gives
+// nothing that the shim itself does not have.
+func TestForgedShim(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	id := strings.Repeat("f0", 32)
+	for _, flags := range [][]string{nil, {"--security-opt", "seccomp=unconfined"}} {
+		c := e.Run(t, engine.Busybox, flags...)
+		e.Docker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
+		victim := findProcess(t, c.ID, "sleep\x004242\x00")
+		r := e.Dx(t, "exec", "pid:"+victim, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
+		if r.Code != 0 && strings.Contains(r.Stderr, "seccomp filter") {
+			continue // refused: the forged profile is not what the forger runs under
+		}
+		want := e.Docker(t, "exec", c.Name, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
+		if bits(t, r.Stdout)&^bits(t, want.Stdout) != 0 || namespaceLines(r.Stdout) != namespaceLines(want.Stdout) {
+			t.Errorf("%q: a forged bundle gives\n%swhere the container has\n%s", flags, r.Stdout+r.Stderr, want.Stdout)
+		}
+	}
+}
+
+// findProcess waits for a process of a container with that command line and
+// returns its PID on the host.
+func findProcess(t *testing.T, id, cmdline string) string {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, _ := os.ReadFile(f) // it may have ended
+			cg, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "cgroup"))
+			if string(b) == cmdline && strings.Contains(string(cg), id) {
+				return filepath.Base(filepath.Dir(f))
+			}
+		}
+	}
+	t.Fatalf("no process %q in container %s", cmdline, id)
+	return ""
+}
+
+// bits reads the bounding set of a status file's lines.
+func bits(t *testing.T, lines string) uint64 {
+	t.Helper()
+	var n uint64
+	if _, err := fmt.Sscanf(lines, "CapBnd:\t%x", &n); err != nil {
+		t.Fatalf("no CapBnd in %q: %v", lines, err)
+	}
+	return n
+}
+
+// namespaceLines are the lines from the first namespace on.
+func namespaceLines(lines string) string {
+	_, ns, _ := strings.Cut(lines, "mnt:")
+	return ns
+}
