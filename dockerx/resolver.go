@@ -23,11 +23,16 @@ type Options struct {
 	Host       string        // as docker -H; empty: DOCKER_HOST, then the docker context
 	APITimeout time.Duration // of each call to the engine; 0: 250 ms
 	Warn       func(string)  // gets one line for each thing the user should know; may be nil
+
+	// From forces one source; empty: the engine, and where it gives no answer of
+	// use, the host.
+	From Source
 }
 
 // Resolver turns references into containers.
 type Resolver struct {
 	engine *engine.Client
+	from   Source
 	warn   func(string)
 }
 
@@ -44,7 +49,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Resolver{engine: client, warn: serialized(o.Warn)}, nil
+	return &Resolver{engine: client, from: o.From, warn: serialized(o.Warn)}, nil
 }
 
 // serialized makes a callback that may be nil safe for several goroutines.
@@ -80,7 +85,15 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (*Container, error) 
 		}
 		return r.process(ref, int(pid))
 	}
-	return r.fromEngine(ctx, ref)
+	if r.from == SourceHost {
+		return r.fromHost(ref)
+	}
+	c, err := r.fromEngine(ctx, ref)
+	if r.from == SourceEngine || !useless(err) {
+		return c, err
+	}
+	r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
+	return r.fromHost(ref)
 }
 
 // process takes hold of a process that is not, or not as such, a container.
@@ -193,7 +206,14 @@ const maxInspects = 8
 // first. One that cannot be had (its lock is held, its process is not what the
 // engine says) is left out with a warning and never hides the others.
 func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
+	if r.from == SourceHost {
+		return r.runningOnHost()
+	}
 	list, err := r.engine.List(ctx, false)
+	if r.from != SourceEngine && useless(err) {
+		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
+		return r.runningOnHost()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +242,10 @@ func (r *Resolver) listed(ctx context.Context, s engine.Summary) *Container {
 	c, err := r.fromEngine(ctx, s.ID)
 	var notFound *NotFoundError
 	var state *StateError
+	if r.from != SourceEngine && useless(err) {
+		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
+		c, err = r.fromHost(s.ID)
+	}
 	switch {
 	case err == nil:
 		c.Ref = c.Name

@@ -30,6 +30,9 @@ func TestForgedShim(t *testing.T) {
 		c := e.Run(t, engine.Busybox, flags...)
 		e.Docker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
 		victim := findProcess(t, c.ID, "sleep\x004242\x00")
+		if r := e.Dx(t, "--source", "host", "exec", id, "true"); !strings.Contains(r.Stderr, "No such container") {
+			t.Errorf("a forged shim answers to an ID: %+v", r)
+		}
 		r := e.Dx(t, "exec", "pid:"+victim, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
 		if r.Code != 0 && strings.Contains(r.Stderr, "seccomp filter") {
 			continue // refused: the forged profile is not what the forger runs under

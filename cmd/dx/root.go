@@ -18,6 +18,7 @@ type app struct {
 
 	host       string
 	apiTimeout time.Duration
+	source     string
 	debug      bool
 }
 
@@ -45,6 +46,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
 	f.DurationVar(&a.apiTimeout, "api-timeout", 250*time.Millisecond, "How long to wait for each answer of the engine")
+	f.StringVar(&a.source, "source", "auto", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
 	f.BoolVar(&a.debug, "debug", false, "Say on stderr where each fact came from")
 
 	root.AddCommand(a.execCommand(), a.nsCommand())
@@ -52,8 +54,13 @@ func (a *app) rootCommand() *cobra.Command {
 }
 
 func (a *app) resolver() (*dockerx.Resolver, error) {
+	source, err := dockerx.ParseSource(a.source)
+	if err != nil {
+		return nil, &clientError{err: fmt.Errorf("invalid argument for --source: %w", err), code: exitDx}
+	}
 	return dockerx.NewResolver(dockerx.Options{
 		Host:       a.host,
+		From:       source,
 		APITimeout: a.apiTimeout,
 		Warn:       func(line string) { fmt.Fprintln(a.err, "dx:", line) },
 	})

@@ -106,6 +106,11 @@ func (b *Bundle) Docker(spec *specs.Spec) (*Docker, error) {
 	if !ok {
 		return nil, fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
 	}
+	return b.dockerIn(containers)
+}
+
+// dockerIn reads them from <data-root>/containers.
+func (b *Bundle) dockerIn(containers string) (*Docker, error) {
 	root, err := b.shimRoot()
 	if err != nil {
 		return nil, err

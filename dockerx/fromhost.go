@@ -1,0 +1,127 @@
+package dockerx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dx/dockerx/host"
+)
+
+// useless says that the engine gave no answer, or one that the kernel
+// contradicts: the host may know better. That there is no such container, or that
+// it does not run, are answers.
+func useless(err error) bool {
+	var e *EngineError
+	var stale *StaleError
+	return errors.As(err, &e) || errors.As(err, &stale)
+}
+
+// pingPatience is how long a ping may take that only tells why inspect did not
+// answer.
+const pingPatience = 20 * time.Millisecond
+
+// whyNot says in one line why the engine's answer is not used.
+func (r *Resolver) whyNot(ctx context.Context, err error) string {
+	var e *EngineError
+	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) {
+		return err.Error()
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	if strings.HasPrefix(e.Op, "inspect ") && r.engine.Ping(ctx) == nil {
+		return fmt.Sprintf("%s hangs while ping answers: that container's lock is held in dockerd", e.Op)
+	}
+	return fmt.Sprintf("dockerd at %s did not answer in time (%s)", e.Host, e.Op)
+}
+
+// fromHost resolves a reference with no engine, in Docker's order of precedence:
+// ID, name, unique prefix of an ID.
+func (r *Resolver) fromHost(ref string) (*Container, error) {
+	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	if err != nil {
+		return nil, err
+	}
+	f, err := match(found, ref)
+	if err != nil {
+		return nil, err
+	}
+	return r.fromFound(ref, f)
+}
+
+// match picks the container that ref stands for.
+func match(found []host.Found, ref string) (*host.Found, error) {
+	name := strings.TrimPrefix(ref, "/")
+	for _, is := range []func(*host.Found) bool{
+		func(f *host.Found) bool { return f.ID == ref },
+		func(f *host.Found) bool { return f.Name() == name },
+		func(f *host.Found) bool { return ref != "" && strings.HasPrefix(f.ID, ref) },
+	} {
+		var hits []*host.Found
+		for i := range found {
+			if is(&found[i]) {
+				hits = append(hits, &found[i])
+			}
+		}
+		if len(hits) > 1 {
+			// Of one engine only a prefix can be ambiguous; two engines may
+			// both have a "web".
+			return nil, &AmbiguousError{Ref: ref}
+		}
+		if len(hits) == 1 {
+			return hits[0], nil
+		}
+	}
+	return nil, &NotFoundError{Ref: ref}
+}
+
+// fromFound makes a container of what the host shows, once that is verified.
+func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
+	p, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{Ref: ref, ID: f.ID, Name: f.Name(), Source: SourceHost, Process: p, warn: r.warn}
+	if d := f.Docker; d != nil {
+		c.Image, c.Started, c.Config = d.Config.Image, d.State.StartedAt, configOfDocker(d)
+	}
+	c.readFreezer(false)
+	return c, nil
+}
+
+// runningOnHost returns the containers that the kernel runs, by name.
+func (r *Resolver) runningOnHost() ([]*Container, error) {
+	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b host.Found) int { return strings.Compare(a.Name()+a.ID, b.Name()+b.ID) })
+	var out []*Container
+	for i := range found {
+		c, err := r.fromFound(found[i].Name(), &found[i])
+		var stale *StaleError
+		switch {
+		case err == nil:
+			out = append(out, c)
+		case errors.As(err, &stale):
+			// A runtime's files outlive its process: it has ended.
+		default:
+			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
+		}
+	}
+	return out, nil
+}
+
+// ParseSource reads --source: auto, engine or host.
+func ParseSource(s string) (Source, error) {
+	switch s {
+	case "auto":
+		return "", nil
+	case string(SourceEngine), string(SourceHost):
+		return Source(s), nil
+	}
+	return "", fmt.Errorf("%q is no source: take auto, engine or host", s)
+}

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dx/e2e/engine"
+)
+
+// patience is far more than dx takes (the timeout and some 100 ms) and far less
+// than docker, which never comes back.
+const patience = 10 * time.Second
+
+// getsIn checks that dx finds a container by name, ID and prefix, enters it, and
+// shows its namespaces, with the given flags before the verb.
+func getsIn(t *testing.T, e *engine.Engine, c engine.Container, flags ...string) {
+	t.Helper()
+	for _, ref := range []string{c.Name, c.ID, c.ID[:12]} {
+		r := timely(t, e, append(flags, "exec", ref, "cat", "/proc/sys/kernel/hostname")...)
+		if strings.TrimSpace(r.Stdout) != c.ID[:12] || r.Code != 0 {
+			t.Errorf("exec %s: %+v", ref, r)
+		}
+	}
+	r := timely(t, e, append(flags, "ns", c.Name, "--format", "{{range .Namespaces}}{{if eq .Type \"net\"}}{{.Inode}}{{end}}{{end}}")...)
+	if want := strconv.FormatUint(kernelInode(t, c.PID, "net"), 10); strings.TrimSpace(r.Stdout) != want {
+		t.Errorf("ns: %+v, the kernel says %s", r, want)
+	}
+	if r := timely(t, e, append(flags, "exec", "no-such-container", "true")...); r.Code != 1 || !strings.Contains(r.Stderr, "No such container: no-such-container") {
+		t.Errorf("exec of what is not there: %+v", r)
+	}
+}
+
+// timely runs dx with its default timeout and fails if it hangs.
+func timely(t *testing.T, e *engine.Engine, args ...string) engine.Result {
+	t.Helper()
+	begin := time.Now()
+	r := e.Do(t, engine.Command{Args: append([]string{e.DxPath(t)}, args...)})
+	if took := time.Since(begin); took > patience {
+		t.Errorf("dx %q took %v", args, took)
+	}
+	return r
+}
+
+// stop stops a process for the rest of the test.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+}
+
+func TestHungEngine(t *testing.T) {
+	for name, cgroup := range cgroups {
+		t.Run(name, func(t *testing.T) {
+			e := suite.Start(t, engine.Options{Cgroup: cgroup, Args: []string{"--live-restore"}})
+			c := e.Run(t, engine.Busybox)
+			containerd, err := e.ContainerdPID()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Run("healthy, host asked", func(t *testing.T) { getsIn(t, e, c, "--source", "host") })
+			t.Run("socket missing", func(t *testing.T) { getsIn(t, e, c, "-H", "unix:///nosuch/docker.sock") })
+			t.Run("containerd stopped", func(t *testing.T) {
+				stop(t, containerd)
+				getsIn(t, e, c)
+			})
+			t.Run("dockerd stopped", func(t *testing.T) {
+				stop(t, e.PID)
+				getsIn(t, e, c)
+				r := timely(t, e, "--source", "engine", "exec", c.Name, "true")
+				if r.Code == 0 {
+					t.Error("with --source engine dx does not fail on a stopped dockerd")
+				}
+			})
+			t.Run("both stopped", func(t *testing.T) {
+				stop(t, containerd)
+				stop(t, e.PID)
+				getsIn(t, e, c)
+			})
+			t.Run("dockerd killed", func(t *testing.T) {
+				if err := e.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					if err := e.Boot(); err != nil {
+						t.Error(err)
+					}
+				})
+				getsIn(t, e, c)
+			})
+		})
+	}
+}
+
+// TestLyingEngine: what the kernel contradicts is dropped, with a warning that
+// names both.
+func TestLyingEngine(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c, other := e.Run(t, engine.Busybox), e.Run(t, engine.Busybox)
+	for name, pid := range map[string]int{"a process of the host": os.Getpid(), "another container": other.PID, "nobody": 1 << 22} {
+		t.Run(name, func(t *testing.T) {
+			socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+				rec := recorder{header: http.Header{}}
+				pass.ServeHTTP(&rec, r)
+				w.WriteHeader(rec.status)
+				_, _ = w.Write(withPID(t, rec.body.Bytes(), pid))
+			})
+			r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
+			if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, "engine says that") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// TestLockedContainer: the inspect of one container hangs while all else answers.
+func TestLockedContainer(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if strings.HasSuffix(r.URL.Path, "/json") && strings.Contains(r.URL.Path, c.Name) {
+			<-r.Context().Done()
+			return
+		}
+		pass.ServeHTTP(w, r)
+	})
+	r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
+	if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, "inspect "+c.Name+" hangs while ping answers") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// proxy serves an engine's API on a socket of its own, through handle.
+func proxy(t *testing.T, e *engine.Engine, handle func(http.ResponseWriter, *http.Request, http.Handler)) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "docker"})
+	to.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", strings.TrimPrefix(e.Host, "unix://"))
+	}}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, to) })}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { s.Close() })
+	return "unix://" + path
+}
+
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
+
+// withPID changes State.Pid in an answer of inspect, and nothing in any other.
+func withPID(t *testing.T, body []byte, pid int) []byte {
+	var answer map[string]json.RawMessage
+	var state map[string]any
+	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer["State"], &state) != nil || state["Pid"] == nil {
+		return body
+	}
+	state["Pid"] = pid
+	b, err := json.Marshal(state)
+	if err == nil {
+		answer["State"] = b
+		b, err = json.Marshal(answer)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return b
+}
