@@ -27,12 +27,26 @@ cross: ## Build and vet for arm64: bin/dx-arm64
 	GOARCH=arm64 $(GO) build -trimpath -ldflags "-s -w" -o bin/dx-arm64 ./cmd/dx
 	GOARCH=arm64 $(GO) vet ./...
 
+# The launcher's machine code and images, as arm64 runs them.
+ARM64_TESTS = cd nsops/launch && GOARCH=arm64 $(GO) test -c -o ../../bin/launch-arm64.test . && \
+	DX_TEST_RUNNER="$$(command -v qemu-aarch64-static)" qemu-aarch64-static ../../bin/launch-arm64.test -test.run 'Loop|Image|Explain|Child|Filter'
+
+.PHONY: arm64
+arm64: ## Tests of the arm64 launcher under qemu-user
+	$(ARM64_TESTS)
+
+.PHONY: generate
+generate: ## Write what is generated: golden images, the system call table
+	$(GO) generate ./...
+	$(GO) test ./nsops/launch -run Golden -update
+	$(ARM64_TESTS) -test.run Golden -update
+
 .PHONY: demo
 demo: build ## Show dx on a throw-away container (with or without Docker)
 	$(GO) run ./e2e/demo bin/dx
 
 .PHONY: test
-test: deps cross unit engine e2e ## Install what the tests need, and run every tier
+test: deps cross arm64 unit engine e2e ## Install what the tests need, and run every tier
 
 .PHONY: deps
 deps:

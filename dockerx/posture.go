@@ -176,10 +176,10 @@ func (b *builder) keyring() error {
 func (b *builder) ownSecurity() error {
 	b.out.Process.NoNewPrivileges = b.init.NoNewPrivs
 	b.from("NoNewPrivileges", "%s NoNewPrivs", b.procFile("status"))
-	label, errNoLSM := b.c.Process.ReadFile("attr/current") // EINVAL
+	label, _ := b.c.Process.ReadFile("attr/current") // EINVAL: there is no LSM
 	text := strings.TrimRight(string(label), "\x00\n")
 	switch {
-	case errNoLSM != nil || text == "" || text == "unconfined":
+	case text == "" || text == "unconfined":
 	case exists("/sys/fs/selinux/enforce"):
 		b.out.Process.SelinuxLabel = text
 		b.from("SelinuxLabel", "%s", b.procFile("attr/current"))
