@@ -46,10 +46,28 @@ func (r *Resolver) fromHost(ref string) (*Container, error) {
 		return nil, err
 	}
 	f, err := match(found, ref)
+	var notFound *NotFoundError
+	if errors.As(err, &notFound) {
+		return nil, r.stopped(found, ref, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return r.fromFound(ref, f)
+}
+
+// stopped says that a container is there but does not run, if Docker's files have
+// it; otherwise notFound.
+func (r *Resolver) stopped(running []host.Found, ref string, notFound error) error {
+	var all []host.Found
+	for _, d := range host.Stored(running, func(err error) { r.warn(err.Error()) }) {
+		all = append(all, host.Found{ID: d.ID, Docker: d})
+	}
+	f, err := match(all, ref)
+	if err != nil {
+		return notFound
+	}
+	return &StateError{State: NotRunning, ID: f.ID, Ref: ref}
 }
 
 // match picks the container that ref stands for.

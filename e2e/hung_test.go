@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -37,6 +38,10 @@ func getsIn(t *testing.T, e *engine.Engine, c engine.Container, flags ...string)
 	if want := strconv.FormatUint(kernelInode(t, c.PID, "net"), 10); strings.TrimSpace(r.Stdout) != want {
 		t.Errorf("ns: %+v, the kernel says %s", r, want)
 	}
+	r = timely(t, e, append(flags, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}}", "--filter", "name="+c.Name)...)
+	if want := fmt.Sprintf("%s %d", c.ID, c.PID); strings.TrimSpace(r.Stdout) != want {
+		t.Errorf("ps: %+v, want %s", r, want)
+	}
 	if r := timely(t, e, append(flags, "exec", "no-such-container", "true")...); r.Code != 1 || !strings.Contains(r.Stderr, "No such container: no-such-container") {
 		t.Errorf("exec of what is not there: %+v", r)
 	}
@@ -67,6 +72,11 @@ func TestHungEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := suite.Start(t, engine.Options{Cgroup: cgroup, Args: []string{"--live-restore"}})
 			c := e.Run(t, engine.Busybox)
+			ended := e.Create(t, engine.Busybox)
+			r := timely(t, e, "--source", "host", "exec", ended.Name, "true")
+			if want := "container " + ended.ID + " is not running"; r.Code != 1 || !strings.Contains(r.Stderr, want) {
+				t.Errorf("exec in a container that does not run: %+v, want %q", r, want)
+			}
 			containerd, err := e.ContainerdPID()
 			if err != nil {
 				t.Fatal(err)

@@ -49,7 +49,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.source, "source", "auto", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
 	f.BoolVar(&a.debug, "debug", false, "Say on stderr where each fact came from")
 
-	root.AddCommand(a.execCommand(), a.nsCommand())
+	root.AddCommand(a.execCommand(), a.nsCommand(), a.psCommand())
 	return root
 }
 

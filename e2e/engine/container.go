@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,4 +65,13 @@ func (e *Engine) removeAfter(t testing.TB, name string) {
 			t.Errorf("docker rm %s: %v: %s", name, err, b)
 		}
 	})
+}
+
+// KnownIDs are the IDs of all containers that the engine keeps, running or not.
+func (e *Engine) KnownIDs() []string {
+	names, _ := filepath.Glob(filepath.Join(e.Dir, "data/containers/*"))
+	for i := range names {
+		names[i] = filepath.Base(names[i])
+	}
+	return names
 }

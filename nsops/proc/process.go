@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -198,4 +199,17 @@ func (p *Process) reaped() bool {
 	}
 	var st unix.Stat_t
 	return unix.Fstatat(int(p.dir.Fd()), "stat", &st, unix.AT_SYMLINK_NOFOLLOW) != nil
+}
+
+// userHZ is USER_HZ: what /proc counts in, on every architecture that dx runs on.
+const userHZ = 100
+
+// Started is when the process began, by the wall clock as it is set now.
+func (p *Process) Started() (time.Time, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return time.Time{}, fmt.Errorf("read the boot clock: %w", err)
+	}
+	age := time.Duration(now.Nano()) - time.Duration(p.StartTime)*(time.Second/userHZ)
+	return time.Now().Add(-age), nil
 }

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+)
+
+// psRecord is one line of dx ps --format json.
+type psRecord struct {
+	ID        string `header:"CONTAINER ID"`
+	Name      string
+	Pid       int
+	Image     string
+	Status    string
+	StartedAt time.Time
+	Engine    string
+	Source    dockerx.Source
+}
+
+func (r psRecord) quiet() string { return r.ID }
+
+func (r psRecord) short() psRecord {
+	r.ID = shortID(r.ID)
+	return r
+}
+
+func (a *app) psCommand() *cobra.Command {
+	var o listOptions
+	var all bool
+	var filters []string
+	cmd := &cobra.Command{
+		Use:   "ps [OPTIONS]",
+		Short: "List containers, with or without their engine",
+		Long: "List containers: what the kernel runs, beside what the engine says. Where the\n" +
+			"two contradict each other, STATUS says so: \"no such process\" is a container\n" +
+			"that Docker calls running and the kernel does not know, \"unknown to the engine\"\n" +
+			"one that the kernel runs and Docker does not know.",
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return a.runPS(cmd.Context(), o, all, filters) },
+	}
+	o.register(cmd.Flags())
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "Show all containers (default shows just running)")
+	cmd.Flags().StringArrayVarP(&filters, "filter", "f", nil, "Filter output: name=TEXT, label=KEY[=VALUE], status=STATE")
+	return cmd
+}
+
+func (a *app) runPS(ctx context.Context, o listOptions, all bool, filters []string) error {
+	out, err := newOutput(a.out, o)
+	if err != nil {
+		return err
+	}
+	keep, err := parseFilters(filters)
+	if err != nil {
+		return &clientError{err: err, code: exitFailure}
+	}
+	r, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	// As in docker, a status that is asked for is shown without -a too.
+	list, err := r.List(ctx, all || len(keep["status"]) > 0)
+	if err != nil {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(l dockerx.Listed) bool { return !keep.match(l) })
+	records := psRecords(list)
+	return render(out, records, func() table { return psTable(shorten(records, out.options)) })
+}
+
+func psRecords(list []dockerx.Listed) []psRecord {
+	out := make([]psRecord, 0, len(list))
+	for _, l := range list {
+		out = append(out, psRecord{
+			ID: l.ID, Name: l.Name, Pid: l.PID, Image: l.Image, Status: l.Status,
+			StartedAt: l.StartedAt, Engine: l.Engine, Source: l.Source,
+		})
+	}
+	return out
+}
+
+func psTable(list []psRecord) table {
+	t := table{header: []string{"CONTAINER ID", "NAME", "PID", "IMAGE", "STATUS", "UPTIME", "SOURCE"}}
+	for _, r := range list {
+		pid, up := "-", "-"
+		if r.Pid != 0 {
+			pid, up = strconv.Itoa(r.Pid), units.HumanDuration(time.Since(r.StartedAt))
+		}
+		cells := row(r.ID, r.Name, pid, r.Image, r.Status, up, string(r.Source))
+		cells[4].alert = strings.HasSuffix(r.Status, "(no such process)") || strings.HasSuffix(r.Status, "engine)")
+		t.rows = append(t.rows, cells)
+	}
+	return t
+}
+
+// psFilters are the values of --filter by their keys: one of a key's has to hold,
+// and that for every key (docker's rule).
+type psFilters map[string][]string
+
+func parseFilters(list []string) (psFilters, error) {
+	f := psFilters{}
+	for _, s := range list {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok || value == "" {
+			return nil, fmt.Errorf("invalid filter %q: it is KEY=VALUE", s)
+		}
+		if !slices.Contains([]string{"name", "label", "status"}, key) {
+			return nil, errors.New("invalid filter '" + key + "': dx ps knows name, label and status")
+		}
+		f[key] = append(f[key], value)
+	}
+	return f, nil
+}
+
+func (f psFilters) match(l dockerx.Listed) bool {
+	holds := map[string]func(string) bool{
+		"name":   func(v string) bool { return strings.Contains(l.Name, strings.TrimPrefix(v, "/")) },
+		"status": func(v string) bool { return l.State == v },
+		"label": func(v string) bool {
+			key, want, exact := strings.Cut(v, "=")
+			have, ok := l.Labels[key]
+			return ok && (!exact || have == want)
+		},
+	}
+	for key, values := range f {
+		if !slices.ContainsFunc(values, holds[key]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+package dockerx
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"dx/dockerx/engine"
+	"dx/dockerx/host"
+)
+
+// Listed is a container of a list: what the kernel runs, what the engine knows,
+// or both.
+type Listed struct {
+	ID, Name, Image string
+	PID             int    // 0: no process
+	State           string // docker's: running, paused, exited, created…
+	Status          string // "Up 3 minutes", and what does not fit
+	StartedAt       time.Time
+	Engine          string // the engine's address; empty if it was not asked or does not know it
+	Source          Source
+	Labels          map[string]string
+}
+
+// List lists running containers, or all: the kernel's side from the host, the
+// engine's from its list, which answers also while a container's lock is held.
+// Where the two contradict each other, the status says so.
+func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
+	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	if err != nil {
+		return nil, err
+	}
+	kernel := r.running(found)
+	known, err := r.known(ctx)
+	switch {
+	case err != nil && r.from == SourceEngine:
+		return nil, err
+	case err != nil:
+		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
+		fallthrough
+	case r.from == SourceHost:
+		known = storedSummaries(host.Stored(found, func(err error) { r.warn(err.Error()) }))
+	}
+	list := r.merge(kernel, known, err == nil && r.from != SourceHost)
+	if !all {
+		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) })
+	}
+	slices.SortFunc(list, func(a, b Listed) int {
+		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.Name, b.Name))
+	})
+	return list, nil
+}
+
+func runs(state string) bool { return state == "running" || state == "paused" || state == "restarting" }
+
+// known is the engine's list; none where only the host is asked.
+func (r *Resolver) known(ctx context.Context) ([]engine.Summary, error) {
+	if r.from == SourceHost {
+		return nil, nil
+	}
+	return r.engine.List(ctx, true)
+}
+
+// running are the containers whose init is alive and theirs, by ID.
+func (r *Resolver) running(found []host.Found) map[string]Listed {
+	out := map[string]Listed{}
+	for i := range found {
+		c, err := r.fromFound(found[i].Name(), &found[i])
+		var stale *StaleError
+		if errors.As(err, &stale) {
+			continue // a runtime's files outlive its process
+		}
+		if err != nil {
+			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
+			continue
+		}
+		out[c.ID] = listedOf(c, found[i].Docker)
+		c.Close()
+	}
+	return out
+}
+
+func listedOf(c *Container, d *host.Docker) Listed {
+	l := Listed{ID: c.ID, Name: c.Name, Image: c.Image, PID: c.Process.PID, State: "running", Source: SourceHost}
+	if d != nil {
+		l.Labels = d.Config.Labels
+	}
+	if started, err := c.Process.Started(); err == nil {
+		l.StartedAt = started.Truncate(time.Second)
+		l.Status = "Up " + units.HumanDuration(time.Since(started))
+	}
+	if c.Paused {
+		l.State = "paused"
+		l.Status += " (Paused)"
+	}
+	return l
+}
+
+// storedSummaries puts Docker's files in the terms of the engine's list.
+func storedSummaries(list []*host.Docker) []engine.Summary {
+	var out []engine.Summary
+	for _, d := range list {
+		s := engine.Summary{ID: d.ID, Name: d.Name, Image: d.Config.Image, Labels: d.Config.Labels}
+		switch {
+		case d.State.Running:
+			s.State, s.Status = "running", "Up"
+		case d.State.StartedAt.IsZero():
+			s.State, s.Status = "created", "Created"
+		default:
+			s.State = "exited"
+			s.Status = fmt.Sprintf("Exited (%d) %s ago", d.State.ExitCode, units.HumanDuration(time.Since(d.State.FinishedAt)))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// merge joins both sides by ID.
+func (r *Resolver) merge(kernel map[string]Listed, known []engine.Summary, asked bool) []Listed {
+	var out []Listed
+	for _, s := range known {
+		l, alive := kernel[s.ID]
+		delete(kernel, s.ID)
+		switch {
+		case !alive:
+			l = Listed{ID: s.ID, Name: s.Name, Image: s.Image, State: s.State, Status: s.Status, Labels: s.Labels, Source: SourceHost}
+			if s.State == "running" || s.State == "paused" {
+				l.Status += " (no such process)"
+			}
+		case !runs(s.State):
+			l.Status += fmt.Sprintf(" (known as %s)", s.State)
+		}
+		if asked {
+			l.Source, l.Engine, l.Name, l.Image = SourceEngine, r.engine.Host(), s.Name, s.Image
+		}
+		out = append(out, l)
+	}
+	if r.from == SourceEngine {
+		return out
+	}
+	for _, l := range kernel {
+		if asked {
+			l.Status += " (unknown to the engine)"
+		}
+		out = append(out, l)
+	}
+	return out
+}
