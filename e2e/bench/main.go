@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"dx/e2e/engine"
@@ -64,7 +65,25 @@ func run(dx string, runs, streams, size int) (err error) {
 		return err
 	}
 	title := fmt.Sprintf("%d MiB of stdout", size)
-	return b.compare(title, streams, "dd", "if=/dev/zero", "bs=1M", fmt.Sprintf("count=%d", size))
+	if err := b.compare(title, streams, "dd", "if=/dev/zero", "bs=1M", fmt.Sprintf("count=%d", size)); err != nil {
+		return err
+	}
+	return b.whileStopped(dx, runs)
+}
+
+// whileStopped compares what works without dockerd, which is stopped meanwhile.
+func (b *bench) whileStopped(dx string, runs int) error {
+	if err := syscall.Kill(b.engine.PID, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	defer func() { _ = syscall.Kill(b.engine.PID, syscall.SIGCONT) }()
+	nsenter := b.candidates[len(b.candidates)-1]
+	b.candidates = []candidate{{"dx exec (host)", []string{dx, "--source", "host", "exec", "bench"}}, nsenter}
+	if err := b.compare("dockerd stopped: exec c true", runs, "true"); err != nil {
+		return err
+	}
+	b.candidates = []candidate{{"dx ps (host)", []string{dx, "--source", "host", "ps"}}, {"lsns -J", []string{"lsns", "-J"}}}
+	return b.compare("dockerd stopped: list", runs)
 }
 
 func prepare(e *engine.Engine, dx string) (*bench, error) {
