@@ -11,7 +11,6 @@ import (
 
 	"dx/dockerx/host"
 	"dx/nsops"
-	"dx/nsops/proc"
 )
 
 const filterMode = 2 // SECCOMP_MODE_FILTER in /proc/PID/status
@@ -86,57 +85,24 @@ func (b *builder) namespaces() error {
 	if b.c.Source == SourcePID {
 		elsewhere = b.c.Process // it may have left its container's namespaces
 	}
-	differs, err := differing(elsewhere)
+	differs, err := nsops.Differing(elsewhere)
 	if err != nil {
 		return err
 	}
-	maps.Copy(want, differs)
-	b.setNamespaces(want)
+	for _, t := range nsops.Types {
+		if want[t] || slices.Contains(differs, t) {
+			b.out.Namespaces = append(b.out.Namespaces, t)
+		}
+	}
 	b.from("Namespaces", "%s", b.configJSON("linux.namespaces"))
 	return nil
 }
 
 // ownNamespaces are all of the process that differ from dx's.
-func (b *builder) ownNamespaces() error {
-	want, err := differing(b.c.Process)
-	if err != nil {
-		return err
-	}
-	b.setNamespaces(want)
+func (b *builder) ownNamespaces() (err error) {
 	b.from("Namespaces", "%s", b.procFile("ns"))
-	return nil
-}
-
-func (b *builder) setNamespaces(want map[nsops.Type]bool) {
-	for _, t := range nsops.Types {
-		if want[t] {
-			b.out.Namespaces = append(b.out.Namespaces, t)
-		}
-	}
-}
-
-// differing are the kinds in which a process is elsewhere than dx.
-func differing(p *proc.Process) (map[nsops.Type]bool, error) {
-	self, err := proc.Self()
-	if err != nil {
-		return nil, err
-	}
-	defer self.Close()
-	ours, err := nsops.Read(self)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := nsops.Read(p)
-	if err != nil {
-		return nil, err
-	}
-	out := map[nsops.Type]bool{}
-	for t, id := range theirs.Own {
-		if ours.Own[t] != id {
-			out[t] = true
-		}
-	}
-	return out, nil
+	b.out.Namespaces, err = nsops.Differing(b.c.Process)
+	return err
 }
 
 // cgroups are those that the runtime made for the container. On v2 runc falls

@@ -63,7 +63,7 @@ func TestOneHungContainerHidesNoOther(t *testing.T) {
 		return false
 	}, nil)
 	var warnings []string
-	r, err := NewResolver(Options{Host: host, APITimeout: 2 * time.Second, Warn: func(s string) { warnings = append(warnings, s) }})
+	r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 2 * time.Second, Warn: func(s string) { warnings = append(warnings, s) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestLyingEngine(t *testing.T) {
 		"nobody":         "2147483646",
 	} {
 		host := e.proxy(nil, func(body string) string { return strings.ReplaceAll(body, pid+",", `"Pid":`+lie+",") })
-		r, err := NewResolver(Options{Host: host, APITimeout: 10 * time.Second})
+		r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestLyingEngine(t *testing.T) {
 		r.Close()
 	}
 	host := e.proxy(nil, func(body string) string { return strings.ReplaceAll(body, pid+",", `"Pid":0,`) })
-	r, err := NewResolver(Options{Host: host, APITimeout: 10 * time.Second})
+	r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestLyingEngine(t *testing.T) {
 }
 
 func TestNoEngine(t *testing.T) {
-	r, err := NewResolver(Options{Host: "unix://" + filepath.Join(t.TempDir(), "absent.sock")})
+	r, err := NewResolver(Options{From: SourceEngine, Host: "unix://" + filepath.Join(t.TempDir(), "absent.sock")})
 	if err != nil {
 		t.Fatal(err)
 	}

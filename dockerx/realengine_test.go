@@ -207,7 +207,7 @@ func (e *testEngine) inspect(name, format string) string {
 
 func (e *testEngine) resolver() *Resolver {
 	e.t.Helper()
-	r, err := NewResolver(Options{Host: e.host, APITimeout: 10 * time.Second, Warn: func(s string) { e.t.Error("warning: ", s) }})
+	r, err := NewResolver(Options{Host: e.host, From: SourceEngine, APITimeout: 10 * time.Second, Warn: func(s string) { e.t.Error("warning: ", s) }})
 	if err != nil {
 		e.t.Fatal(err)
 	}

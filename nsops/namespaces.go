@@ -146,3 +146,27 @@ func identify(d directory, name string) (id ID, listed bool, err error) {
 	listed, err = d.Has(name)
 	return ID{}, listed, err
 }
+
+// Differing lists the kinds in which a process is elsewhere than the caller.
+func Differing(p *proc.Process) ([]Type, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	ours, err := Read(self)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := Read(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []Type
+	for _, t := range Types {
+		if id, ok := theirs.Own[t]; ok && id != ours.Own[t] {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}

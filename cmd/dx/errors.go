@@ -100,7 +100,10 @@ func errorText(err error) string { return printable(err.Error()) }
 // hint says what the user can do, where something can be done.
 func hint(err error) string {
 	var stale *dockerx.StaleError
+	var filter *dockerx.UnknownFilterError
 	switch {
+	case errors.As(err, &filter):
+		return "; --ignore-unknown-filter enters all the same"
 	case errors.As(err, &stale):
 		return "; look again: the container may just have ended or been restarted"
 	case errors.Is(err, unix.EPERM), errors.Is(err, fs.ErrPermission):
@@ -110,6 +113,8 @@ func hint(err error) string {
 		return "; a security module or a user namespace forbids it"
 	case errors.Is(err, proc.ErrGone):
 		return "; the process has just ended"
+	case errors.Is(err, unix.EAGAIN):
+		return "; the container may be at its limit of processes (pids.max)"
 	case errors.Is(err, unix.ENODEV):
 		return "; the cgroup has just been removed"
 	}

@@ -24,7 +24,7 @@ type execOptions struct {
 	envFiles                             []string
 	user, workdir, detachKeys            string
 
-	explain, ignorePaused, sigProxy bool
+	explain, ignorePaused, ignoreFilter, sigProxy bool
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -60,6 +60,7 @@ func (a *app) execCommand() *cobra.Command {
 
 	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
 	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
+	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
 	return cmd
 }
@@ -87,6 +88,7 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 	}
 	spec, err := c.ExecSpec(ctx, dockerx.ExecOptions{
 		Args: args, Env: env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
+		IgnoreUnknownFilter: o.ignoreFilter,
 	})
 	if err != nil {
 		return err
@@ -94,6 +96,11 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 	if a.debug {
 		a.printOrigins(c, spec.Origins)
 	}
+	return a.execute(ctx, o, c, spec, keys)
+}
+
+// execute compiles what was found out, and prints or runs it.
+func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, spec *dockerx.ExecSpec, keys []byte) error {
 	plan, err := newPlan(c, spec)
 	if err != nil {
 		return err
@@ -111,7 +118,7 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 		return err
 	}
 	return a.runProgram(ctx, &execution{
-		options: o, container: c, program: prog, root: plan.Root, uid: uid, gid: gid, command: args[0], detachKeys: keys,
+		options: o, container: c, program: prog, root: plan.Root, uid: uid, gid: gid, command: spec.Process.Args[0], detachKeys: keys,
 	})
 }
 

@@ -84,23 +84,15 @@ func (t *Target) Close() {
 // files is read before.
 var joinOrder = []nsops.Type{nsops.User, nsops.IPC, nsops.UTS, nsops.Net, nsops.PID, nsops.Cgroup, nsops.Time, nsops.Mnt}
 
+// differing are the kinds of those given in which p is elsewhere, in joinOrder.
 func differing(p *proc.Process, kinds []nsops.Type) ([]nsops.Type, error) {
-	self, err := proc.Self()
-	if err != nil {
-		return nil, err
-	}
-	defer self.Close()
-	ours, err := nsops.Read(self)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := nsops.Read(p)
+	all, err := nsops.Differing(p)
 	if err != nil {
 		return nil, err
 	}
 	var out []nsops.Type
 	for _, k := range joinOrder {
-		if slices.Contains(kinds, k) && theirs.Own[k] != ours.Own[k] {
+		if slices.Contains(kinds, k) && slices.Contains(all, k) {
 			out = append(out, k)
 		}
 	}
