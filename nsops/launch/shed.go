@@ -14,7 +14,6 @@ import (
 // would have as a child of a shim. What is nil is as it should be already.
 type Shed struct {
 	IgnoredSignals []int // ignored by the caller, to be reset to their default
-	Umask          *uint32
 	Sched          *unix.SchedAttr
 	IOPriority     *int    // class<<13 | priority
 	TimerSlack     *uint64 // nanoseconds
@@ -63,7 +62,7 @@ func (c *compiler) shed() {
 		c.call("set the timer slack", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
 	}
 	c.useAllProcessors()
-	if u := c.umask(); u != nil {
+	if u := c.plan.Process.User.Umask; u != nil {
 		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
 	}
 }
@@ -86,13 +85,6 @@ func (c *compiler) useAllProcessors() {
 	}
 	c.try("use every processor that the cgroup allows", "runc", "sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, nil,
 		num(0), num(len(all)), raw(all, "{all}"))
-}
-
-func (c *compiler) umask() *uint32 {
-	if u := c.plan.Process.User.Umask; u != nil {
-		return u
-	}
-	return c.plan.Shed.Umask
 }
 
 // schedBytes is struct sched_attr, first version (sched_setattr(2)).

@@ -255,7 +255,10 @@ type report struct {
 }
 
 func newReport() (*report, error) {
-	f, err := memfd("dx-report", 0)
+	f, err := memfd("dx-report", unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) { // Linux 6.3
+		f, err = memfd("dx-report", 0)
+	}
 	if err != nil {
 		return nil, err
 	}

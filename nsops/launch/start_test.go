@@ -346,3 +346,17 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the reader ended with %#x, %v", status, err)
 	}
 }
+
+// Where memfds must not be executed, an unlinked file serves. The sysctl is that
+// of a PID namespace of the test's own.
+func TestMemfdNoexec(t *testing.T) {
+	needRoot(t)
+	if _, err := os.Stat("/proc/sys/vm/memfd_noexec"); err != nil {
+		t.Skip("this kernel has no vm.memfd_noexec (Linux 6.3)")
+	}
+	const script = `echo 2 >/proc/sys/vm/memfd_noexec && exec "$0" -test.v -test.run '^TestExitStatus$'`
+	out, err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, os.Args[0]).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestExitStatus") {
+		t.Errorf("with vm.memfd_noexec=2: %v\n%s", err, out)
+	}
+}
