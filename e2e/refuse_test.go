@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,5 +155,26 @@ func TestExecNeedsRights(t *testing.T) {
 		e.DxPath(t), "exec", fmt.Sprintf("pid:%d", c.PID), "true"}})
 	if r.Code == 0 || !regexp.MustCompile(`CAP_[A-Z_]+`).MatchString(r.Stderr) {
 		t.Errorf("exec as nobody: %+v", r)
+	}
+}
+
+// TestExecOfALimitedCaller: what dx could never shed is named, and may be accepted.
+func TestExecOfALimitedCaller(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	for limit, names := range map[string]string{"--no-new-privs": "no_new_privs", "--bounding-set=-chown": "CAP_CHOWN"} {
+		run := func(flags ...string) engine.Result {
+			args := slices.Concat([]string{"setpriv", limit}, e.DxArgs(t), []string{"exec"}, flags, []string{c.Name, "grep", "-E", "NoNewPrivs|CapBnd", "/proc/self/status"})
+			return e.Do(t, engine.Command{Args: args})
+		}
+		if r := run(); r.Code == 0 || !strings.Contains(r.Stderr, names) || !strings.Contains(r.Stderr, "--ignore-caller-limits") {
+			t.Errorf("%s: %+v", limit, r)
+		}
+		want := e.Docker(t, "exec", c.Name, "grep", "-E", "NoNewPrivs|CapBnd", "/proc/self/status").Stdout
+		want = map[string]string{"--no-new-privs": strings.Replace(want, "NoNewPrivs:\t0", "NoNewPrivs:\t1", 1),
+			"--bounding-set=-chown": strings.Replace(want, "25fb", "25fa", 1)}[limit]
+		if r := run("--ignore-caller-limits"); r.Code != 0 || r.Stdout != want {
+			t.Errorf("%s, accepted: %+v, want %q", limit, r, want)
+		}
 	}
 }

@@ -101,7 +101,10 @@ func errorText(err error) string { return printable(err.Error()) }
 func hint(err error) string {
 	var stale *dockerx.StaleError
 	var filter *dockerx.UnknownFilterError
+	var caller *launch.CallerError
 	switch {
+	case errors.As(err, &caller):
+		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):
 		return "; --ignore-unknown-filter enters all the same"
 	case errors.As(err, &stale):

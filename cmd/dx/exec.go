@@ -24,7 +24,7 @@ type execOptions struct {
 	envFiles                             []string
 	user, workdir, detachKeys            string
 
-	explain, ignorePaused, ignoreFilter, sigProxy bool
+	explain, ignorePaused, ignoreFilter, ignoreCaller, sigProxy bool
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -61,6 +61,7 @@ func (a *app) execCommand() *cobra.Command {
 	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
 	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
 	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
+	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
 	return cmd
 }
@@ -106,6 +107,9 @@ func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, 
 		return err
 	}
 	defer plan.close()
+	if err := plan.checkCaller(o.ignoreCaller || o.explain); err != nil {
+		return err
+	}
 	prog, err := launch.Compile(plan.Plan)
 	if err != nil {
 		return err

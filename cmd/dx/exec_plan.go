@@ -98,6 +98,26 @@ func hostID(c *dockerx.Container, file string, id uint32) (int, error) {
 	return 0, fmt.Errorf("the user namespace of %s has no id %d: its %s does not cover it", describe(c), id, file)
 }
 
+// checkCaller refuses to run a command with less, or with more filters, than the
+// container's processes have; a missing capability is left out where that is
+// wanted.
+func (p *openPlan) checkCaller(ignore bool) error {
+	self, err := proc.Self()
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	own, err := self.Status()
+	if err != nil {
+		return err
+	}
+	if !ignore {
+		return p.CheckCaller(own)
+	}
+	p.LimitCapabilities(own.CapBnd)
+	return nil
+}
+
 // shed is what dx's caller handed down to dx and a shim would not hand down.
 func shed(spec *dockerx.ExecSpec) (launch.Shed, error) {
 	self, err := proc.Self()

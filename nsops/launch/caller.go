@@ -1,0 +1,56 @@
+package launch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"dx/nsops/proc"
+)
+
+// CallerError names what dx's caller has put on dx for good and the command would
+// inherit: no process can shed it (capabilities(7), seccomp(2)).
+type CallerError struct{ Reasons []string }
+
+func (e *CallerError) Error() string {
+	return "the command would differ from the container's processes: " + strings.Join(e.Reasons, "; ")
+}
+
+// CheckCaller compares what the plan wants with what the caller, whose status is
+// given, can still give. It returns a *CallerError.
+func (p *Plan) CheckCaller(own proc.Status) error {
+	var reasons []string
+	if own.NoNewPrivs && !p.Process.NoNewPrivileges {
+		reasons = append(reasons, "dx runs with no_new_privs, the container does not")
+	}
+	if own.Seccomp != 0 {
+		reasons = append(reasons, "dx itself runs under a seccomp filter")
+	}
+	if caps := p.Process.Capabilities; caps != nil {
+		c := &compiler{plan: p}
+		missing := c.capMask(caps.Bounding) &^ own.CapBnd
+		for n := range p.Kernel.LastCap + 1 {
+			if missing&(1<<n) != 0 {
+				reasons = append(reasons, fmt.Sprintf("dx's bounding set lacks %s, which the container has", CapabilityName(n)))
+			}
+		}
+	}
+	if len(reasons) == 0 {
+		return nil
+	}
+	return &CallerError{Reasons: reasons}
+}
+
+// LimitCapabilities leaves out the capabilities that are not in a mask.
+func (p *Plan) LimitCapabilities(mask uint64) {
+	caps := p.Process.Capabilities
+	if caps == nil {
+		return
+	}
+	for _, set := range []*[]string{&caps.Bounding, &caps.Permitted, &caps.Effective, &caps.Inheritable, &caps.Ambient} {
+		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
+			n, ok := CapabilityNumber(name)
+			return ok && mask&(1<<n) == 0
+		})
+	}
+}
