@@ -139,7 +139,7 @@ func essence(r engine.Result) engine.Result {
 func TestExecWithoutEngine(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	run := func(tool string) engine.Result {
-		return e.Do(t, engine.Command{Args: []string{tool, "-H", "unix:///nosuch/docker.sock", "exec", "web", "true"}})
+		return e.Do(t, engine.Command{Args: []string{tool, "-H", "unix:///nosuch/docker.sock", "exec", "no-container-of-any-engine", "true"}})
 	}
 	want, got := run("docker"), run(e.DxPath(t))
 	if got.Code == 0 || got.Stdout != "" || !strings.Contains(got.Stderr, "/nosuch/docker.sock") {
