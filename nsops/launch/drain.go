@@ -10,7 +10,7 @@ import (
 
 // Drain leaves a process behind that reads f until it ends and throws away what
 // it reads: the part of containerd's shim for a command that outlives dx. It is
-// a program of six steps, holds f and nothing else, and belongs to no session.
+// a program of five steps, holds f and nothing else, and belongs to no session.
 func Drain(f *os.File) error {
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		return fmt.Errorf("make %s blocking: %w", f.Name(), err)
