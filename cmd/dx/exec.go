@@ -24,7 +24,7 @@ type execOptions struct {
 	envFiles                             []string
 	user, workdir, detachKeys            string
 
-	explain, ignorePaused, ignoreFilter, ignoreCaller, sigProxy bool
+	debug, explain, ignorePaused, ignoreFilter, ignoreCaller, sigProxy bool
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -58,6 +58,7 @@ func (a *app) execCommand() *cobra.Command {
 	f.StringVarP(&o.user, "user", "u", "", `Username or UID (format: "<name|uid>[:<group|gid>]")`)
 	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory inside the container")
 
+	f.BoolVar(&o.debug, "debug", false, "Say on stderr where each value came from")
 	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
 	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
 	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
@@ -94,7 +95,7 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 	if err != nil {
 		return err
 	}
-	if a.debug {
+	if o.debug {
 		a.printOrigins(c, spec.Origins)
 	}
 	return a.execute(ctx, o, c, spec, keys)

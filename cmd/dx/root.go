@@ -19,7 +19,6 @@ type app struct {
 	host       string
 	apiTimeout time.Duration
 	source     string
-	debug      bool
 }
 
 // run executes one command line and returns its exit code.
@@ -47,7 +46,6 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
 	f.DurationVar(&a.apiTimeout, "api-timeout", 250*time.Millisecond, "How long to wait for each answer of the engine")
 	f.StringVar(&a.source, "source", "auto", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
-	f.BoolVar(&a.debug, "debug", false, "Say on stderr where each fact came from")
 
 	root.AddCommand(a.execCommand(), a.nsCommand(), a.psCommand())
 	return root
