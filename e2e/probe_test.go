@@ -178,9 +178,11 @@ func withDx(t testing.TB, e *engine.Engine, c engine.Container, flags, command [
 	return e.Dx(t, slices.Concat([]string{"exec"}, flags, []string{c.Name}, command)...)
 }
 
-// withNsenter is what people use today; it ignores flags, as it has no such.
+// withNsenter is what people use today; it ignores flags, as it has no such. The
+// caller has a file open, as callers do, and nsenter hands it on.
 func withNsenter(t testing.TB, e *engine.Engine, c engine.Container, _, command []string) engine.Result {
-	return e.Do(t, engine.Command{Args: slices.Concat([]string{"nsenter", "-a", "-t", fmt.Sprint(c.PID), "--"}, command)})
+	nsenter := []string{"sh", "-c", `exec nsenter -a -t "$0" -- "$@" 9</dev/null`, fmt.Sprint(c.PID)}
+	return e.Do(t, engine.Command{Args: slices.Concat(nsenter, command)})
 }
 
 // mustMatch runs the probe by docker and by the candidate and reports what differs.
