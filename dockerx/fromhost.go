@@ -41,19 +41,41 @@ func (r *Resolver) whyNot(ctx context.Context, err error) string {
 // fromHost resolves a reference with no engine, in Docker's order of precedence:
 // ID, name, unique prefix of an ID.
 func (r *Resolver) fromHost(ref string) (*Container, error) {
-	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	return r.among(ref, r.foundOnHost)
+}
+
+func (r *Resolver) foundOnHost() ([]host.Found, error) {
+	return host.List(func(err error) { r.warn(err.Error()) })
+}
+
+// among resolves a reference among what list finds.
+func (r *Resolver) among(ref string, list func() ([]host.Found, error)) (*Container, error) {
+	found, err := list()
 	if err != nil {
 		return nil, err
 	}
 	f, err := match(found, ref)
 	var notFound *NotFoundError
 	if errors.As(err, &notFound) {
-		return nil, r.stopped(found, ref, err)
+		f, err = r.orphan(found, ref, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return r.fromFound(ref, f)
+}
+
+// orphan looks for one whose shim has died, and then for one that does not run.
+func (r *Resolver) orphan(found []host.Found, ref string, notFound error) (*host.Found, error) {
+	orphans, err := host.Orphans(found)
+	if err != nil {
+		return nil, err
+	}
+	f, err := match(orphans, ref)
+	if err != nil {
+		return nil, r.stopped(found, ref, notFound)
+	}
+	return f, nil
 }
 
 // stopped says that a container is there but does not run, if Docker's files have
@@ -112,7 +134,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 
 // runningOnHost returns the containers that the kernel runs, by name.
 func (r *Resolver) runningOnHost() ([]*Container, error) {
-	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	found, err := r.foundOnHost()
 	if err != nil {
 		return nil, err
 	}

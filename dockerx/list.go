@@ -31,22 +31,29 @@ type Listed struct {
 // engine's from its list, which answers also while a container's lock is held.
 // Where the two contradict each other, the status says so.
 func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
-	found, err := host.List(func(err error) { r.warn(err.Error()) })
+	known := r.askKnown(ctx)
+	found, err := r.foundOnHost()
 	if err != nil {
 		return nil, err
 	}
-	kernel := r.running(found)
-	known, err := r.known(ctx)
-	switch {
-	case err != nil && r.from == SourceEngine:
+	orphans, err := host.Orphans(found)
+	if err != nil {
 		return nil, err
-	case err != nil:
-		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-		fallthrough
-	case r.from == SourceHost:
-		known = storedSummaries(host.Stored(found, func(err error) { r.warn(err.Error()) }))
 	}
-	list := r.merge(kernel, known, err == nil && r.from != SourceHost)
+	found = append(found, orphans...)
+	kernel := r.running(found)
+	told := <-known
+	asked := r.from != SourceHost && told.err == nil
+	switch {
+	case told.err != nil && r.from == SourceEngine:
+		return nil, told.err
+	case told.err != nil:
+		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
+	}
+	if !asked {
+		told.value = storedSummaries(host.Stored(found, func(err error) { r.warn(err.Error()) }))
+	}
+	list := r.merge(kernel, told.value, asked)
 	if !all {
 		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) })
 	}
@@ -58,12 +65,19 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 
 func runs(state string) bool { return state == "running" || state == "paused" || state == "restarting" }
 
-// known is the engine's list; none where only the host is asked.
-func (r *Resolver) known(ctx context.Context) ([]engine.Summary, error) {
+// askKnown asks for the engine's list, which comes while the host is looked at;
+// an empty one where only the host is asked.
+func (r *Resolver) askKnown(ctx context.Context) <-chan answer[[]engine.Summary] {
+	known := make(chan answer[[]engine.Summary], 1)
 	if r.from == SourceHost {
-		return nil, nil
+		known <- answer[[]engine.Summary]{}
+		return known
 	}
-	return r.engine.List(ctx, true)
+	go func() {
+		list, err := r.engine.List(ctx, true)
+		known <- answer[[]engine.Summary]{list, err}
+	}()
+	return known
 }
 
 // running are the containers whose init is alive and theirs, by ID.
@@ -79,16 +93,16 @@ func (r *Resolver) running(found []host.Found) map[string]Listed {
 			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
 			continue
 		}
-		out[c.ID] = listedOf(c, found[i].Docker)
+		out[c.ID] = listedOf(c, &found[i])
 		c.Close()
 	}
 	return out
 }
 
-func listedOf(c *Container, d *host.Docker) Listed {
+func listedOf(c *Container, f *host.Found) Listed {
 	l := Listed{ID: c.ID, Name: c.Name, Image: c.Image, PID: c.Process.PID, State: "running", Source: SourceHost}
-	if d != nil {
-		l.Labels = d.Config.Labels
+	if f.Docker != nil {
+		l.Labels = f.Docker.Config.Labels
 	}
 	if started, err := c.Process.Started(); err == nil {
 		l.StartedAt = started.Truncate(time.Second)
@@ -97,6 +111,9 @@ func listedOf(c *Container, d *host.Docker) Listed {
 	if c.Paused {
 		l.State = "paused"
 		l.Status += " (Paused)"
+	}
+	if f.Orphan {
+		l.Status += " (its shim has died)"
 	}
 	return l
 }

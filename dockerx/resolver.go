@@ -88,12 +88,13 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (*Container, error) 
 	if r.from == SourceHost {
 		return r.fromHost(ref)
 	}
-	c, err := r.fromEngine(ctx, ref)
-	if r.from == SourceEngine || !useless(err) {
-		return c, err
+	if r.from == SourceEngine {
+		return r.fromEngine(ctx, ref)
 	}
-	r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-	return r.fromHost(ref)
+	return race(ctx, r,
+		func() (*Container, error) { return r.fromEngine(ctx, ref) },
+		func(beside *Resolver) (*Container, error) { return beside.fromHost(ref) },
+		func(c *Container) { c.Close() })
 }
 
 // process takes hold of a process that is not, or not as such, a container.
@@ -206,17 +207,28 @@ const maxInspects = 8
 // first. One that cannot be had (its lock is held, its process is not what the
 // engine says) is left out with a warning and never hides the others.
 func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
-	if r.from == SourceHost {
+	switch r.from {
+	case SourceHost:
 		return r.runningOnHost()
+	case SourceEngine:
+		return r.runningInEngine(ctx)
 	}
+	return race(ctx, r,
+		func() ([]*Container, error) { return r.runningInEngine(ctx) },
+		(*Resolver).runningOnHost,
+		func(found []*Container) {
+			for _, c := range found {
+				c.Close()
+			}
+		})
+}
+
+func (r *Resolver) runningInEngine(ctx context.Context) ([]*Container, error) {
 	list, err := r.engine.List(ctx, false)
-	if r.from != SourceEngine && useless(err) {
-		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-		return r.runningOnHost()
-	}
 	if err != nil {
 		return nil, err
 	}
+	onHost := sync.OnceValues(r.foundOnHost)
 	found := make([]*Container, len(list))
 	slots := make(chan struct{}, maxInspects)
 	var wg sync.WaitGroup
@@ -224,7 +236,7 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			found[i] = r.listed(ctx, s)
+			found[i] = r.listed(ctx, s, onHost)
 		})
 	}
 	wg.Wait()
@@ -237,14 +249,15 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 	return out, nil
 }
 
-// listed resolves one container of the list; nil if it cannot be had.
-func (r *Resolver) listed(ctx context.Context, s engine.Summary) *Container {
+// listed resolves one container of the list; nil if it cannot be had. The host is
+// asked once for all.
+func (r *Resolver) listed(ctx context.Context, s engine.Summary, onHost func() ([]host.Found, error)) *Container {
 	c, err := r.fromEngine(ctx, s.ID)
 	var notFound *NotFoundError
 	var state *StateError
 	if r.from != SourceEngine && useless(err) {
 		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-		c, err = r.fromHost(s.ID)
+		c, err = r.among(s.ID, onHost)
 	}
 	switch {
 	case err == nil:

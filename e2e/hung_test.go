@@ -22,7 +22,7 @@ import (
 
 // patience is far more than dx takes (the timeout and some 100 ms) and far less
 // than docker, which never comes back.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // getsIn checks that dx finds a container by name, ID and prefix, enters it, and
 // shows its namespaces, with the given flags before the verb.

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,4 +74,44 @@ func TestPsTellsContradictions(t *testing.T) {
 	if got := status(); got != "0 Up (no such process)" {
 		t.Errorf("a container whose process is gone: %q", got)
 	}
+}
+
+// TestPsFindsOrphans: a container whose shim has died while nobody could clean up
+// (moby#43491, containerd#8285). The kernel runs it on; dx sees it and gets in.
+func TestPsFindsOrphans(t *testing.T) {
+	e := suite.Start(t, engine.Options{})
+	c := e.Run(t, engine.Busybox, "--security-opt", "seccomp=unconfined", "--label", "a=b")
+	containerd, err := e.ContainerdPID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, containerd)
+	stop(t, e.PID)
+	if err := syscall.Kill(parentOf(t, c.PID), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	r := timely(t, e, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Status}}", "--filter", "name="+c.Name, "--filter", "label=a=b")
+	got := strings.TrimSpace(r.Stdout)
+	if !strings.HasPrefix(got, fmt.Sprintf("%s %d Up ", c.ID, c.PID)) || !strings.HasSuffix(got, "(its shim has died)") {
+		t.Errorf("%+v", r)
+	}
+	for _, ref := range []string{c.Name, c.ID[:12]} {
+		r := timely(t, e, "exec", ref, "cat", "/proc/sys/kernel/hostname")
+		if strings.TrimSpace(r.Stdout) != c.ID[:12] {
+			t.Errorf("exec %s: %+v", ref, r)
+		}
+	}
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	out, err := exec.Command("ps", "-o", "ppid=", "-p", fmt.Sprint(pid)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ppid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil || ppid <= 1 {
+		t.Fatalf("parent of %d: %q", pid, out)
+	}
+	return ppid
 }

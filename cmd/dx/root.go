@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"os"
 	"slices"
@@ -23,6 +25,8 @@ type app struct {
 
 // run executes one command line and returns its exit code.
 func run(args []string, in, out, err *os.File) int {
+	// net/http logs, raw, what an engine sends unasked.
+	log.SetOutput(io.Discard)
 	a := &app{in: in, out: out, err: err}
 	root := a.rootCommand()
 	root.SetArgs(args)

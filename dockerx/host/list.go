@@ -21,6 +21,7 @@ type Found struct {
 	Namespace string // containerd's
 	PID       int
 	Bundle    string  // its path, as the shim's root names it
+	Orphan    bool    // its shim has died: there is no bundle
 	Docker    *Docker // nil: not Docker's
 }
 

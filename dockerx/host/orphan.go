@@ -6,12 +6,93 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
 
 	"dx/nsops/proc"
 )
+
+// Orphans finds the containers that run although their shim has died, so that List
+// cannot see them: inits of PID namespaces whose cgroup holds a container's ID.
+// known are those that List found. Whatever is nested in one of them is its own,
+// and no orphan; one that shares the host's PID namespace is not found.
+func Orphans(known []Found) ([]Found, error) {
+	o := orphans{seen: map[string]bool{}}
+	for i := range known {
+		o.seen[known[i].ID] = true
+	}
+	var err error
+	if o.trust, err = newTrust(); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list /proc: %w", err)
+	}
+	here := fmt.Sprintf("pid:[%d]", o.trust.pidns.Inode)
+	for _, name := range names {
+		// One system call a process tells nearly all that cannot be one.
+		if ns, err := os.Readlink("/proc/" + name + "/ns/pid"); err == nil && ns != here {
+			o.look(name)
+		}
+	}
+	return o.found, nil
+}
+
+type orphans struct {
+	trust trust
+	seen  map[string]bool // IDs
+	found []Found
+}
+
+// look adds a process if it is a container's init. One that ends meanwhile, or
+// may not be read, is none.
+func (o *orphans) look(name string) {
+	pid, err := strconv.Atoi(name)
+	if err != nil {
+		return
+	}
+	p, err := proc.Open(pid)
+	if err != nil {
+		return
+	}
+	defer p.Close()
+	st, err := p.Status()
+	if err != nil || len(st.NSpid) != 2 || st.NSpid[1] != 1 {
+		return
+	}
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return
+	}
+	id, ok := outermostID(cgroups)
+	if !ok || id == o.trust.own || o.seen[id] {
+		return
+	}
+	o.seen[id] = true
+	f := Found{ID: id, PID: pid, Orphan: true}
+	f.Docker, _ = DockerOf(p, id) // nil: not Docker's, or its files are gone
+	o.found = append(o.found, f)
+}
+
+// outermostID is the ID of the container in which all others are nested.
+func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
+	for _, cg := range cgroups {
+		for part := range strings.SplitSeq(cg.Path, "/") {
+			if id := cgroupID(part); IsID(id) {
+				return id, true
+			}
+		}
+	}
+	return "", false
+}
 
 // DockerOf reads Docker's files of a container from its init process alone, for
 // one whose shim has died: the mounts of /etc/hostname and its like come from

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,7 +19,9 @@ type Container struct {
 }
 
 // Name is a container name that this engine has not given out yet.
-func (e *Engine) Name(hint string) string { return fmt.Sprintf("%s-%d", hint, e.names.Add(1)) }
+func (e *Engine) Name(hint string) string {
+	return fmt.Sprintf("%s-%d-%d", hint, os.Getpid(), e.names.Add(1))
+}
 
 // Run starts a container of the image with flags of docker run, and removes it
 // at the end of the test. Without a command it sleeps.
