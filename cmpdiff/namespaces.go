@@ -27,6 +27,7 @@ type Cell struct {
 	ID       nsops.ID // zero where it was not read or there is none
 	Relation Relation
 	Children *nsops.ID // as nsops.Set.Children; nil where they are born into ID
+	Group    int       // index of Row.Groups; -1 where ID is zero
 }
 
 // Group is the subjects that are in one namespace.
@@ -75,11 +76,11 @@ func compareType(t nsops.Type, base Subject, subjects []Subject) Row {
 
 func newCell(t nsops.Type, base, s Subject) Cell {
 	if s.Namespaces.Own == nil {
-		return Cell{}
+		return Cell{Group: -1}
 	}
 	id, ok := s.Namespaces.Own[t]
 	if !ok {
-		return Cell{Relation: Missing}
+		return Cell{Relation: Missing, Group: -1}
 	}
 	c := Cell{ID: id, Relation: relate(t, base, id)}
 	if children, ok := s.Namespaces.Children[t]; ok {
@@ -116,16 +117,20 @@ func group(row Row) []Group {
 			groups = append(groups, Group{ID: c.ID})
 		}
 		groups[at].Members = append(groups[at].Members, i)
+		row.Cells[i].Group = at
 	}
 	return groups
 }
 
 // Differ says that the subjects are known not to be all in one namespace. The base
 // does not count.
-func (r Row) Differ() bool {
+func (r Row) Differ() bool { return r.FirstDiffer(len(r.Cells)) }
+
+// FirstDiffer is Differ of the first n subjects alone.
+func (r Row) FirstDiffer(n int) bool {
 	inhabited := 0
 	for _, g := range r.Groups {
-		if len(g.Members) > 0 {
+		if len(g.Members) > 0 && g.Members[0] < n {
 			inhabited++
 		}
 	}
@@ -135,18 +140,17 @@ func (r Row) Differ() bool {
 // SharedWith names the other subjects in the same namespace as subject i, the base
 // first.
 func (r Report) SharedWith(row Row, i int) []string {
+	if row.Cells[i].Group < 0 {
+		return nil
+	}
+	g := row.Groups[row.Cells[i].Group]
 	var names []string
-	for _, g := range row.Groups {
-		if g.ID != row.Cells[i].ID {
-			continue
-		}
-		if g.Base {
-			names = append(names, r.Base)
-		}
-		for _, m := range g.Members {
-			if m != i {
-				names = append(names, r.Subjects[m])
-			}
+	if g.Base {
+		names = append(names, r.Base)
+	}
+	for _, m := range g.Members {
+		if m != i {
+			names = append(names, r.Subjects[m])
 		}
 	}
 	return names

@@ -147,3 +147,13 @@ func BenchmarkCompare(b *testing.B) {
 		})
 	}
 }
+
+// Those that are compared only to name who shares do not count as different.
+func TestFirstDiffer(t *testing.T) {
+	got := row(t, Compare(host, web, cache, db), nsops.Net)
+	for n, want := range []bool{false, false, false, true} {
+		if got.FirstDiffer(n) != want {
+			t.Errorf("the first %d differ: %v, want %v", n, got.FirstDiffer(n), want)
+		}
+	}
+}

@@ -6,45 +6,105 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
 	"dx/nsops"
+	"dx/nsops/census"
 	"dx/nsops/proc"
 )
 
+// nsOptions are the flags of dx ns.
+type nsOptions struct {
+	listOptions
+	tree, procs, all bool
+}
+
 func (a *app) nsCommand() *cobra.Command {
-	var o listOptions
+	var o nsOptions
 	cmd := &cobra.Command{
-		Use:   "ns [OPTIONS] [CONTAINER...]",
+		Use:   "ns [OPTIONS] [CONTAINER...|NAMESPACE...]",
 		Short: "Show the namespaces of containers beside the host's",
 		Long: "Show which namespaces containers have of their own, by inode number, and which\n" +
 			"they share with the host or with each other. CONTAINER is a name, an ID or a\n" +
 			"unique prefix of one, pid:N for any process, or host. Without one, all running\n" +
-			"containers are listed.\n\n" +
+			"containers are listed. Processes in a container that are in other namespaces\n" +
+			"than its init are shown below it.\n\n" +
 			"A namespace shared with the host is marked with * and is red on a terminal;\n" +
 			"? could not be read, - is a kind that this kernel does not have. Where a process's\n" +
-			"children will be born into another namespace than its own, that is shown too.",
+			"children will be born into another namespace than its own, that is shown too.\n\n" +
+			"NAMESPACE is inode:N, inode:DEVICE:N, net:[N] as readlink prints it, or a path:\n" +
+			"/proc/PID/ns/net, /run/netns/NAME. It is shown with its owner, who is in it, and\n" +
+			"what else keeps it. --tree and --procs show all namespaces that can be seen, or\n" +
+			"those that the containers are in; with -q, these three print inode numbers.",
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runNS(cmd.Context(), o, refs) },
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			if err := o.check(refs); err != nil {
+				return usage(cmd, err, exitDx)
+			}
+			return a.runNS(cmd.Context(), o, refs)
+		},
 	}
 	o.register(cmd.Flags())
+	f := cmd.Flags()
+	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
+	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
+	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all kinds; with both, also namespaces that no process is in:\nmounted, or kept by an open file")
 	return cmd
 }
 
-func (a *app) runNS(ctx context.Context, o listOptions, refs []string) error {
-	out, err := newOutput(a.out, o)
+// check refuses flags that would say nothing.
+func (o nsOptions) check(refs []string) error {
+	spaces := 0
+	for _, ref := range refs {
+		if isSpaceRef(ref) {
+			spaces++
+		}
+	}
+	switch {
+	case o.tree && o.procs:
+		return errors.New("--tree and --procs are two views: take one")
+	case o.all && !o.tree && !o.procs:
+		return errors.New("--all goes with --tree or --procs")
+	case spaces > 0 && (o.tree || o.procs):
+		return errors.New("--tree and --procs take containers: leave them out to see a namespace")
+	case spaces > 0 && spaces < len(refs):
+		return errors.New("containers and namespaces are two views: ask for one, then for the other")
+	}
+	return nil
+}
+
+func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
+	out, err := newOutput(a.out, o.listOptions)
 	if err != nil {
 		return err
 	}
-	resolver, err := a.resolver()
+	resolver, err := a.sourceFor(refs).resolver()
 	if err != nil {
 		return err
 	}
 	defer resolver.Close()
+	if o.tree || o.procs || (len(refs) > 0 && isSpaceRef(refs[0])) {
+		return a.showSpaces(ctx, resolver, out, o, refs)
+	}
 	return a.showNamespaces(ctx, resolver, out, refs)
+}
+
+// sourceFor is a itself, or where no reference needs an engine, one that asks none:
+// the names of who shares are on the host too.
+func (a *app) sourceFor(refs []string) *app {
+	needless := func(ref string) bool {
+		return ref == "host" || strings.HasPrefix(ref, "pid:") || isSpaceRef(ref)
+	}
+	if len(refs) == 0 || a.source != "auto" || slices.ContainsFunc(refs, func(ref string) bool { return !needless(ref) }) {
+		return a
+	}
+	b := *a
+	b.source = string(dockerx.SourceHost)
+	return &b
 }
 
 // finder is the part of dockerx.Resolver that listing verbs need.
@@ -65,13 +125,16 @@ func (a *app) showNamespaces(ctx context.Context, find finder, out *output, refs
 	}
 	g.sayUnread()
 
-	v := newNSView(g.host, g.found, out.options.noTrunc)
+	v := newNSView(g.host, g.found, g.others, out.options.noTrunc)
 	var err error
 	switch {
 	case len(refs) == 0:
 		err = render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)
 	case len(g.found) > 0:
 		err = render(out, v.records(), v.columns)
+		if err == nil && out.isTable() {
+			err = v.writeInside(out)
+		}
 	}
 	if err == nil && g.failed {
 		err = &statusError{code: exitFailure}
@@ -85,6 +148,7 @@ type nsSubject struct {
 	pid      int
 	source   dockerx.Source
 	set      nsops.Set // Own is nil where it could not be read
+	inside   []census.Process
 }
 
 // nsGathering reads namespaces and says on stderr what it could not have.
@@ -93,8 +157,10 @@ type nsGathering struct {
 	find   finder
 	host   nsSubject
 	found  []nsSubject
-	unread []string // for whom rights are missing, in words
-	failed bool     // a reference has failed, which was reported
+	others []nsSubject // running containers that were not asked for
+	unread []string    // for whom rights are missing, in words
+	hidden int         // processes in containers for which rights are missing
+	failed bool        // a reference has failed, which was reported
 }
 
 func (g *nsGathering) readHost() (err error) {
@@ -122,18 +188,108 @@ func (g *nsGathering) running(ctx context.Context) {
 }
 
 // named takes what the user asked for. As docker inspect does, one that fails does
-// not keep the others from being shown.
+// not keep the others from being shown. The other running containers are read too,
+// to say who shares; they are also where a reference is looked up first, so that an
+// engine that does not answer is waited for once.
 func (g *nsGathering) named(ctx context.Context, refs []string) {
+	running, err := g.find.Running(ctx)
+	if err != nil {
+		running = nil // Resolve fails with the same reason
+	}
+	defer closeAll(running)
+	asked := map[int]bool{} // PIDs
 	for _, ref := range refs {
-		c, err := g.find.Resolve(ctx, ref)
-		if err != nil {
-			g.take(nsSubject{}, err)
-			continue
+		c := pick(running, ref)
+		if c == nil {
+			if c, err = g.find.Resolve(ctx, ref); err != nil {
+				g.take(nsSubject{}, err)
+				continue
+			}
+			defer c.Close()
 		}
+		asked[c.Process.PID] = true
 		s, err := g.read(c)
-		c.Close()
+		if err == nil && s.set.Own != nil && c.Ref != "host" {
+			s.inside = g.inside(c, s)
+		}
 		g.take(s, err)
 	}
+	for _, c := range running {
+		if !asked[c.Process.PID] {
+			g.other(c)
+		}
+	}
+}
+
+func closeAll(list []*dockerx.Container) {
+	for _, c := range list {
+		c.Close()
+	}
+}
+
+// pick finds a reference among running containers: by ID, then by name. A prefix of an
+// ID counts only where no engine was heard, which would know stopped containers too.
+func pick(running []*dockerx.Container, ref string) *dockerx.Container {
+	name := strings.TrimPrefix(ref, "/")
+	for _, is := range []func(c *dockerx.Container) bool{
+		func(c *dockerx.Container) bool { return c.ID == ref },
+		func(c *dockerx.Container) bool { return c.Name == name && len(ref) < 64 },
+		func(c *dockerx.Container) bool {
+			return c.Source == dockerx.SourceHost && len(ref) > 0 && strings.HasPrefix(c.ID, ref)
+		},
+	} {
+		var hits []*dockerx.Container
+		for _, c := range running {
+			if is(c) {
+				hits = append(hits, c)
+			}
+		}
+		if len(hits) == 1 {
+			return hits[0]
+		}
+		if len(hits) > 1 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// other reads a container only to say what it shares.
+func (g *nsGathering) other(c *dockerx.Container) {
+	set, err := nsops.Read(c.Process)
+	if errors.Is(err, fs.ErrPermission) {
+		g.unread = append(g.unread, printable(c.Name)+"'s, so that what it shares is not shown")
+	}
+	if err == nil {
+		g.others = append(g.others, nsSubject{id: c.ID, name: c.Name, pid: c.Process.PID, set: set})
+	}
+}
+
+// inside finds the processes of a container that are in other namespaces than its
+// init.
+func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process {
+	pids, whole, err := c.Members()
+	if err != nil {
+		fmt.Fprintf(g.err, "dx: the processes in %s are not known: %s\n", printable(s.name), errorText(err))
+		return nil
+	}
+	if !whole {
+		fmt.Fprintf(g.err, "dx: %s has so many processes that not all were looked at\n", printable(s.name))
+	}
+	found, err := census.Of(pids)
+	if err != nil {
+		fmt.Fprintf(g.err, "dx: the processes in %s are not known: %s\n", printable(s.name), errorText(err))
+		return nil
+	}
+	g.hidden += found.Hidden
+	var out []census.Process
+	own := census.PlacesOf(s.set)
+	for i, in := range dockerx.Attribute([]*dockerx.Container{c}, found, census.Places{}) {
+		if p := found.Processes[i]; in == 0 && p.Places != own {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func (g *nsGathering) take(s nsSubject, err error) {
@@ -166,6 +322,9 @@ func (g *nsGathering) read(c *dockerx.Container) (nsSubject, error) {
 // sayUnread is one line, however many processes it is about.
 func (g *nsGathering) sayUnread() {
 	const few = 3
+	if g.hidden > 0 {
+		g.unread = append(g.unread, fmt.Sprintf("those of %d processes in containers", g.hidden))
+	}
 	if len(g.unread) == 0 {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -40,13 +41,20 @@ func madeHost() nsSubject {
 
 func lists(t *testing.T, host nsSubject, subjects ...nsSubject) string {
 	t.Helper()
-	v := newNSView(host, subjects, false)
+	v := newNSView(host, subjects, nil, false)
 	return rendered(t, listOptions{}, v.records(), v.list)
 }
 
 func columns(t *testing.T, host nsSubject, subjects ...nsSubject) string {
 	t.Helper()
-	v := newNSView(host, subjects, false)
+	v := newNSView(host, subjects, nil, false)
+	return rendered(t, listOptions{}, v.records(), v.columns)
+}
+
+// beside is columns of subjects where others run too.
+func beside(t *testing.T, others []nsSubject, subjects ...nsSubject) string {
+	t.Helper()
+	v := newNSView(madeHost(), subjects, others, false)
 	return rendered(t, listOptions{}, v.records(), v.columns)
 }
 
@@ -84,6 +92,15 @@ func TestNSTables(t *testing.T) {
 	golden(t, "hidden", columns(t, host, web, hidden))
 	golden(t, "old-kernel", columns(t, old, oldWeb))
 	golden(t, "no-host", columns(t, blind, web))
+
+	cache := made("cache", map[nsops.Type]uint64{nsops.Net: 4026532180, nsops.IPC: 8})
+	golden(t, "one-shares", beside(t, []nsSubject{db, cache, shell}, web))
+	golden(t, "two-share", beside(t, []nsSubject{cache, shell}, web, db))
+	var pod []nsSubject
+	for i := range 8 {
+		pod = append(pod, made(fmt.Sprint("p", i), map[nsops.Type]uint64{nsops.Net: 4026532180}))
+	}
+	golden(t, "many-share", beside(t, pod, web))
 }
 
 func TestNSJSON(t *testing.T) {
@@ -91,7 +108,8 @@ func TestNSJSON(t *testing.T) {
 	web.set.Children[nsops.PID] = nsops.ID{}
 	hidden := made("x", nil)
 	hidden.set = nsops.Set{}
-	v := newNSView(madeHost(), []nsSubject{web, hidden}, false)
+	cache := made("cache", map[nsops.Type]uint64{nsops.Net: 4026532180})
+	v := newNSView(madeHost(), []nsSubject{web, hidden}, []nsSubject{cache}, false)
 	golden(t, "json", rendered(t, listOptions{format: "json"}, v.records(), v.columns))
 }
 
@@ -265,7 +283,7 @@ func TestNSUnread(t *testing.T) {
 
 func TestNSWrongTemplateIsKnownFirst(t *testing.T) {
 	a := &app{out: tempFile(t), err: tempFile(t), host: "unix:///nosuch.sock"}
-	err := a.runNS(context.Background(), listOptions{format: "{{"}, nil)
+	err := a.runNS(context.Background(), nsOptions{listOptions: listOptions{format: "{{"}}, nil)
 	if err == nil || errors.Is(err, fs.ErrNotExist) || content(t, a.err) != "" {
 		t.Errorf("%v, stderr %q", err, content(t, a.err))
 	}

@@ -76,6 +76,11 @@ func newOutput(f *os.File, o listOptions) (*output, error) {
 	return out, nil
 }
 
+// isTable says that people read it: a verb may print more than one table.
+func (out *output) isTable() bool {
+	return out.options.format != "json" && out.template == nil && !out.options.quiet
+}
+
 // render prints records; tab makes the verb's own table of them.
 func render[T record[T]](out *output, records []T, tab func() table) error {
 	var b bytes.Buffer

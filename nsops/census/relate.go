@@ -1,0 +1,163 @@
+package census
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+)
+
+// Relate asks the kernel for parent, owner and creator of the namespaces that keep
+// accepts, and of those in turn. Relatives that nobody was seen in become part of the
+// census. A namespace that has vanished, or cannot be opened, stays without.
+func (c *Census) Relate(keep func(*Namespace) bool) {
+	for _, ns := range c.List() {
+		if ns.related || !keep(ns) {
+			continue
+		}
+		h := c.open(ns)
+		if h == nil {
+			continue
+		}
+		c.relate(ns, h)
+		h.Close()
+	}
+}
+
+// Add takes in a namespace that the caller has open, and its relatives. nil where
+// there is no more room.
+func (c *Census) Add(h *nsops.Handle) *Namespace {
+	ns := c.namespace(h.ID, h.Type)
+	if ns != nil && !ns.related {
+		c.relate(ns, h)
+	}
+	return ns
+}
+
+// relate fills in what the open namespace tells. The recursion ends at the
+// initial namespaces: the kernel nests 32 deep (MAX_PID_NS_LEVEL; user namespaces
+// alike).
+func (c *Census) relate(ns *Namespace, h *nsops.Handle) {
+	ns.related = true
+	if ns.Type == nsops.User {
+		if uid, err := h.OwnerUID(); err == nil {
+			ns.OwnerUID = &uid
+		}
+	}
+	if ns.Type == nsops.User || ns.Type == nsops.PID {
+		ns.Parent = c.relative(h.Parent())
+	}
+	if ns.Type == nsops.User {
+		ns.Owner = ns.Parent // NS_GET_USERNS of one is its parent
+		return
+	}
+	ns.Owner = c.relative(h.Owner())
+}
+
+func (c *Census) relative(h *nsops.Handle, err error) nsops.ID {
+	if err != nil {
+		return nsops.ID{} // beyond, or a kernel before 4.9
+	}
+	defer h.Close()
+	c.Add(h)
+	return h.ID
+}
+
+// open opens a namespace by who is in it or holds it; nil if that cannot be had.
+func (c *Census) open(ns *Namespace) *nsops.Handle {
+	const tries = 3 // members that end meanwhile
+	for _, at := range ns.Members[:min(tries, len(ns.Members))] {
+		path := fmt.Sprintf("/proc/%d/ns/%s", c.Processes[at].PID, ns.Type)
+		if h := same(ns)(nsops.OpenPath(path)); h != nil {
+			return h
+		}
+	}
+	for _, hold := range ns.Holds[:min(tries, len(ns.Holds))] {
+		if h := same(ns)(c.openHeld(hold, ns.Type)); h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// same lets pass what is the namespace that was meant.
+func same(ns *Namespace) func(*nsops.Handle, error) *nsops.Handle {
+	return func(h *nsops.Handle, err error) *nsops.Handle {
+		if err != nil {
+			return nil
+		}
+		if h.ID != ns.ID {
+			h.Close()
+			return nil
+		}
+		return h
+	}
+}
+
+func (c *Census) openHeld(h Hold, t nsops.Type) (*nsops.Handle, error) {
+	switch {
+	case h.Children:
+		return nsops.OpenPath(fmt.Sprintf("/proc/%d/ns/%s_for_children", h.PID, t))
+	case h.Path == "":
+		return nsops.OpenPath(fmt.Sprintf("/proc/%d/fd/%d", h.PID, h.FD))
+	}
+	return c.openMount(h)
+}
+
+// mountPatience is how long the way to a mount may take: a file system of the
+// container's own making (FUSE) can let a path lookup wait for ever. After
+// maxSlowMounts of them no mount is opened any more.
+const (
+	mountPatience = 100 * time.Millisecond
+	maxSlowMounts = 3
+)
+
+// openMount opens a mount point beneath the root of a process that sees it.
+func (c *Census) openMount(h Hold) (*nsops.Handle, error) {
+	if c.slow >= maxSlowMounts {
+		return nil, context.DeadlineExceeded
+	}
+	root, err := os.OpenFile("/proc/"+strconv.Itoa(h.PID)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), mountPatience)
+	defer cancel()
+	found := make(chan *os.File)
+	go func() {
+		defer root.Close()
+		f := openBeneath(root, h.Path)
+		select {
+		case found <- f:
+		case <-ctx.Done():
+			f.Close()
+		}
+	}()
+	select {
+	case f := <-found:
+		defer f.Close()
+		return nsops.OpenFile(f)
+	case <-ctx.Done():
+		c.slow++
+		return nil, ctx.Err()
+	}
+}
+
+// openBeneath opens a path with O_PATH beneath root; nil if that fails, as it does
+// on kernels before 5.6.
+func openBeneath(root *os.File, path string) *os.File {
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	fd, err := unix.Openat2(int(root.Fd()), path, &how)
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), path)
+}

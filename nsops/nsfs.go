@@ -1,0 +1,115 @@
+package nsops
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotNamespace says that a file is none of nsfs.
+var ErrNotNamespace = errors.New("not a namespace")
+
+// ErrBeyond says that the parent or owner asked for is none, or lies above what the
+// caller may see: the kernel tells the two not apart (ioctl_nsfs(2), EPERM).
+var ErrBeyond = errors.New("no namespace that is visible here")
+
+// Handle is an open namespace. It keeps the namespace alive until Close.
+type Handle struct {
+	ID   ID
+	Type Type
+	f    *os.File
+}
+
+// OpenPath opens the namespace that a path leads to: /proc/PID/ns/net, or where one
+// is mounted (/run/netns/x).
+func OpenPath(path string) (*Handle, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	return OpenFile(f)
+}
+
+// OpenFile opens the namespace that an O_PATH descriptor means. Nothing but nsfs is
+// ever opened, so that it neither blocks nor sets off what opening a device does.
+func OpenFile(f *os.File) (*Handle, error) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return nil, fmt.Errorf("statfs %s: %w", f.Name(), err)
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return nil, fmt.Errorf("%s: %w", f.Name(), ErrNotNamespace)
+	}
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", f.Name(), err)
+	}
+	return newHandle(fd, f.Name())
+}
+
+// newHandle takes over fd.
+func newHandle(fd int, name string) (*Handle, error) {
+	h := &Handle{f: os.NewFile(uintptr(fd), name)}
+	if err := h.identify(); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return h, nil
+}
+
+func (h *Handle) identify() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(h.f.Fd()), &st); err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	flag, err := unix.IoctlRetInt(int(h.f.Fd()), unix.NS_GET_NSTYPE)
+	if err != nil {
+		return fmt.Errorf("kind of namespace: %w", err)
+	}
+	h.ID = ID{Device: st.Dev, Inode: st.Ino}
+	for _, t := range Types {
+		if t.CloneFlag() == uintptr(flag) {
+			h.Type = t
+			return nil
+		}
+	}
+	return fmt.Errorf("a kind of namespace that dx does not know (%#x)", flag)
+}
+
+// Close releases it.
+func (h *Handle) Close() error { return h.f.Close() }
+
+// Parent opens the namespace above a PID or user namespace. ErrBeyond if there is
+// none to be seen.
+func (h *Handle) Parent() (*Handle, error) { return h.relative("parent", unix.NS_GET_PARENT) }
+
+// Owner opens the user namespace whose capabilities count in it. ErrBeyond if it
+// lies above the caller's own.
+func (h *Handle) Owner() (*Handle, error) { return h.relative("owner", unix.NS_GET_USERNS) }
+
+func (h *Handle) relative(what string, request uint) (*Handle, error) {
+	fd, err := unix.IoctlRetInt(int(h.f.Fd()), request)
+	if errors.Is(err, unix.EPERM) {
+		err = ErrBeyond
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s of the %s namespace %d: %w", what, h.Type, h.ID.Inode, err)
+	}
+	// It is close-on-exec from the start (fs/nsfs.c, open_related_ns).
+	return newHandle(fd, what+" of "+h.f.Name())
+}
+
+// OwnerUID is the user who created a user namespace, as the caller's own user
+// namespace counts; 65534 (overflowuid) where it has no number there.
+func (h *Handle) OwnerUID() (uint32, error) {
+	uid, err := unix.IoctlGetUint32(int(h.f.Fd()), unix.NS_GET_OWNER_UID)
+	if err != nil {
+		return 0, fmt.Errorf("owner of the user namespace %d: %w", h.ID.Inode, err)
+	}
+	return uid, nil
+}
