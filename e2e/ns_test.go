@@ -28,6 +28,18 @@ type nsLine struct {
 		Device    uint64
 		HostInode uint64
 		Shared    bool
+
+		SharedWith []string
+		Differs    bool
+	}
+	Inside []struct {
+		Pid        int
+		Command    string
+		Namespaces []struct {
+			Type          string
+			Inode, Device uint64
+			Shared        bool
+		}
 	}
 }
 
