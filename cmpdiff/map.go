@@ -1,0 +1,210 @@
+package cmpdiff
+
+import (
+	"cmp"
+	"slices"
+
+	"dx/nsops"
+)
+
+// Map is a report in the form in which it can be drawn: the base around all,
+// regions of subjects that share namespaces in it, and the subjects themselves.
+// What is shared with the base is no region but a subject's relation to it.
+type Map struct {
+	Base     string
+	Subjects []string
+	// Kinds are those that anybody's kernel has, in the order of nsops.Types.
+	Kinds []Kind
+	// Common are the kinds in which all subjects are known to be in the base's
+	// namespace: they tell nobody apart.
+	Common []nsops.Type
+	// Regions do not overlap, but for those that lie within others. Every subject
+	// is a direct one of one region, or it is in Outside.
+	Regions []Region
+	Outside []int
+	// Links are the regions that would cross others.
+	Links []Region
+}
+
+// Kind is one kind of namespace: what each subject is in, and how that relates to
+// the others.
+type Kind struct {
+	Type  nsops.Type
+	Base  nsops.ID // zero where it could not be read
+	Cells []Cell
+	// Together has the subjects in a subject's namespace, itself included; none
+	// where the namespace is the base's or unknown.
+	Together [][]int
+}
+
+// Region is subjects that share namespaces with each other and not with the base.
+type Region struct {
+	Shared  []Namespace // of these kinds, in the order of nsops.Types
+	Members []int       // ascending
+	Direct  []int       // the members that are in none of Within
+	Within  []Region
+}
+
+// Namespace is one namespace of a kind.
+type Namespace struct {
+	Type nsops.Type
+	ID   nsops.ID
+}
+
+// Map arranges a report. Namespaces with the same subjects in them make one
+// region. Larger regions are placed first, so that a smaller one lies within them
+// or, where it has members on both sides of a border, becomes a link.
+func (r Report) Map() Map {
+	m := Map{Base: r.Base, Subjects: r.Subjects}
+	for _, row := range r.Rows {
+		if row.missing() {
+			continue
+		}
+		m.Kinds = append(m.Kinds, newKind(row))
+		if row.common() {
+			m.Common = append(m.Common, row.Type)
+		}
+	}
+	m.arrange(r.regions())
+	return m
+}
+
+// missing says that nobody has the kind, so that the kernel lacks it.
+func (r Row) missing() bool {
+	lacks := func(c Cell) bool { return c.Relation == Missing }
+	return lacks(r.Base) && !slices.ContainsFunc(r.Cells, func(c Cell) bool { return !lacks(c) })
+}
+
+// common says that all subjects are in the base's namespace.
+func (r Row) common() bool {
+	return len(r.Cells) > 0 && !slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Relation != Shared })
+}
+
+func newKind(r Row) Kind {
+	k := Kind{Type: r.Type, Base: r.Base.ID, Cells: r.Cells, Together: make([][]int, len(r.Cells))}
+	for _, g := range r.Groups {
+		if g.Base {
+			continue
+		}
+		for _, member := range g.Members {
+			k.Together[member] = g.Members
+		}
+	}
+	return k
+}
+
+// regions are the groups of two and more without the base, the largest first; of
+// equal size those that share more kinds.
+func (r Report) regions() []Region {
+	var out []Region
+	index := map[string]int{}
+	for _, row := range r.Rows {
+		for _, g := range row.Groups {
+			if g.Base || len(g.Members) < 2 {
+				continue
+			}
+			key := memberKey(g.Members)
+			at, ok := index[key]
+			if !ok {
+				at = len(out)
+				index[key] = at
+				out = append(out, Region{Members: g.Members})
+			}
+			out[at].Shared = append(out[at].Shared, Namespace{Type: row.Type, ID: g.ID})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Region) int {
+		return cmp.Or(len(b.Members)-len(a.Members), len(b.Shared)-len(a.Shared), a.Members[0]-b.Members[0])
+	})
+	return out
+}
+
+// memberKey is equal for equal lists.
+func memberKey(members []int) string {
+	key := make([]byte, 0, 4*len(members))
+	for _, m := range members {
+		key = append(key, byte(m), byte(m>>8), byte(m>>16), byte(m>>24))
+	}
+	return string(key)
+}
+
+// node is a region that has been placed.
+type node struct {
+	Region
+	within []*node
+}
+
+// arrange places the regions, given the largest first. A region fits where all its
+// members have the same innermost region so far: it is not larger than that one.
+func (m *Map) arrange(regions []Region) {
+	root := &node{}
+	innermost := make([]*node, len(m.Subjects))
+	for i := range innermost {
+		innermost[i] = root
+	}
+	for _, r := range regions {
+		parent := innermost[r.Members[0]]
+		if slices.ContainsFunc(r.Members, func(i int) bool { return innermost[i] != parent }) {
+			m.Links = append(m.Links, r)
+			continue
+		}
+		n := &node{Region: r}
+		parent.within = append(parent.within, n)
+		for _, i := range r.Members {
+			innermost[i] = n
+		}
+	}
+	for i, n := range innermost {
+		n.Direct = append(n.Direct, i)
+	}
+	m.Outside = root.Direct
+	m.Regions = root.regions(m.linked())
+}
+
+// linked has for each subject the first of those that it is connected with by
+// links: what is linked is placed side by side.
+func (m *Map) linked() []int {
+	first := make([]int, len(m.Subjects))
+	for i := range first {
+		first[i] = i
+	}
+	find := func(i int) int {
+		for first[i] != i {
+			first[i] = first[first[i]]
+			i = first[i]
+		}
+		return i
+	}
+	for _, l := range m.Links {
+		for _, i := range l.Members[1:] {
+			a, b := find(l.Members[0]), find(i)
+			first[max(a, b)] = min(a, b)
+		}
+	}
+	for i := range first {
+		first[i] = find(i)
+	}
+	return first
+}
+
+// regions returns what lies within a node, in the order of the first members, and
+// side by side what links connect.
+func (n *node) regions(linked []int) []Region {
+	var out []Region
+	for _, w := range n.within {
+		r := w.Region
+		r.Within = w.regions(linked)
+		out = append(out, r)
+	}
+	nearest := func(r Region) int {
+		least := r.Members[0]
+		for _, i := range r.Members {
+			least = min(least, linked[i])
+		}
+		return least
+	}
+	slices.SortStableFunc(out, func(a, b Region) int {
+		return cmp.Or(nearest(a)-nearest(b), a.Members[0]-b.Members[0])
+	})
+	return out
+}
