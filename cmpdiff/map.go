@@ -15,8 +15,8 @@ type Map struct {
 	Subjects []string
 	// Kinds are those that anybody's kernel has, in the order of nsops.Types.
 	Kinds []Kind
-	// Common are the kinds in which all subjects are known to be in the base's
-	// namespace: they tell nobody apart.
+	// Common are the kinds in which all subjects that could be read are in the
+	// base's namespace.
 	Common []nsops.Type
 	// Regions do not overlap, but for those that lie within others. Every subject
 	// is a direct one of one region, or it is in Outside.
@@ -75,9 +75,18 @@ func (r Row) missing() bool {
 	return lacks(r.Base) && !slices.ContainsFunc(r.Cells, func(c Cell) bool { return !lacks(c) })
 }
 
-// common says that all subjects are in the base's namespace.
+// common says that all subjects that could be read are in the base's namespace.
 func (r Row) common() bool {
-	return len(r.Cells) > 0 && !slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Relation != Shared })
+	among := 0
+	for _, c := range r.Cells {
+		switch {
+		case c.Relation == Shared:
+			among++
+		case c.Relation != Unknown || !c.ID.IsZero():
+			return false
+		}
+	}
+	return among > 0
 }
 
 func newKind(r Row) Kind {

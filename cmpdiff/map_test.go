@@ -92,7 +92,7 @@ var maps = map[string]struct {
 		subjects: []Subject{joined("a", joins{nsops.Net: 7, nsops.PID: 8}), joined("b", joins{nsops.Net: 9}), joined("c", joins{nsops.Net: 10}),
 			joined("d", joins{nsops.Net: 10, nsops.PID: 8}), joined("e", joins{nsops.Net: 9}), joined("f", joins{nsops.Net: 7})}},
 	"hidden ones stand alone": {base: host, outline: "x y", subjects: []Subject{hidden("x"), hidden("y")}},
-	"a hidden one is in nothing common": {base: host, outline: "x a",
+	"a hidden one is not counted": {base: host, outline: "x a", common: []nsops.Type{nsops.Net},
 		subjects: []Subject{hidden("x"), joined("a", joins{nsops.Net: 1})}},
 	"a hidden base is shared with by nobody": {base: hidden("host"), outline: "net[a b]",
 		subjects: []Subject{joined("a", joins{nsops.Net: 7}), joined("b", joins{nsops.Net: 7})}},

@@ -145,6 +145,7 @@ func (a *app) showNamespaces(ctx context.Context, find finder, out *output, refs
 // nsSubject is a process whose namespaces are shown.
 type nsSubject struct {
 	id, name string
+	image    string
 	pid      int
 	source   dockerx.Source
 	set      nsops.Set // Own is nil where it could not be read
@@ -303,7 +304,7 @@ func (g *nsGathering) take(s nsSubject, err error) {
 
 // read reads a container's namespaces. Those of another user's stay unread.
 func (g *nsGathering) read(c *dockerx.Container) (nsSubject, error) {
-	s := nsSubject{id: c.ID, name: c.Name, pid: c.Process.PID, source: c.Source}
+	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source}
 	if c.Ref == "host" && c.Source == dockerx.SourcePID {
 		s.set = g.host.set
 		return s, nil

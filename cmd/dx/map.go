@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dx/cmpdiff"
+	"dx/cmpdiff/draw"
+	"dx/dockerx"
+)
+
+// pictures are the formats of dx map.
+var pictures = map[string]func(draw.Picture) string{
+	"svg": draw.SVG, "html": draw.HTML, "dot": draw.DOT, "mermaid": draw.Mermaid,
+}
+
+func (a *app) mapCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "map [OPTIONS] [CONTAINER...]",
+		Short: "Draw which namespaces containers share",
+		Long: "Draw containers as boxes in the namespaces that they share, the host around them.\n" +
+			"CONTAINER is a name, an ID or a unique prefix of one, or pid:N for any process.\n" +
+			"Without one, all running containers are drawn.\n\n" +
+			"Each box shows the kinds of namespaces of its container: grey is its own, a full\n" +
+			"colour is shared with another, orange is the host's. Those that engines leave with\n" +
+			"the host by default (cgroup, time, user) are orange at their border only.\n\n" +
+			"The picture goes to the standard output: dx map -o html > map.html",
+		DisableFlagsInUseLine: true,
+		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), format, refs) },
+	}
+	cmd.Flags().StringVarP(&format, "output", "o", "svg", "Format of the picture:\n"+
+		"'svg':     an image\n"+
+		"'html':    a page of one file that filters and highlights\n"+
+		"'dot':     for Graphviz\n"+
+		"'mermaid': for Markdown")
+	return cmd
+}
+
+func (a *app) runMap(ctx context.Context, format string, refs []string) error {
+	if err := a.checkPicture(format); err != nil {
+		return err
+	}
+	resolver, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer resolver.Close()
+	return a.drawMap(ctx, resolver, pictures[format], refs)
+}
+
+// checkPicture refuses what nobody could look at.
+func (a *app) checkPicture(format string) error {
+	formats := slices.Sorted(maps.Keys(pictures))
+	if !slices.Contains(formats, format) {
+		return &clientError{err: fmt.Errorf("invalid argument %q for --output: it is one of %s", format, strings.Join(formats, ", ")), code: exitDx}
+	}
+	if (format == "svg" || format == "html") && newScreen(a.out, os.Getenv).terminal {
+		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o " + format + " > map." + format), code: exitDx}
+	}
+	return nil
+}
+
+func (a *app) drawMap(ctx context.Context, find finder, picture func(draw.Picture) string, refs []string) error {
+	g := nsGathering{app: a, find: find, host: nsSubject{name: "host", pid: 1, source: dockerx.SourcePID}}
+	if err := g.readHost(); err != nil {
+		return err
+	}
+	if len(refs) == 0 {
+		g.running(ctx)
+	} else {
+		g.named(ctx, refs)
+	}
+	g.sayUnread()
+	if len(refs) == 0 || len(g.found) > 0 {
+		if _, err := a.out.WriteString(picture(newPicture(g.host, g.found))); err != nil {
+			return err
+		}
+	}
+	if g.failed {
+		return &statusError{code: exitFailure}
+	}
+	return nil
+}
+
+// newPicture has each process once, by name; the host is around them.
+func newPicture(host nsSubject, found []nsSubject) draw.Picture {
+	seen := map[int]bool{host.pid: true}
+	var subjects []cmpdiff.Subject
+	var p draw.Picture
+	for _, s := range slices.SortedFunc(slices.Values(found), byName) {
+		if seen[s.pid] {
+			continue
+		}
+		seen[s.pid] = true
+		subjects = append(subjects, cmpdiff.Subject{Name: s.name, Namespaces: s.set})
+		p.Boxes = append(p.Boxes, draw.Box{ID: s.id, PID: s.pid, Image: s.image})
+	}
+	p.Map = cmpdiff.Compare(cmpdiff.Subject{Name: host.name, Namespaces: host.set}, subjects...).Map()
+	return p
+}
+
+func byName(a, b nsSubject) int {
+	return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.id, b.id), cmp.Compare(a.pid, b.pid))
+}

@@ -1,0 +1,216 @@
+// Package draw makes pictures of a cmpdiff.Map: SVG and a page of HTML to look at,
+// DOT and Mermaid for other programs. A picture is text, made of facts alone: the
+// same map gives the same bytes. What belongs to whom is cmpdiff's to say, and
+// nothing here reads, writes or asks.
+//
+// Names come from containers. Whatever they hold, each format gets only visible
+// characters of them, escaped as that format has it, and of bounded length where
+// they would tear the picture.
+package draw
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"dx/cmpdiff"
+	"dx/nsops"
+)
+
+// Picture is what is drawn: a map, and what is written in the box of each of its
+// subjects.
+type Picture struct {
+	cmpdiff.Map
+	Boxes []Box // one a subject
+}
+
+// Box is what a subject's box says beside its name. Empty parts are left out.
+type Box struct {
+	ID    string
+	PID   int
+	Image string
+}
+
+// state is how a subject stands to others in one kind of namespace.
+type state string
+
+// The states; their texts are the classes of the style sheets.
+const (
+	own     state = "own"
+	shared  state = "shared"  // with other subjects
+	base    state = "base"    // with the base
+	usual   state = "usual"   // with the base, as engines leave it unless told otherwise
+	unknown state = "unknown" // could not be read, or the base could not
+	missing state = "missing" // the subject's kernel has no such kind
+)
+
+// usually are the kinds that containers share with their host by default, on some
+// kernels at least: that they do is no surprise.
+var usually = map[nsops.Type]bool{nsops.Cgroup: true, nsops.Time: true, nsops.User: true}
+
+func (p *Picture) state(k cmpdiff.Kind, i int) state {
+	c := k.Cells[i]
+	switch {
+	case c.Relation == cmpdiff.Shared && usually[k.Type]:
+		return usual
+	case c.Relation == cmpdiff.Shared:
+		return base
+	case c.Relation == cmpdiff.Missing:
+		return missing
+	case len(k.Together[i]) > 1:
+		return shared
+	case c.Relation == cmpdiff.Unknown:
+		return unknown
+	}
+	return own
+}
+
+// baseKinds are the kinds in which a subject is in the base's namespace, other than
+// usual.
+func (p *Picture) baseKinds(i int) []string {
+	var out []string
+	for _, k := range p.Kinds {
+		if p.state(k, i) == base {
+			out = append(out, string(k.Type))
+		}
+	}
+	return out
+}
+
+// explain says in words what a subject's namespace is.
+func (p *Picture) explain(k cmpdiff.Kind, i int) string {
+	text := string(k.Type)
+	if id := k.Cells[i].ID; !id.IsZero() {
+		text += " " + strconv.FormatUint(id.Inode, 10)
+	}
+	switch p.state(k, i) {
+	case usual, base:
+		return text + ": the " + p.baseName() + "'s"
+	case shared:
+		return text + ": shared with " + p.others(k.Together[i], i)
+	case unknown:
+		return text + ": not known"
+	case missing:
+		return text + ": not in this kernel"
+	}
+	return text + ": its own"
+}
+
+// others names a few of the members and counts the rest.
+func (p *Picture) others(members []int, self int) string {
+	const few = 8
+	var names []string
+	more := 0
+	for _, m := range members {
+		switch {
+		case m == self:
+		case len(names) == few:
+			more++
+		default:
+			names = append(names, shorten(p.name(m), 40))
+		}
+	}
+	text := strings.Join(names, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// name is a subject's name, bounded as names of files are.
+func (p *Picture) name(i int) string {
+	if p.Subjects[i] == "" {
+		return "(no name)"
+	}
+	return shorten(visible(p.Subjects[i]), 255)
+}
+
+func (p *Picture) baseName() string { return shorten(visible(p.Base), 40) }
+
+// summary is the line under the base's name.
+func (p *Picture) summary() string {
+	n := len(p.Subjects)
+	switch {
+	case n == 0:
+		return "no container"
+	case len(p.Common) == 0:
+		return count(n, "container")
+	}
+	var kinds []string
+	for _, t := range p.Common {
+		kinds = append(kinds, string(t))
+	}
+	who := "all are"
+	if n == 1 {
+		who = "it is"
+	}
+	return fmt.Sprintf("%s · %s in the %s's %s", count(n, "container"), who, p.baseName(), kindsText(kinds))
+}
+
+// kindsText is "net and pid namespaces".
+func kindsText(kinds []string) string {
+	last := len(kinds) - 1
+	if last == 0 {
+		return kinds[0] + " namespace"
+	}
+	return strings.Join(kinds[:last], ", ") + " and " + kinds[last] + " namespaces"
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// title is all that a box has no room for.
+func (p *Picture) title(i int) string {
+	if id := p.Boxes[i].ID; id != "" {
+		return p.name(i) + " (" + shorten(visible(id), 64) + ")"
+	}
+	return p.name(i)
+}
+
+// meta is a box's second line.
+func (b Box) meta() string {
+	var parts []string
+	if b.PID != 0 {
+		parts = append(parts, fmt.Sprintf("pid %d", b.PID))
+	}
+	if b.Image != "" {
+		parts = append(parts, shorten(visible(b.Image), 255))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// visible writes what is not a visible character as in a Go string. Overrides of
+// the direction of text are among that; letters of any script are not.
+func visible(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+// shorten cuts the middle out of a text that has more than limit runes: names of
+// one family often differ at their end only.
+func shorten(s string, limit int) string {
+	runes := []rune(s)
+	if len(runes) <= limit {
+		return s
+	}
+	tail := (limit - 1) / 2
+	return string(runes[:limit-1-tail]) + "…" + string(runes[len(runes)-tail:])
+}
