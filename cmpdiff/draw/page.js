@@ -35,7 +35,7 @@ function draw() {
     for (const chip of grouped.filter(c => c.dataset.group === group && c.offsetParent)) {
       const at = chip.getBoundingClientRect();
       const x = at.left - origin.left + at.width / 2, y = at.bottom - origin.top;
-      const kind = "k-" + chip.dataset.kind;
+      const kind = "k-" + chip.dataset.kind + " g-" + group;
       if (last) {
         const sag = 34 + Math.abs(x - last.x) / 12;
         add("path", kind, {d: `M${last.x} ${last.y}C${last.x} ${last.y + sag} ${x} ${y + sag} ${x} ${y}`});
@@ -55,7 +55,8 @@ function add(name, kind, attributes) {
 
 // light shows who is in the namespaces given, seen from a box if there is one.
 function light(groups, self) {
-  for (const node of map.querySelectorAll(".self,.with,.on")) node.classList.remove("self", "with", "on");
+  for (const node of map.querySelectorAll(".self,.with,.on,.off")) node.classList.remove("self", "with", "on", "off");
+  for (const node of groups ? lines.children : []) node.classList.toggle("off", !groups.some(g => node.classList.contains("g-" + g)));
   map.classList.toggle("lit", groups !== null);
   map.classList.remove("basis");
   said.textContent = "";
@@ -81,8 +82,12 @@ function sentence(self, sharers) {
   const parts = [];
   const host = chipsOf(self).filter(c => c.classList.contains("base")).map(c => c.dataset.kind);
   if (host.length) parts.push("has the host's " + host.join(", "));
-  const few = [...sharers].slice(0, 6).map(([box, k]) => k.join(", ") + " with \u2068" + box.dataset.name + "\u2069");
-  if (few.length) parts.push("shares " + few.join("; ") + (sharers.size > 6 ? "; and with " + (sharers.size - 6) + " more" : ""));
+  const byKinds = new Map();
+  for (const [box, k] of sharers) byKinds.set(k.join(", "), [...(byKinds.get(k.join(", ")) || []), "\u2068" + box.dataset.name + "\u2069"]);
+  for (const [k, names] of byKinds) {
+    const more = names.length > 6 ? " and " + (names.length - 6) + " more" : "";
+    parts.push("shares " + k + " with " + names.slice(0, 6).join(", ") + more);
+  }
   return "\u2068" + self.dataset.name + "\u2069 " + (parts.join("; ") || "shares nothing with other containers");
 }
 

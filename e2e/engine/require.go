@@ -19,6 +19,8 @@ const (
 	Dockerd     Need = "dockerd, docker and a static busybox"
 	Tmux        Need = "tmux"
 	Lsns        Need = "lsns and nsenter"
+	Chromium    Need = "chromium"
+	Graphviz    Need = "graphviz"
 	CgroupV1    Need = "a host with cgroup v1"
 	CgroupV2    Need = "cgroup v2, or the right to mount it"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
@@ -28,7 +30,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -58,6 +60,10 @@ func (n Need) check() error {
 		return inPath("tmux")
 	case Lsns:
 		return inPath("lsns", "nsenter")
+	case Chromium:
+		return inPath("chromium")
+	case Graphviz:
+		return inPath("dot")
 	case CgroupV1:
 		if HostIsCgroup2() {
 			return fmt.Errorf("/sys/fs/cgroup is cgroup v2 alone")
