@@ -88,7 +88,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build deps ## Compare with docker exec, runc exec and nsenter
+bench: build deps ## Compare with docker exec, runc exec, nsenter, docker ps and lsns
 	$(GO) run ./e2e/bench bin/dx
 
 .PHONY: clean
