@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/moby/sys/mountinfo"
 
@@ -62,6 +63,17 @@ func CgroupDirs(p *proc.Process) ([]CgroupDir, error) {
 	if err != nil {
 		return nil, err
 	}
+	mounts, err := ownCgroupMounts()
+	if err != nil {
+		return nil, err
+	}
+	return cgroupDirs(cgroups, mounts), nil
+}
+
+// ownCgroupMounts reads them once: each container adds mounts to the host's table,
+// so that reading it for each would take time with the square of their number.
+// Cgroups themselves are mounted when the machine starts.
+var ownCgroupMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
 	self, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -70,8 +82,8 @@ func CgroupDirs(p *proc.Process) ([]CgroupDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
-	return cgroupDirs(cgroups, mounts), nil
-}
+	return mounts, nil
+})
 
 // parseCgroupMounts reads the cgroup mounts of a /proc/PID/mountinfo.
 func parseCgroupMounts(r io.Reader) ([]*mountinfo.Info, error) {
