@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -212,7 +213,7 @@ func TestMapIsWhatItClaims(t *testing.T) {
 	w := mapWorld(t, e)
 	dec := xml.NewDecoder(strings.NewReader(mustMap(t, e, "svg", w.names()...)))
 	for {
-		if _, err := dec.Token(); err == io.EOF {
+		if _, err := dec.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatalf("svg: %v", err)
