@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,79 +91,93 @@ func kernelSharing(t *testing.T, list []engine.Container) sharing {
 	return out
 }
 
-// drawn reads a picture in Mermaid with a grammar of its own: a line that is none of
-// these is an error.
+// The lines of a picture in Mermaid: any other is an error.
 var (
 	mermaidOpen  = regexp.MustCompile(`^subgraph (host|r\d+)\["([^"]*)"\]$`)
 	mermaidBox   = regexp.MustCompile(`^c(\d+)\["([^"<]*)((?:<br/>[^"<]*)*)"\]$`)
 	mermaidEdge  = regexp.MustCompile(`^c(\d+) -\. "([^"]*)" \.- c(\d+)$`)
-	mermaidOther = regexp.MustCompile(`^(flowchart TB|end|c\d+ ~~~ c\d+|style (host|r\d+) stroke:#[0-9a-f]{6},fill:#[0-9a-f]{8}|classDef exposed stroke:#d9762b,stroke-width:2px|class c\d+(,c\d+)* exposed)$`)
+	mermaidOther = regexp.MustCompile(`^(flowchart TB|c\d+ ~~~ c\d+|style (host|r\d+) stroke:#[0-9a-f]{6},fill:#[0-9a-f]{8}|classDef exposed stroke:#d9762b,stroke-width:2px|class c\d+(,c\d+)* exposed)$`)
 	hostsKinds   = regexp.MustCompile(`^the host#39;s (.*)$`)
 )
 
-func mermaidSharing(t *testing.T, text string) sharing {
-	t.Helper()
-	names := map[string]string{}
-	members := map[string][]string{} // of open regions, hosts' kinds and links
-	var open, closed [][2]string     // number and kinds
-	links := map[string]map[string]bool{}
-	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		line = strings.TrimSpace(line)
-		if m := mermaidOpen.FindStringSubmatch(line); m != nil {
-			open = append(open, [2]string{m[1], m[2]})
-		} else if m := mermaidBox.FindStringSubmatch(line); m != nil {
-			names[m[1]] = m[2]
-			for _, region := range open {
-				members[region[0]] = append(members[region[0]], m[2])
-			}
-			for _, l := range strings.Split(m[3], "<br/>") {
-				if k := hostsKinds.FindStringSubmatch(l); k != nil {
-					for _, kind := range strings.Split(k[1], ", ") {
-						members["of "+kind] = append(members["of "+kind], m[2])
-					}
-				}
-			}
-		} else if m := mermaidEdge.FindStringSubmatch(line); m != nil {
-			if links[m[2]] == nil {
-				links[m[2]] = map[string]bool{}
-			}
-			links[m[2]][names[m[1]]], links[m[2]][names[m[3]]] = true, true
-		} else if !mermaidOther.MatchString(line) {
-			t.Errorf("not in the grammar: %s", line)
+// reader is what has been read of a picture so far.
+type reader struct {
+	open    []region
+	closed  []region
+	names   map[string]string          // of boxes, by number
+	hosts   map[string][]string        // kind → who has the host's
+	linked  map[string]map[string]bool // kinds → who is at an edge of theirs
+	strange []string                   // lines that are not in the grammar
+}
+
+type region struct {
+	id, kinds string
+	members   []string
+}
+
+func (r *reader) line(line string) {
+	if m := mermaidOpen.FindStringSubmatch(line); m != nil {
+		r.open = append(r.open, region{id: m[1], kinds: m[2]})
+	} else if m := mermaidBox.FindStringSubmatch(line); m != nil {
+		r.box(m[1], m[2], strings.Split(m[3], "<br/>"))
+	} else if m := mermaidEdge.FindStringSubmatch(line); m != nil {
+		if r.linked[m[2]] == nil {
+			r.linked[m[2]] = map[string]bool{}
 		}
-		if line == "end" {
-			closed = append(closed, open[len(open)-1])
-			open = open[:len(open)-1]
+		r.linked[m[2]][r.names[m[1]]], r.linked[m[2]][r.names[m[3]]] = true, true
+	} else if line == "end" && len(r.open) > 0 {
+		last := len(r.open) - 1
+		r.closed, r.open = append(r.closed, r.open[last]), r.open[:last]
+	} else if !mermaidOther.MatchString(line) {
+		r.strange = append(r.strange, line)
+	}
+}
+
+func (r *reader) box(id, name string, lines []string) {
+	r.names[id] = name
+	for i := range r.open {
+		r.open[i].members = append(r.open[i].members, name)
+	}
+	for _, l := range lines {
+		if m := hostsKinds.FindStringSubmatch(l); m != nil {
+			for _, kind := range strings.Split(m[1], ", ") {
+				r.hosts[kind] = append(r.hosts[kind], name)
+			}
 		}
 	}
-	if len(open) > 0 {
-		t.Errorf("%d subgraphs are not ended", len(open))
-	}
+}
+
+func (r *reader) sharing() sharing {
 	out := sharing{}
 	add := func(kinds, prefix string, names []string) {
-		slices.Sort(names)
 		for _, kind := range strings.Split(kinds, ", ") {
-			out[kind+" "+prefix+strings.Join(names, " ")] = true
+			out[kind+" "+prefix+strings.Join(slices.Sorted(slices.Values(names)), " ")] = true
 		}
 	}
-	for _, region := range closed {
-		if region[0] != "host" {
-			add(region[1], "", members[region[0]])
+	for _, region := range r.closed {
+		if region.id != "host" {
+			add(region.kinds, "", region.members)
 		}
 	}
-	for key, list := range members {
-		if kind, ok := strings.CutPrefix(key, "of "); ok {
-			add(kind, "host ", list)
-		}
+	for kind, names := range r.hosts {
+		add(kind, "host ", names)
 	}
-	for kinds, set := range links {
-		var list []string
-		for name := range set {
-			list = append(list, name)
-		}
-		add(kinds, "", list)
+	for kinds, set := range r.linked {
+		add(kinds, "", slices.Collect(maps.Keys(set)))
 	}
 	return out
+}
+
+func mermaidSharing(t *testing.T, text string) sharing {
+	t.Helper()
+	r := &reader{names: map[string]string{}, hosts: map[string][]string{}, linked: map[string]map[string]bool{}}
+	for line := range strings.Lines(text) {
+		r.line(strings.TrimSpace(line))
+	}
+	if len(r.strange) > 0 || len(r.open) > 0 {
+		t.Errorf("not in the grammar: %q; %d subgraphs are not ended", r.strange, len(r.open))
+	}
+	return r.sharing()
 }
 
 func TestMapSaysWhatTheKernelSays(t *testing.T) {
