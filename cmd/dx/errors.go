@@ -78,7 +78,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	}
 	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
-	if errors.As(err, &step) {
+	if errors.As(err, &step) || ofTools(err) {
 		return exitDx
 	}
 	return exitFailure
@@ -103,6 +103,8 @@ func hint(err error) string {
 	var filter *dockerx.UnknownFilterError
 	var caller *launch.CallerError
 	switch {
+	case ofTools(err):
+		return toolsHint(err)
 	case errors.As(err, &caller):
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):

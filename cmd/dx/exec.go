@@ -25,6 +25,8 @@ type execOptions struct {
 	user, workdir, detachKeys            string
 
 	debug, explain, ignorePaused, ignoreFilter, ignoreCaller, sigProxy bool
+
+	tools *launch.Tools // what dx debug gives the command
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -47,58 +49,19 @@ func (a *app) execCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runExec(cmd.Context(), o, args[0], args[1:]) },
 	}
 	f := cmd.Flags()
-	f.SetInterspersed(false)
+	o.processFlags(f)
 	f.BoolVarP(&o.detach, "detach", "d", false, "Detached mode: run command in the background")
-	f.StringVar(&o.detachKeys, "detach-keys", "", "Override the key sequence for detaching a container")
-	f.VarP(&o.env, "env", "e", "Set environment variables")
-	f.StringArrayVar(&o.envFiles, "env-file", nil, "Read in a file of environment variables")
-	f.BoolVarP(&o.interactive, "interactive", "i", false, "Keep STDIN open even if not attached")
-	f.BoolVar(&o.privileged, "privileged", false, "Give extended privileges to the command")
-	f.BoolVarP(&o.tty, "tty", "t", false, "Allocate a pseudo-TTY")
-	f.StringVarP(&o.user, "user", "u", "", `Username or UID (format: "<name|uid>[:<group|gid>]")`)
-	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory inside the container")
-
-	f.BoolVar(&o.debug, "debug", false, "Say on stderr where each value came from")
-	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
-	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
-	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
-	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
-	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
 	return cmd
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
-	if strings.TrimSpace(ref) == "" {
-		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
-	}
-	env, keys, err := o.read()
-	if err != nil {
-		return &clientError{err: err, code: exitFailure}
-	}
-	r, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	c, err := r.Resolve(ctx, ref)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := a.mayExec(o, c); err != nil {
-		return err
-	}
-	spec, err := c.ExecSpec(ctx, dockerx.ExecOptions{
-		Args: args, Env: env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
-		IgnoreUnknownFilter: o.ignoreFilter,
+	return a.enter(ctx, o, ref, func(e *entry) error {
+		spec, err := a.spec(ctx, e, args)
+		if err != nil {
+			return err
+		}
+		return a.execute(ctx, o, e.container, spec, e.detachKeys)
 	})
-	if err != nil {
-		return err
-	}
-	if o.debug {
-		a.printOrigins(c, spec.Origins)
-	}
-	return a.execute(ctx, o, c, spec, keys)
 }
 
 // execute compiles what was found out, and prints or runs it.
@@ -108,6 +71,7 @@ func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, 
 		return err
 	}
 	defer plan.close()
+	plan.Tools = o.tools
 	if err := plan.checkCaller(o.ignoreCaller || o.explain); err != nil {
 		return err
 	}

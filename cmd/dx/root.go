@@ -51,7 +51,14 @@ func (a *app) rootCommand() *cobra.Command {
 	f.DurationVar(&a.apiTimeout, "api-timeout", 250*time.Millisecond, "How long to wait for each answer of the engine")
 	f.StringVar(&a.source, "source", "auto", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
 
-	root.AddCommand(a.execCommand(), a.nsCommand(), a.psCommand(), a.mapCommand())
+	root.AddCommand(
+		a.debugCommand(),
+		a.execCommand(),
+		a.mapCommand(),
+		a.nsCommand(),
+		a.psCommand(),
+		a.shellCommand(),
+	)
 	return root
 }
 

@@ -102,3 +102,15 @@ func openDirAt(dir *os.File, name string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), dir.Name()+"/"+name), nil
 }
+
+// IsProgramInRoot says whether path is a regular file below root that somebody may
+// execute, symbolic links followed as ReadInRoot does.
+func IsProgramInRoot(root *os.File, path string) bool {
+	h, err := pathrs.OpenatInRoot(root, path)
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	st, err := h.Stat()
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}

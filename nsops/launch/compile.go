@@ -88,6 +88,7 @@ func (c *compiler) build(o order) error {
 	early := o == filterInChild && !nnp
 
 	c.begin()
+	c.keepTools()
 	c.shed()
 	attrs := c.openAttributes()
 	c.enterCgroups()
@@ -117,6 +118,7 @@ func (c *compiler) build(o order) error {
 		c.spawn(true)
 	}
 	c.newSession()
+	c.mountProc()
 	if nnp && o == filterInChild {
 		c.installFilter()
 	}

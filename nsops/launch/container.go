@@ -3,7 +3,6 @@ package launch
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/moby/sys/capability"
@@ -16,7 +15,7 @@ import (
 // process's own.
 func (c *compiler) closeHostFiles() {
 	if c.plan.Kernel.CloseRange {
-		c.call("close every file of the host", "", "close_range", unix.SYS_CLOSE_RANGE, num(firstFile), named(uint64(math.MaxUint32), "~0U"), num(0))
+		c.closeAllFiles()
 		return
 	}
 	// One by one: P was given these and the program's own file, and opened its

@@ -46,6 +46,12 @@ type Plan struct {
 
 	Shed Shed
 
+	Tools *Tools // nil: none
+
+	// MountProc mounts a procfs of the joined PID namespace at /proc, with the
+	// rights of the process: Joins has a mount namespace of its own for that.
+	MountProc bool
+
 	// Origins says where a value came from, by the names of dockerx.ExecSpec.
 	Origins map[string]string
 }

@@ -17,10 +17,15 @@ func (c *compiler) lookup() *Step {
 		Name: "execve", Nr: unix.SYS_EXECVE, Stage: StageExec, Doing: "run the command", Origin: c.origin("Args"), exit: exitExec,
 		Args: []Arg{named(0, "path"), table(p.Args, fmt.Sprintf("%q", p.Args)), table(p.Env, fmt.Sprintf("{%d variables}", len(p.Env)))},
 	}
+	c.execTools(exec)
 	name := p.Args[0]
+	if rel, ok := c.inTools(name); ok {
+		c.checkTool(rel, exec)
+		return exec
+	}
 	if strings.Contains(name, "/") {
 		c.checkPath(name)
-		exec.Args[0] = str(name)
+		exec.Args[pathArg(exec)] = str(name)
 		return exec
 	}
 	c.searchPath(name, exec)
@@ -73,6 +78,10 @@ func (c *compiler) searchPath(name string, exec *Step) {
 		if dir == "" {
 			dir = "." // Unix: an empty element is the working directory
 		}
+		if rel, ok := c.inTools(dir); ok {
+			c.lookTool(rel+"/"+name, exec, found)
+			continue
+		}
 		c.searchFolder(dir, name, exec, found)
 	}
 	c.fail("find the command in PATH", StageLookup, unix.ENOENT)
@@ -92,7 +101,7 @@ func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
 		c.add(next)
 		return
 	}
-	take := c.set("take it", &slot{step: exec, arg: 0}, Arg{text: "path", share: &look.Args[1]})
+	take := c.set("take it", &slot{step: exec, arg: pathArg(exec)}, Arg{text: "path", share: &look.Args[1]})
 	take.onPositive = found
 	c.add(next)
 }

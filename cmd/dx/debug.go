@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+)
+
+// debugOptions are the flags of dx debug.
+type debugOptions struct {
+	execOptions
+	tools      string
+	toolsFirst bool
+
+	hostTools, sharePID, exposeHost bool
+}
+
+func (a *app) debugCommand() *cobra.Command {
+	o := debugOptions{}
+	cmd := &cobra.Command{
+		Use:   "debug [OPTIONS] CONTAINER [COMMAND] [ARG...]",
+		Short: "Run a shell with tools in a container that has none",
+
+		DisableFlagsInUseLine: true,
+
+		Long: "Run a shell, or a command, in a running container as dx exec does, with programs\n" +
+			"that the container does not have: the host's static busybox, or --tools. They are\n" +
+			"a read-only folder that the command alone gets, as /proc/self/fd/99 in its PATH:\n" +
+			"nothing is mounted or written in the container, and its limits and rights hold.\n" +
+			"A program that closes its descriptors loses them.\n\n" +
+			"With --host-tools it is the other way round: the host's root and all its programs,\n" +
+			"as the caller, in the container's pid, net, ipc and uts namespaces; the container's\n" +
+			"root is at /container. Its cgroups, user, capabilities and seccomp filter do NOT\n" +
+			"hold then. Refused where a process of the container could reach the host through\n" +
+			"it. A program that runs as another user there can be reached by the container's\n" +
+			"processes of that user.",
+		Args: atLeastOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(cmd); err != nil {
+				return usage(cmd, err, exitDx)
+			}
+			a.followTerminal(cmd, &o.execOptions, len(args) == 1)
+			if o.hostTools {
+				return a.runHostTools(cmd.Context(), o, args[0], args[1:])
+			}
+			return a.runDebug(cmd.Context(), o, args[0], args[1:])
+		},
+	}
+	f := cmd.Flags()
+	o.processFlags(f)
+	terminalFlags(f)
+	f.StringVar(&o.tools, "tools", "", "Tools to bring: a folder, a static program, a tar archive, or an image of the container's engine (default: the host's static busybox)")
+	f.BoolVar(&o.toolsFirst, "tools-first", false, "Prefer the tools to the container's own programs (the tools are last in PATH otherwise)")
+	f.BoolVar(&o.hostTools, "host-tools", false, "Bring the host's own root, and the container's at /container")
+	f.BoolVar(&o.sharePID, "share-pid", true, "With --host-tools: join the container's PID namespace, whose processes then see the command")
+	f.BoolVar(&o.exposeHost, "expose-host", false, "With --host-tools: go on although a process of the container could take over the host through the command")
+	return cmd
+}
+
+// check refuses flags that do not go together.
+func (o *debugOptions) check(cmd *cobra.Command) error {
+	flags, text := []string{"share-pid", "expose-host"}, "dx: --%s works with --host-tools only"
+	if o.hostTools {
+		flags = []string{"tools", "tools-first", "user", "privileged", "ignore-unknown-filter", "ignore-caller-limits"}
+		text = "dx: --%s and --host-tools exclude each other: the command runs as the caller, with the host's programs"
+	}
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf(text, name)
+		}
+	}
+	if o.tools == "" && cmd.Flags().Changed("tools") {
+		return errors.New("dx: --tools is empty: name a folder, a file or an image")
+	}
+	return nil
+}
+
+func (a *app) runDebug(ctx context.Context, o debugOptions, ref string, args []string) error {
+	return a.enter(ctx, o.execOptions, ref, func(e *entry) error { return a.debug(ctx, o, e, args) })
+}
+
+// debug runs a command, by default the tools' shell, with the tools.
+func (a *app) debug(ctx context.Context, o debugOptions, e *entry, args []string) error {
+	t, err := openTools(ctx, e.container, o.tools)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if len(args) == 0 {
+		if args, err = t.shell(); err != nil {
+			return err
+		}
+	}
+	spec, err := a.spec(ctx, e, args)
+	if err != nil {
+		return err
+	}
+	t.environment(spec, e, o.toolsFirst)
+	a.warnNoProc(e.container)
+	o.execOptions.tools = t.launch()
+	return a.execute(ctx, o.execOptions, e.container, spec, e.detachKeys)
+}
+
+// warnNoProc says what does not work in a container without a /proc.
+func (a *app) warnNoProc(c *dockerx.Container) {
+	has, err := hasProc(c)
+	if err == nil && !has {
+		fmt.Fprintf(a.err, "dx: %s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only\n", describe(c))
+	}
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+
+	"dx/dockerx"
+	"dx/nsops/tools"
+)
+
+// ofTools says whether an error is about the tools of dx debug: there is nothing
+// like it in docker, and the container was not touched.
+func ofTools(err error) bool {
+	var dynamic *tools.DynamicError
+	var exposed *exposedError
+	if errors.As(err, &dynamic) || errors.As(err, &exposed) {
+		return true
+	}
+	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, dockerx.ErrNoImage, errNoShell} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// toolsHint is hint for these.
+func toolsHint(err error) string {
+	var dynamic *tools.DynamicError
+	var exposed *exposedError
+	switch {
+	case errors.As(err, &exposed) && exposed.pidHost:
+		return "; the container has the host's PID namespace, so that --share-pid=false does not help; --expose-host goes on all the same"
+	case errors.As(err, &exposed):
+		return "; --share-pid=false hides the command from the container, --expose-host goes on all the same"
+	case errors.Is(err, tools.ErrNoBusybox):
+		return "; install one (Debian: busybox-static), or name tools with --tools"
+	case errors.As(err, &dynamic):
+		return "; give a static build of it, or see --host-tools"
+	case errors.Is(err, tools.ErrOldKernel):
+		return "; dx exec and dx shell work without"
+	}
+	return ""
+}

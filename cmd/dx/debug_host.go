@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"dx/dockerx"
+	"dx/nsops"
+	"dx/nsops/launch"
+	"dx/nsops/proc"
+	"dx/nsops/tools"
+)
+
+// exposedError says that a process of the container could take over the host through
+// the command.
+type exposedError struct {
+	container string
+	watchers  []tools.Watcher
+	pidHost   bool // it shares the host's PID namespace anyway
+}
+
+func (e *exposedError) Error() string {
+	w := e.watchers[0]
+	more := ""
+	if len(e.watchers) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(e.watchers)-1)
+	}
+	return fmt.Sprintf("%s: its process %d (%s)%s has %s: through /proc/PID/root of a command with the host's root it could take over the host",
+		e.container, w.PID, w.Name, more, w.Reason)
+}
+
+func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args []string) error {
+	o.ignorePaused = true // the command is not in the container's cgroup
+	return a.enter(ctx, o.execOptions, ref, func(e *entry) error {
+		pids, err := e.sharesPIDs(o)
+		if err != nil {
+			return err
+		}
+		own, err := ownStatus()
+		if err != nil {
+			return err
+		}
+		if !o.exposeHost {
+			if err := e.checkExposure(o, own, pids); err != nil {
+				return err
+			}
+		}
+		return a.debugWithHostTools(ctx, e, hostSpec(e, args, own), pids)
+	})
+}
+
+// sharesPIDs says whether the command is to join a PID namespace.
+func (e *entry) sharesPIDs(o debugOptions) (bool, error) {
+	differ, err := nsops.Differing(e.container.Process)
+	return o.sharePID && slices.Contains(differ, nsops.PID), err
+}
+
+// checkExposure refuses where a process of the container would see the command and
+// has power over it.
+func (e *entry) checkExposure(o debugOptions, own proc.Status, joins bool) error {
+	differ, err := nsops.Differing(e.container.Process)
+	if err != nil {
+		return err
+	}
+	pidHost := !slices.Contains(differ, nsops.PID)
+	if !joins && !pidHost {
+		return nil
+	}
+	watchers, err := tools.Watchers(e.container.Process, own)
+	if err != nil {
+		return err
+	}
+	if len(watchers) > 0 {
+		return &exposedError{container: describe(e.container), watchers: watchers, pidHost: pidHost}
+	}
+	return nil
+}
+
+func ownStatus() (proc.Status, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return proc.Status{}, err
+	}
+	defer self.Close()
+	return self.Status()
+}
+
+// hostSpec is the caller's own shell, or a command, with the caller's own rights.
+func hostSpec(e *entry, args []string, own proc.Status) *dockerx.ExecSpec {
+	if len(args) == 0 {
+		args = []string{hostShell()}
+	}
+	cwd := e.options.workdir
+	if cwd == "" {
+		cwd = tools.ContainerDir
+	}
+	caps := launch.CapabilityNames(own.CapPrm)
+	return &dockerx.ExecSpec{
+		Process: &specs.Process{
+			Args: args, Env: callerEnvironment(e), Cwd: cwd, Terminal: e.options.tty,
+			User:         specs.User{UID: own.UID[1], GID: own.GID[1], AdditionalGids: own.Groups},
+			Capabilities: &specs.LinuxCapabilities{Bounding: launch.CapabilityNames(own.CapBnd), Permitted: caps, Effective: caps},
+		},
+		Origins: map[string]string{
+			"Args": "the command line", "User": "dx's own", "Capabilities": "dx's own", "Cwd": "-w, else " + tools.ContainerDir,
+			"Namespaces": fmt.Sprintf("/proc/%d/ns", e.container.Process.PID),
+		},
+	}
+}
+
+// hostShell is the caller's shell, else bash, else sh.
+func hostShell() string {
+	for _, file := range []string{os.Getenv("SHELL"), "/bin/bash"} {
+		if st, err := os.Stat(file); file != "" && err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return file
+		}
+	}
+	return "/bin/sh"
+}
+
+// sharedKinds are the namespaces of the container in which host tools run.
+func sharedKinds(pids bool) []nsops.Type {
+	kinds := []nsops.Type{nsops.IPC, nsops.UTS, nsops.Net}
+	if pids {
+		kinds = append(kinds, nsops.PID)
+	}
+	return kinds
+}
+
+func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *dockerx.ExecSpec, pids bool) error {
+	if !path.IsAbs(spec.Process.Cwd) {
+		return dockerx.ErrRelativeCwd
+	}
+	spec.Namespaces = sharedKinds(pids)
+	plan, err := newPlan(e.container, spec)
+	if err != nil {
+		return err
+	}
+	defer plan.close()
+	view, err := tools.NewHostView(e.container.Process, pids)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	plan.Joins = append(plan.Joins, launch.Join{Type: nsops.Mnt, File: view.Mnt})
+	plan.Root, plan.SetgroupsDenied, plan.MountProc = view.Root, false, pids
+	return a.runPlan(ctx, e, plan)
+}
+
+// runPlan compiles a plan, and prints or runs it with streams of the host.
+func (a *app) runPlan(ctx context.Context, e *entry, plan *openPlan) error {
+	prog, err := launch.Compile(plan.Plan)
+	if err != nil {
+		return err
+	}
+	if e.options.explain {
+		return prog.Explain(a.out)
+	}
+	return a.runProgram(ctx, &execution{
+		options: e.options, container: e.container, program: prog, root: plan.Root,
+		uid: int(plan.Process.User.UID), gid: int(plan.Process.User.GID), command: plan.Process.Args[0], detachKeys: e.detachKeys,
+	})
+}
+
+// callerEnvironment is dx's own environment with that of -e over it.
+func callerEnvironment(e *entry) []string {
+	env := os.Environ()
+	for _, v := range e.env {
+		name, _, set := strings.Cut(v, "=")
+		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		if set {
+			env = append(env, v)
+		}
+	}
+	return withPrompt(env, e, "dx host-tools")
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/term"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"dx/dockerx"
+)
+
+// processFlags adds the flags of every verb that runs a command in a container.
+func (o *execOptions) processFlags(f *pflag.FlagSet) {
+	f.SetInterspersed(false)
+	f.StringVar(&o.detachKeys, "detach-keys", "", "Override the key sequence for detaching a container")
+	f.VarP(&o.env, "env", "e", "Set environment variables")
+	f.StringArrayVar(&o.envFiles, "env-file", nil, "Read in a file of environment variables")
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "Keep STDIN open even if not attached")
+	f.BoolVar(&o.privileged, "privileged", false, "Give extended privileges to the command")
+	f.BoolVarP(&o.tty, "tty", "t", false, "Allocate a pseudo-TTY")
+	f.StringVarP(&o.user, "user", "u", "", `Username or UID (format: "<name|uid>[:<group|gid>]")`)
+	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory inside the container")
+
+	f.BoolVar(&o.debug, "debug", false, "Say on stderr where each value came from")
+	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
+	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
+	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
+	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
+	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
+}
+
+// atLeastOne wants a container.
+func atLeastOne(cmd *cobra.Command, args []string) error {
+	if len(args) < 1 {
+		return usage(cmd, fmt.Errorf("dx: '%s' requires at least 1 argument", cmd.CommandPath()), exitFailure)
+	}
+	return nil
+}
+
+// terminalFlags describes -i and -t where they follow the terminal.
+func terminalFlags(f *pflag.FlagSet) {
+	f.Lookup("interactive").Usage = "Keep STDIN open (default: on a terminal, and for a shell)"
+	f.Lookup("tty").Usage = "Allocate a pseudo-TTY (default: on a terminal)"
+}
+
+// followTerminal sets what of -i and -t was not given: both on a terminal, and -i
+// for a shell, which reads its commands.
+func (a *app) followTerminal(cmd *cobra.Command, o *execOptions, shell bool) {
+	onTerminal := term.IsTerminal(a.in.Fd()) && term.IsTerminal(a.out.Fd())
+	if !cmd.Flags().Changed("tty") {
+		o.tty = onTerminal
+	}
+	if !cmd.Flags().Changed("interactive") {
+		o.interactive = onTerminal || shell
+	}
+}
+
+// entry is a container that is about to be entered, and what the flags name.
+type entry struct {
+	options    execOptions
+	container  *dockerx.Container
+	env        []string
+	detachKeys []byte
+}
+
+// enter resolves a reference, makes docker's checks, and lets run go on.
+func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*entry) error) error {
+	if strings.TrimSpace(ref) == "" {
+		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
+	}
+	env, keys, err := o.read()
+	if err != nil {
+		return &clientError{err: err, code: exitFailure}
+	}
+	r, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c, err := r.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := a.mayExec(o, c); err != nil {
+		return err
+	}
+	return run(&entry{options: o, container: c, env: env, detachKeys: keys})
+}
+
+// spec is what docker exec would run.
+func (a *app) spec(ctx context.Context, e *entry, args []string) (*dockerx.ExecSpec, error) {
+	o := e.options
+	spec, err := e.container.ExecSpec(ctx, dockerx.ExecOptions{
+		Args: args, Env: e.env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
+		IgnoreUnknownFilter: o.ignoreFilter,
+	})
+	if err == nil && o.debug {
+		a.printOrigins(e.container, spec.Origins)
+	}
+	return spec, err
+}

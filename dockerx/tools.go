@@ -1,0 +1,96 @@
+package dockerx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/moby/sys/user"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+)
+
+// ErrNoImage says that the container's engine has no such image.
+var ErrNoImage = host.ErrNoImage
+
+// ImageLayers are the folders of an image of the container's engine, the topmost
+// first: read from its data root, no daemon is asked. A process that is no Docker
+// container has the images of the default data root.
+func (c *Container) ImageLayers(ref string) ([]string, error) {
+	dir, name, err := c.dataRoot()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", ref, err)
+	}
+	defer dir.Close()
+	return host.ImageLayers(dir, name, ref)
+}
+
+func (c *Container) dataRoot() (dir *os.File, name string, err error) {
+	bundle, err := host.Find(c.Process)
+	if err == nil {
+		defer bundle.Close()
+		if dir, name, err = bundle.DataRoot(); err == nil {
+			return dir, name, nil
+		}
+	}
+	if !errors.Is(err, host.ErrNoBundle) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	dir, err = os.OpenFile(host.DefaultDataRoot, unix.O_PATH|unix.O_DIRECTORY, 0)
+	return dir, host.DefaultDataRoot, err
+}
+
+// Shells, the best first, that are looked for where a user has no login shell.
+var shells = []string{"bash", "zsh", "ash", "sh"}
+
+// FindShell finds the best shell that the container has for the process: the login
+// shell of its user, else bash, zsh, ash, sh in its PATH. All of it is looked up in
+// the container's root, mounts included; "" if there is none.
+func (c *Container) FindShell(p *specs.Process) (string, error) {
+	root, err := c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if login := loginShell(root, p.User.UID); login != "" && host.IsProgramInRoot(root, login) {
+		return login, nil
+	}
+	for _, name := range shells {
+		for _, dir := range searchPath(p.Env) {
+			if file := path.Join(dir, name); path.IsAbs(dir) && host.IsProgramInRoot(root, file) {
+				return file, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// loginShell is the first one of the uid in /etc/passwd that is a shell, and not
+// nologin or false.
+func loginShell(root *os.File, uid uint32) string {
+	data, err := host.ReadInRoot(root, "/etc/passwd")
+	if err != nil {
+		return ""
+	}
+	users, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool { return uint32(u.Uid) == uid })
+	if err != nil || len(users) == 0 || !path.IsAbs(users[0].Shell) || !strings.HasSuffix(users[0].Shell, "sh") {
+		return ""
+	}
+	return users[0].Shell
+}
+
+func searchPath(env []string) []string {
+	list := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			list = v
+		}
+	}
+	return strings.Split(list, ":")
+}
