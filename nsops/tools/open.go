@@ -95,21 +95,18 @@ func Busybox(ctx context.Context) (*Tree, error) {
 }
 
 func findBusybox() (string, error) {
-	reasons := []error{ErrNoBusybox}
+	reason := ErrNoBusybox
 	for _, name := range busyboxes {
 		path, err := exec.LookPath(name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		if err != nil {
 			continue
 		}
-		if err == nil {
-			err = mustBeStatic(path)
-		}
-		if err == nil {
+		if err = mustBeStatic(path); err == nil {
 			return path, nil
 		}
-		reasons = append(reasons, err)
+		reason = fmt.Errorf("%w: %w", ErrNoBusybox, err)
 	}
-	return "", errors.Join(reasons...)
+	return "", reason
 }
 
 // appletTime bounds the run of busybox --list.

@@ -55,12 +55,33 @@ func tree(t *testing.T, make func() (*Tree, error)) *Tree {
 	if err := os.WriteFile(root+"/new", nil, 0o644); !errors.Is(err, unix.EROFS) {
 		t.Errorf("a file can be written once the mount is writable: %v", err)
 	}
+	noHandles(t, root)
 	inside, _ := filepath.Glob(root + "/*")
 	above, _ := filepath.Glob(root + "/../../*")
 	if len(inside) != len(above) {
 		t.Errorf(".. leads out of the tree: %v, not %v", above, inside)
 	}
 	return tr
+}
+
+// noHandles: a descriptor of the tree must open no file of the host by its handle
+// (open_by_handle_at(2), the attack known as shocker).
+func noHandles(t *testing.T, root string) {
+	t.Helper()
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, "/etc/passwd", 0)
+	if err != nil {
+		t.Logf("/etc/passwd has no handle: %v", err)
+		return
+	}
+	dir, err := os.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if fd, err := unix.OpenByHandleAt(int(dir.Fd()), handle, unix.O_RDONLY); err == nil {
+		unix.Close(fd)
+		t.Error("the tree opens /etc/passwd of the host by its handle")
+	}
 }
 
 func run(t *testing.T, tr *Tree, program string, args ...string) string {
