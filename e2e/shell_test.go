@@ -30,8 +30,8 @@ func TestShell(t *testing.T) {
 		{passwd, []string{"-u", "odd", "-e", "PATH=/nosuch:/bin"}, "/bin/bash"},
 		{passwd, []string{"-u", "odd", "-e", "PATH=/usr"}, "sh"}, // none in PATH: that of dx debug
 	} {
-		args := slices.Concat([]string{"shell"}, test.flags, []string{test.c.Name, "-c", "echo $0 $1", "", "word"})
-		want := " word\n"
+		args := slices.Concat([]string{"shell"}, test.flags, []string{test.c.Name, "-c", "echo $0:$1", "", "word"})
+		want := ":word\n"
 		r := e.Dx(t, args...)
 		if r.Stdout != want {
 			t.Errorf("%v: %+v, want %q", test.flags, r, want)

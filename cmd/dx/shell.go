@@ -52,7 +52,7 @@ func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []st
 func (a *app) shellOfTools(ctx context.Context, e *entry, args []string) error {
 	fmt.Fprintf(a.err, "dx: %s has no shell: this is one of dx debug\n", describe(e.container))
 	o := debugOptions{execOptions: e.options}
-	o.execOptions.debug = false // said already
+	o.debug = false // said already
 	e.options = o.execOptions
 	if len(args) > 0 {
 		args = append([]string{"sh"}, args...)

@@ -20,14 +20,21 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// hostMounts is the mount table of this process.
+// hostMounts is what of the mount table of this process is of tools. Mounts of
+// others come and go.
 func hostMounts(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	var own []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, "dx-tools") || strings.Contains(line, " "+ContainerDir+" ") {
+			own = append(own, line)
+		}
+	}
+	return strings.Join(own, "")
 }
 
 // tree checks what is promised of every tree, as a process with all rights sees it.
@@ -142,5 +149,25 @@ func TestFolder(t *testing.T) {
 	}
 	if fmt.Sprint(tr.Dirs) != "[usr/bin]" {
 		t.Errorf("folders %v", tr.Dirs)
+	}
+}
+
+func TestNoBusybox(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if path, err := findBusybox(); err == nil && !filepath.IsAbs(path) || err != nil && !errors.Is(err, ErrNoBusybox) {
+		t.Errorf("%s %v", path, err)
+	}
+	// Bash is linked dynamically everywhere.
+	if err := os.Symlink("/bin/bash", dir+"/busybox"); err != nil {
+		t.Fatal(err)
+	}
+	path, err := findBusybox()
+	if path == dir+"/busybox" {
+		t.Error("a dynamic busybox is taken")
+	}
+	var dynamic *DynamicError
+	if err != nil && (!errors.As(err, &dynamic) || !errors.Is(err, ErrNoBusybox)) {
+		t.Errorf("the reason is missing: %v", err)
 	}
 }
