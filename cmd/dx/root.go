@@ -53,6 +53,7 @@ func (a *app) rootCommand() *cobra.Command {
 
 	root.AddCommand(
 		a.debugCommand(),
+		a.doctorCommand(),
 		a.execCommand(),
 		a.mapCommand(),
 		a.nsCommand(),

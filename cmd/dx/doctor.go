@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/moby/term"
+	"github.com/spf13/cobra"
+
+	"dx/dockerx/doctor"
+)
+
+// Exit codes of dx doctor, for monitoring.
+var doctorCodes = map[string]int{"healthy": 0, "degraded": 1, "hung": 2}
+
+// doctorOptions are the flags of dx doctor.
+type doctorOptions struct {
+	list     listOptions
+	timeout  time.Duration
+	watch    bool
+	interval time.Duration
+	dump     bool
+	bundle   string
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var o doctorOptions
+	cmd := &cobra.Command{
+		Use:   "doctor [OPTIONS]",
+		Short: "Find out where Docker is stuck",
+		Long: "Find out where Docker is stuck: the client, the socket, dockerd, the lock of one\n" +
+			"container, containerd, a shim, runc, a mount, a disk, the kernel. Everything is asked\n" +
+			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n\n" +
+			"The exit code is 0 if all is well, 1 if something does not work, 2 if the engine does\n" +
+			"not work. 125 means that dx itself failed.",
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runDoctor(cmd.Context(), o, cmd.Flags().Changed("api-timeout"))
+		},
+	}
+	f := cmd.Flags()
+	o.list.register(f)
+	f.Lookup("quiet").Usage = "Only display the status: healthy, degraded or hung"
+	f.DurationVar(&o.timeout, "timeout", time.Second, "How long to wait for each answer; --api-timeout says it for the engine's alone")
+	f.BoolVarP(&o.watch, "watch", "w", false, "Go on looking, and report what changes")
+	f.DurationVar(&o.interval, "interval", 2*time.Second, "Pause between two looks of --watch")
+	f.BoolVar(&o.dump, "dump", false, "Have dockerd and containerd write down their goroutines (SIGUSR1), and say what they wait for")
+	f.StringVar(&o.bundle, "bundle", "", "Write all that was found to `FILE`, a tar.gz for a bug report; values of environment variables are masked")
+	return cmd
+}
+
+func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) error {
+	out, err := newOutput(a.out, o.list)
+	if err != nil {
+		return err
+	}
+	if err := a.checkDoctor(o); err != nil {
+		return &clientError{err: err, code: exitDx}
+	}
+	opts := doctor.Options{Host: a.host, Timeout: o.timeout, Progress: a.progress()}
+	if apiTimeout {
+		opts.APITimeout = a.apiTimeout
+	}
+	if o.watch {
+		return a.watchDoctor(ctx, out, opts, o.interval)
+	}
+	p, err := doctor.New(opts)
+	if err != nil {
+		return &clientError{err: err, code: exitDx}
+	}
+	defer p.Close()
+	r := p.Examine(ctx)
+	a.clearProgress()
+	if err := a.collect(ctx, p, r, o); err != nil {
+		return err
+	}
+	if err := renderDoctor(out, r); err != nil {
+		return err
+	}
+	return doctorStatus(r)
+}
+
+// checkDoctor refuses what would be without effect.
+func (a *app) checkDoctor(o doctorOptions) error {
+	switch {
+	case a.source != "auto":
+		return fmt.Errorf("--source %s: dx doctor asks both the engine and the host, to compare them", a.source)
+	case o.timeout <= 0 || o.interval <= 0:
+		return errors.New("--timeout and --interval must be more than zero")
+	case o.watch && (o.dump || o.bundle != ""):
+		return errors.New("--watch goes with neither --dump nor --bundle: they are for one look")
+	}
+	return nil
+}
+
+// collect does what --dump and --bundle ask.
+func (a *app) collect(ctx context.Context, p *doctor.Patient, r *doctor.Report, o doctorOptions) error {
+	if o.dump {
+		r.Dumps = p.Dump(ctx)
+	}
+	if o.bundle == "" {
+		return nil
+	}
+	if err := writeBundle(ctx, p, r, o.bundle); err != nil {
+		return fmt.Errorf("write %s: %w", o.bundle, err)
+	}
+	fmt.Fprintf(a.err, "dx: %s written; look through it before you hand it on\n", printable(o.bundle))
+	return nil
+}
+
+// writeBundle makes the file readable by its owner alone: it tells a lot of the
+// host.
+func writeBundle(ctx context.Context, p *doctor.Patient, r *doctor.Report, name string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Bundle(ctx, f, r), f.Close())
+}
+
+func doctorStatus(r *doctor.Report) error {
+	if code := doctorCodes[r.Status]; code != 0 {
+		return &statusError{code: code}
+	}
+	return nil
+}
+
+// progress shows on a terminal what is waited for.
+func (a *app) progress() func(doctor.Progress) {
+	if !term.IsTerminal(a.err.Fd()) {
+		return nil
+	}
+	return func(p doctor.Progress) {
+		fmt.Fprintf(a.err, "\r\x1b[K%d of %d probes, waiting for: %s", p.Done, p.Total, printable(p.Waiting))
+	}
+}
+
+func (a *app) clearProgress() {
+	if term.IsTerminal(a.err.Fd()) {
+		fmt.Fprint(a.err, "\r\x1b[K")
+	}
+}
+
+// watchDoctor looks again and again, and prints the first report and each that
+// says something else. A signal ends it with the last exit code.
+func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options, interval time.Duration) error {
+	ctx, signals := catchSignals(ctx, false)
+	defer signals.stop()
+	last := ""
+	for {
+		p, err := doctor.New(opts)
+		if err != nil {
+			return err
+		}
+		r := p.Examine(ctx)
+		p.Close()
+		a.clearProgress()
+		if ctx.Err() == nil && r.Digest() != last {
+			if last != "" && out.options.format == "" && !out.options.quiet {
+				fmt.Fprintf(a.out, "\n%s\n", time.Now().Format(time.RFC3339))
+			}
+			last = r.Digest()
+			if err := renderDoctor(out, r); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(interval):
+		}
+	}
+}

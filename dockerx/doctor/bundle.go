@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// bundle is a tar.gz that is being written. The first error ends it.
+type bundle struct {
+	tar  *tar.Writer
+	when time.Time
+	err  error
+}
+
+// Bundle writes an archive of all that was found, for a bug report: the report, what
+// /proc has of the daemons and shims, the sockets, and each container's files with
+// the values of environment variables masked. What cannot be read in time is left
+// out, with the reason in its place.
+func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) error {
+	zip := gzip.NewWriter(w)
+	b := &bundle{tar: tar.NewWriter(zip), when: time.Now()}
+	b.json("report.json", r)
+	p.mu.Lock()
+	d, c, sockets := p.dockerd, p.containerd, p.sockets
+	list := append([]container{}, p.kernel...)
+	listed := p.listed
+	p.mu.Unlock()
+	b.json("list.json", listed)
+	b.json("sockets.json", sockets)
+	for name, pr := range map[string]*proc.Process{"dockerd": d, "containerd": c} {
+		if pr != nil {
+			b.process(ctx, p.o.Timeout, "processes/"+name, pr)
+		}
+	}
+	for _, c := range list {
+		b.container(ctx, p.o.Timeout, c)
+	}
+	for _, d := range r.Dumps {
+		if d.text != nil {
+			b.add("dumps/"+d.Of+".txt", d.text)
+		}
+	}
+	return errors.Join(b.err, b.tar.Close(), zip.Close())
+}
+
+func (b *bundle) json(name string, v any) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		data = []byte(err.Error())
+	}
+	b.add(name, data)
+}
+
+func (b *bundle) add(name string, data []byte) {
+	if b.err != nil {
+		return
+	}
+	b.err = b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "dx-doctor/" + name, Mode: 0o600, Size: int64(len(data)), ModTime: b.when})
+	if b.err == nil {
+		_, b.err = b.tar.Write(data)
+	}
+}
+
+// read adds what f returns, or why it returned nothing. Reading may hang: a process
+// whose memory is locked holds whoever reads its command line.
+func (b *bundle) read(ctx context.Context, timeout time.Duration, name string, f func() ([]byte, error)) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := f()
+		done <- result{data, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		r.err = ctx.Err()
+	case <-time.After(timeout):
+		r.err = fmt.Errorf("no answer within %v", timeout)
+	}
+	if host.IsGone(r.err) {
+		return
+	}
+	if r.err != nil {
+		r.data = append([]byte("not read: "), r.err.Error()...)
+	}
+	b.add(name, r.data)
+}
+
+func (b *bundle) process(ctx context.Context, timeout time.Duration, dir string, p *proc.Process) {
+	for _, name := range []string{"status", "stat", "wchan", "stack", "limits", "cgroup", "mountinfo", "cmdline"} {
+		b.read(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return p.ReadFile(name) })
+	}
+	b.read(ctx, timeout, dir+"/threads", func() ([]byte, error) { return threads(p) })
+}
+
+// threads tells of each thread its state and where it is.
+func threads(p *proc.Process) ([]byte, error) {
+	dir, err := p.OpenFile("task", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(maxThreads)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for _, tid := range names {
+		data, err := p.ReadFile("task/" + tid + "/stat")
+		if err != nil {
+			continue
+		}
+		if st, err := proc.ParseStat(bytes.NewReader(data)); err == nil {
+			fmt.Fprintf(&out, "%s %c %s\n", tid, st.State, where(p, "task/"+tid+"/"))
+		}
+	}
+	return out.Bytes(), nil
+}
+
+func (b *bundle) container(ctx context.Context, timeout time.Duration, c container) {
+	dir := "containers/" + path.Base(path.Clean("/"+c.Name)) + "-" + c.ID[:min(12, len(c.ID))]
+	if c.shim != nil {
+		b.process(ctx, timeout, dir+"/shim", c.shim.Shim)
+		b.masked(ctx, timeout, dir+"/config.json", func() ([]byte, error) { return c.shim.ReadConfig("config.json") })
+	}
+	if pr, err := proc.Open(c.PID); err == nil {
+		defer pr.Close()
+		for _, name := range []string{"status", "stat", "wchan", "stack", "limits", "cgroup", "mountinfo"} {
+			b.read(ctx, timeout, dir+"/init/"+name, func() ([]byte, error) { return pr.ReadFile(name) })
+		}
+	}
+	if d := c.found.Docker; d != nil && c.shim != nil {
+		for _, name := range []string{"config.v2.json", "hostconfig.json"} {
+			b.masked(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Path), name)) })
+		}
+	}
+}
+
+// masked adds a JSON file with its environments masked; one that cannot be masked
+// is left out.
+func (b *bundle) masked(ctx context.Context, timeout time.Duration, name string, f func() ([]byte, error)) {
+	b.read(ctx, timeout, name, func() ([]byte, error) {
+		data, err := f()
+		if err != nil {
+			return nil, err
+		}
+		return MaskEnv(data)
+	})
+}
+
+// maxConfig bounds a container's file in a bundle.
+const maxConfig = 8 << 20
+
+func readOf(p *proc.Process, name string) ([]byte, error) {
+	f, err := openIn(p, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f, maxConfig)
+}
+
+func readAtMost(f *os.File, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s is larger than %d MiB", f.Name(), limit>>20)
+	}
+	return b, err
+}
+
+// Digest is the same for two reports that say the same: numbers that change by
+// themselves do not count.
+func (r *Report) Digest() string {
+	parts := []string{r.Status}
+	for _, f := range r.Findings {
+		if f.Severity > Note {
+			parts = append(parts, string(f.Kind)+" "+f.Container+f.ID+" "+f.Path)
+		}
+	}
+	return strings.Join(parts, "\n")
+}

@@ -1,0 +1,195 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+	"dx/nsops/unixdiag"
+)
+
+// lookAtDockerd looks at the process behind the socket, and learns from what it has
+// open where it keeps its things.
+func (p *Patient) lookAtDockerd(ctx context.Context) []Finding {
+	p.mu.Lock()
+	d, trust := p.dockerd, p.trust
+	p.mu.Unlock()
+	if d == nil {
+		return p.withoutDockerd(ctx)
+	}
+	out := lookAt(ctx, d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
+	if name := comm(d.PID); name != "dockerd" {
+		out = append(out, found(Fact, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
+	}
+	if trust != nil && !trust.Host(d) {
+		out = append(out, found(Fact, "dockerd (pid %d) lives in a container", d.PID).pid(d.PID))
+	}
+	s := settingsOf(d)
+	p.mu.Lock()
+	p.engine.PID, p.engine.Unit, p.engine.LiveRestore = d.PID, unitOf(d), s.liveRestore
+	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
+	p.mu.Unlock()
+	return append(out, p.storage(ctx, s.dataRoot)...)
+}
+
+// withoutDockerd knows the data root from the containers that still run.
+func (p *Patient) withoutDockerd(ctx context.Context) []Finding {
+	p.mu.Lock()
+	root := ""
+	for _, c := range p.kernel {
+		if c.found.Docker != nil {
+			root = path.Dir(path.Dir(path.Dir(c.found.Docker.Path)))
+		}
+	}
+	p.mu.Unlock()
+	if root == "" {
+		return nil
+	}
+	return p.storage(ctx, root)
+}
+
+// settings are the parts of dockerd's configuration that matter here.
+type settings struct {
+	dataRoot, execRoot string
+	liveRestore        bool
+	containerd         string // --containerd
+}
+
+// settingsOf reads them from the command line and daemon.json, and corrects them by
+// what dockerd has open: that is where it really works.
+func settingsOf(d *proc.Process) settings {
+	s := settings{dataRoot: "/var/lib/docker", execRoot: "/var/run/docker"}
+	args, _ := d.ReadFile("cmdline")
+	config := flagOf(args, "config-file")
+	if config == "" {
+		config = "/etc/docker/daemon.json"
+	}
+	s.file(d, config)
+	for name, to := range map[string]*string{"data-root": &s.dataRoot, "exec-root": &s.execRoot, "containerd": &s.containerd} {
+		if v := flagOf(args, name); v != "" {
+			*to = v
+		}
+	}
+	switch flagOf(args, "live-restore") {
+	case "true":
+		s.liveRestore = true
+	case "false":
+		s.liveRestore = false
+	}
+	for _, file := range links(d.PID) {
+		if root, ok := strings.CutSuffix(file, "/network/files/local-kv.db"); ok {
+			s.dataRoot = root
+		}
+	}
+	return s
+}
+
+func (s *settings) file(d *proc.Process, name string) {
+	root, err := d.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	b, err := host.ReadInRoot(root, name)
+	if err != nil {
+		return
+	}
+	var c struct {
+		DataRoot    string `json:"data-root"`
+		ExecRoot    string `json:"exec-root"`
+		LiveRestore bool   `json:"live-restore"`
+		Containerd  string `json:"containerd"`
+	}
+	if json.Unmarshal(b, &c) != nil {
+		return
+	}
+	s.liveRestore, s.containerd = c.LiveRestore, c.Containerd
+	if c.DataRoot != "" {
+		s.dataRoot = c.DataRoot
+	}
+	if c.ExecRoot != "" {
+		s.execRoot = c.ExecRoot
+	}
+}
+
+// flagOf finds --name VALUE, --name=VALUE or a bare --name ("true") in a command
+// line.
+func flagOf(cmdline []byte, name string) string {
+	args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+	for i, a := range args {
+		rest, ok := strings.CutPrefix(strings.TrimPrefix(a, "-"), "-"+name)
+		if !strings.HasPrefix(a, "-") || !ok {
+			continue
+		}
+		if v, ok := strings.CutPrefix(rest, "="); ok {
+			return v
+		}
+		if rest != "" {
+			continue
+		}
+		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			return args[i+1]
+		}
+		return "true"
+	}
+	return ""
+}
+
+// ours says whether a container of the kernel's is this engine's. The data root
+// tells; where it is unknown, every container of Docker's may be.
+func (p *Patient) ours(c container) bool {
+	if c.found.Docker == nil {
+		return c.found.Namespace == "moby" && p.oursByFolder(c)
+	}
+	return p.engine.PID == 0 || inDataRoot(c, p.engine.DataRoot)
+}
+
+func inDataRoot(c container, root string) bool {
+	return strings.HasPrefix(c.found.Docker.Path, path.Join(root, "containers")+"/")
+}
+
+// oursByFolder goes by the other bundles of the same folder.
+func (p *Patient) oursByFolder(c container) bool {
+	if p.engine.PID == 0 {
+		return true
+	}
+	for _, other := range p.kernel {
+		if other.found.Docker != nil && path.Dir(other.found.Bundle) == path.Dir(c.found.Bundle) {
+			return inDataRoot(other, p.engine.DataRoot)
+		}
+	}
+	return false
+}
+
+// peersOf are the names of the sockets to which a process is connected.
+func peersOf(pid int, sockets []unixdiag.Socket) []string {
+	byInode := map[string]unixdiag.Socket{}
+	names := map[uint32]string{}
+	for _, s := range sockets {
+		byInode[fmt.Sprintf("socket:[%d]", s.Inode)] = s
+		names[s.Inode] = s.Name
+	}
+	var out []string
+	for _, link := range links(pid) {
+		if s, ok := byInode[link]; ok && s.Peer != 0 && names[s.Peer] != "" {
+			out = append(out, names[s.Peer])
+		}
+	}
+	return out
+}
+
+// statRoot opens a folder as a process sees it; dx's own root where there is none.
+func statRoot(p *proc.Process) (*os.File, error) {
+	if p == nil {
+		return os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
+	}
+	return p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+}

@@ -1,0 +1,197 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"dx/dockerx/engine"
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+	"dx/nsops/unixdiag"
+)
+
+// Options configure an examination.
+type Options struct {
+	Host       string        // as docker -H; empty: DOCKER_HOST, then the docker context
+	Timeout    time.Duration // of each probe; 0: one second
+	APITimeout time.Duration // of each call to the engine; 0: Timeout
+
+	Progress func(Progress) // may be nil; called by one goroutine at a time
+}
+
+// Patient is a host under examination. It holds its daemons and shims open, so
+// that what is found and what is dumped later are the same processes.
+type Patient struct {
+	o       Options
+	address engine.Address
+	client  *engine.Client
+	runner  *runner
+
+	// What the first probes find and the later ones look at. A probe that is late
+	// may still write: everything goes through mu.
+	mu         sync.Mutex
+	sockets    []unixdiag.Socket
+	trust      *host.Trust
+	shims      []*host.Shim
+	kernel     []container // what the kernel runs, of any engine
+	listed     []engine.Summary
+	details    []engine.Detail
+	asked      bool // the engine has given its list
+	alive      bool // ping answered
+	dockerd    *proc.Process
+	containerd *proc.Process
+	open       []*proc.Process
+	engine     Engine
+}
+
+// container is one that probes look at.
+type container struct {
+	ID, Name string
+	PID      int
+	found    *host.Found
+	shim     *host.Shim // nil: none lives
+}
+
+// New prepares an examination; it asks nobody yet.
+func New(o Options) (*Patient, error) {
+	if o.Timeout == 0 {
+		o.Timeout = time.Second
+	}
+	if o.APITimeout == 0 {
+		o.APITimeout = o.Timeout
+	}
+	address, err := engine.ResolveAddress(o.Host, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	client, err := engine.New(address, o.APITimeout)
+	if err != nil {
+		return nil, err
+	}
+	return &Patient{
+		o: o, address: address, client: client, engine: Engine{Host: address.Host},
+		runner: &runner{timeout: max(o.Timeout, o.APITimeout), progress: o.Progress},
+	}, nil
+}
+
+// Close releases what the examination holds.
+func (p *Patient) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	errs := []error{p.client.Close()}
+	for _, s := range p.shims {
+		errs = append(errs, s.Close())
+	}
+	for _, pr := range p.open {
+		errs = append(errs, pr.Close())
+	}
+	p.shims, p.open = nil, nil
+	return errors.Join(errs...)
+}
+
+// Examine probes everything and makes a report. It ends within some five times
+// Options.Timeout, whatever hangs.
+func (p *Patient) Examine(ctx context.Context) *Report {
+	begin := time.Now()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		p.runner.run(ctx, []probe{{"ping", p.ping}, {"version", p.version}, {"list", p.list}})
+	})
+	p.runner.run(ctx, []probe{{"unix sockets", p.lookAtSockets}, {"shims", p.lookAtShims}, {"containers", p.lookAtContainers}})
+	p.runner.run(ctx, []probe{{"socket", p.socket}})
+	p.runner.run(ctx, []probe{{"dockerd", p.lookAtDockerd}, {"containerd", p.lookAtContainerd}})
+	wg.Wait()
+	p.mu.Lock()
+	p.scope()
+	p.mu.Unlock()
+	p.runner.run(ctx, p.containerProbes())
+	p.runner.run(ctx, []probe{{"records", p.reconcile}})
+	return p.report(time.Since(begin))
+}
+
+func (p *Patient) report(took time.Duration) *Report {
+	p.runner.mu.Lock()
+	defer p.runner.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v, severity := Diagnose(p.runner.findings, p.engine)
+	return &Report{
+		Status: severity.String(), Verdict: v, Engine: p.engine,
+		Findings: sorted(p.runner.findings), Probes: append([]Probed{}, p.runner.probed...), Took: took,
+	}
+}
+
+// keep lets the examination own a process.
+func (p *Patient) keep(pr *proc.Process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = append(p.open, pr)
+}
+
+func (p *Patient) lookAtSockets(context.Context) []Finding {
+	list, err := unixdiag.Sockets()
+	trust, errTrust := host.NewTrust()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sockets = list
+	if errTrust == nil {
+		p.trust = &trust
+	}
+	if err := errors.Join(err, errTrust); err != nil {
+		return []Finding{found(NotLookedAt, "unix sockets were not looked at: %v", err)}
+	}
+	return nil
+}
+
+func (p *Patient) lookAtShims(context.Context) []Finding {
+	list, err := host.Shims()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shims = list
+	if err != nil {
+		return []Finding{found(NotLookedAt, "shims were not looked at: %v", err)}
+	}
+	return nil
+}
+
+func (p *Patient) lookAtContainers(context.Context) []Finding {
+	var out []Finding
+	list, err := host.List(func(err error) { out = append(out, found(NotLookedAt, "%v", err)) })
+	if err != nil {
+		return append(out, found(NotLookedAt, "containers were not looked at: %v", err))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range list {
+		p.kernel = append(p.kernel, container{ID: list[i].ID, Name: list[i].Name(), PID: list[i].PID, found: &list[i]})
+	}
+	return out
+}
+
+// scope leaves only the containers and shims of this engine, where that can be
+// told, and brings both together.
+func (p *Patient) scope() {
+	listed := map[string]string{}
+	for _, s := range p.listed {
+		listed[s.ID] = s.Name
+	}
+	byID := map[string]*host.Shim{}
+	for _, s := range p.shims {
+		byID[s.ID] = s
+	}
+	var mine []container
+	for _, c := range p.kernel {
+		if name, ok := listed[c.ID]; ok && name != "" {
+			c.Name = name
+		} else if !ok && !p.ours(c) {
+			continue
+		}
+		c.shim = byID[c.ID]
+		mine = append(mine, c)
+	}
+	p.kernel = mine
+	p.engine.Running = len(mine)
+}

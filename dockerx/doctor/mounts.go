@@ -1,0 +1,194 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+	"dx/nsops/launch"
+	"dx/nsops/proc"
+)
+
+// place is a mount point to ask about.
+type place struct {
+	c      container // none: the host's own
+	mount  string
+	fsType string
+	source string
+	root   *os.File
+}
+
+// maxPlaces bounds how many mounts are asked one by one, maxMounts how many a
+// process may have here: a container can make as many as it likes.
+const (
+	maxPlaces = 64
+	maxMounts = 1 << 14
+)
+
+// mounts asks the file systems that can hang: each that has a server by itself, the
+// overlays of all containers in a few groups.
+func (p *Patient) mounts(ctx context.Context) []Finding {
+	p.mu.Lock()
+	list := append([]container{{}}, p.kernel...)
+	p.mu.Unlock()
+	var out []Finding
+	var alone, together []place
+	for _, c := range list {
+		root, infos, err := mountsOf(c)
+		if root != nil {
+			defer root.Close()
+		}
+		switch {
+		case err != nil && !host.IsGone(err):
+			out = append(out, found(NotLookedAt, "mounts were not looked at: %v", err).of(c))
+		case err == nil:
+			a, t := places(infos, c, root)
+			alone, together = append(alone, a...), append(together, t...)
+		}
+	}
+	// Leave time to tell, and to end the processes that asked.
+	if d, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, d.Add(-grace))
+		defer cancel()
+	}
+	return append(out, ask(ctx, alone, together)...)
+}
+
+// mountsOf reads the mounts of a container's init; of dx itself for none.
+func mountsOf(c container) (*os.File, []*mountinfo.Info, error) {
+	pr, err := openOwner(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer pr.Close()
+	b, err := pr.ReadFile("mountinfo")
+	if err != nil {
+		return nil, nil, err
+	}
+	infos, err := mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
+	if err == nil && len(infos) > maxMounts {
+		err = fmt.Errorf("%s has more than %d mounts", c.Name, maxMounts)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := pr.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	return root, infos, err
+}
+
+// openOwner opens the process whose mounts are meant.
+func openOwner(c container) (*proc.Process, error) {
+	if c.ID == "" {
+		return proc.Self()
+	}
+	return proc.Open(c.PID)
+}
+
+func places(infos []*mountinfo.Info, c container, root *os.File) (alone, together []place) {
+	last := map[string]int{} // of mounts on one place only the topmost is reached
+	for i, m := range infos {
+		last[m.Mountpoint] = i
+	}
+	for i, m := range infos {
+		asked, own := mayHang(m.FSType)
+		if !asked || last[m.Mountpoint] != i || c.ID == "" && !own {
+			continue
+		}
+		pl := place{c: c, mount: m.Mountpoint, fsType: m.FSType, source: m.Source, root: root}
+		if own && len(alone) < maxPlaces {
+			alone = append(alone, pl)
+		} else if !own {
+			together = append(together, pl)
+		}
+	}
+	return alone, together
+}
+
+// groupSize is how many mounts one process asks in turn.
+const groupSize = 64
+
+// ask asks all at once. Where one of a group does not answer, those behind it are
+// asked one by one in the other half of the time.
+func ask(ctx context.Context, alone, together []place) []Finding {
+	groups := [][]place{}
+	for _, pl := range alone {
+		groups = append(groups, []place{pl})
+	}
+	half, cancel := ctx, context.CancelFunc(func() {})
+	if d, ok := ctx.Deadline(); ok {
+		half, cancel = context.WithTimeout(ctx, time.Until(d)/2)
+	}
+	defer cancel()
+	results := make(chan []Finding)
+	n := len(groups)
+	for _, g := range groups {
+		go func() { list, _ := askGroup(ctx, g); results <- list }()
+	}
+	for g := range slices.Chunk(together, groupSize) {
+		n++
+		go func() {
+			list, rest := askGroup(half, g)
+			for _, pl := range rest[:min(len(rest), maxPlaces)] {
+				more, _ := askGroup(ctx, []place{pl})
+				list = append(list, more...)
+			}
+			results <- list
+		}()
+	}
+	var out []Finding
+	for range n {
+		out = append(out, <-results...)
+	}
+	return out
+}
+
+// askGroup asks the mounts of a group in turn, up to the first that is silent. rest
+// are those behind it.
+func askGroup(ctx context.Context, g []place) (out []Finding, rest []place) {
+	var points []launch.MountPoint
+	for _, pl := range g {
+		points = append(points, launch.MountPoint{Root: pl.root, Path: pl.mount})
+	}
+	answers, err := launch.StatFS(ctx, points)
+	if err != nil {
+		return []Finding{found(NotLookedAt, "%s was not asked: %v", g[0].mount, err).of(g[0].c)}, nil
+	}
+	for i, a := range answers {
+		switch a {
+		case launch.Silent:
+			return append(out, g[i].finding(MountSilent, "does not answer")), g[i+1:]
+		case launch.Failed:
+			if err := g[i].errno(); err == unix.ENOTCONN || err == unix.ESTALE { //nolint:errorlint // a bare errno
+				out = append(out, g[i].finding(MountBroken, "is broken").evidence(fmt.Sprintf("statfs: %v", err)))
+			}
+		}
+	}
+	return out, nil
+}
+
+func (pl place) finding(kind Kind, what string) Finding {
+	text := fmt.Sprintf("the %s mount at %s %s", pl.fsType, pl.mount, what)
+	if pl.c.ID != "" {
+		text = fmt.Sprintf("the %s mount at %s in %s %s", pl.fsType, pl.mount, pl.c.Name, what)
+	}
+	return found(kind, "%s", text).of(pl.c).pid(pl.c.PID).path(pl.mount).evidence("mounted from " + pl.source)
+}
+
+// errno asks again, for a file system that did answer.
+func (pl place) errno() error {
+	fd, err := unix.Openat2(int(pl.root.Fd()), pl.mount, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Statfs_t
+	return unix.Fstatfs(fd, &st)
+}

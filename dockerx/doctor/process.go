@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// role is what a process is to Docker, and the kinds of what can be wrong with it.
+type role struct {
+	stopped, traced, frozen, blocked, files, limit, starved Kind
+}
+
+var (
+	dockerdRole    = role{DockerdStopped, DockerdTraced, DockerdFrozen, DockerdBlocked, DockerdFiles, DockerdLimit, DockerdStarved}
+	containerdRole = role{ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdBlocked, ContainerdFiles, ContainerdLimit, ContainerdStarved}
+	shimRole       = role{ShimStopped, ShimTraced, ShimFrozen, ShimBlocked, ShimFiles, ShimLimit, ShimStarved}
+)
+
+// lookAt looks at a daemon's process by the kernel alone. subject names it:
+// "dockerd (pid 812)".
+func lookAt(ctx context.Context, p *proc.Process, r role, subject string) []Finding {
+	st, err := p.Stat()
+	if err != nil {
+		if host.IsGone(err) {
+			return nil
+		}
+		return []Finding{found(NotLookedAt, "%s was not looked at: %v", subject, err)}
+	}
+	state := fmt.Sprintf("/proc/%d/stat: state %c, %s", p.PID, st.State, count(st.NumThreads, "thread"))
+	if freezer, frozen := frozenBy(p); frozen {
+		return []Finding{found(r.frozen, "%s is frozen", subject).pid(p.PID).path(freezer).evidence(state, freezer)}
+	}
+	switch st.State {
+	case 'T':
+		return []Finding{found(r.stopped, "%s is stopped", subject).pid(p.PID).evidence(state, where(p, ""))}
+	case 't':
+		return []Finding{found(r.traced, "%s is held by a debugger", subject).pid(p.PID).evidence(state, tracer(p))}
+	}
+	var out []Finding
+	if stuck := blockedThreads(ctx, p); len(stuck) > 0 {
+		out = append(out, found(r.blocked, "%s of %s in uninterruptible sleep", are(len(stuck), "thread"), subject).pid(p.PID).evidence(stuck...))
+	}
+	if n, limit := openFiles(p); limit > 0 && n*100 >= limit*95 {
+		out = append(out, found(r.files, "%s has %d of %d files open", subject, n, limit).pid(p.PID))
+	}
+	for _, text := range atLimit(p) {
+		out = append(out, found(r.limit, "%s: %s", subject, text.text).pid(p.PID).evidence(text.file))
+	}
+	if text := starved(p); text != "" {
+		out = append(out, found(r.starved, "%s gets nearly nothing done", subject).pid(p.PID).evidence(text))
+	}
+	return out
+}
+
+func are(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
+}
+
+// where says where in the kernel a thread sleeps: its wait channel and the top of
+// its stack. task is "task/N/" or empty.
+func where(p *proc.Process, task string) string {
+	wchan, _ := p.ReadFile(task + "wchan")
+	stack, _ := p.ReadFile(task + "stack") // CAP_SYS_ADMIN
+	var frames []string
+	for line := range strings.Lines(string(stack)) {
+		if _, frame, ok := strings.Cut(strings.TrimSpace(line), " "); ok && len(frames) < 4 {
+			frame, _, _ = strings.Cut(frame, "+")
+			frames = append(frames, frame)
+		}
+	}
+	text := "in " + string(wchan)
+	if len(wchan) == 0 || string(wchan) == "0" {
+		text = "in the kernel"
+	}
+	if len(frames) > 0 {
+		text += " (" + strings.Join(frames, " < ") + ")"
+	}
+	return text
+}
+
+func tracer(p *proc.Process) string {
+	b, err := p.ReadFile("status")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "TracerPid:"); ok {
+			pid, _ := strconv.Atoi(strings.TrimSpace(v))
+			return fmt.Sprintf("traced by pid %d (%s)", pid, comm(pid))
+		}
+	}
+	return ""
+}
+
+// asleep is how long a thread must have slept uninterruptibly without a break to
+// count as blocked: every wait for a disk looks like that for a moment.
+const asleep = 500 * time.Millisecond
+
+// blockedThreads are the threads in uninterruptible sleep that have not run once in
+// between, with where they are.
+func blockedThreads(ctx context.Context, p *proc.Process) []string {
+	before := sleepers(p)
+	if len(before) == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(asleep):
+	case <-ctx.Done():
+		return nil
+	}
+	var out []string
+	for tid, switches := range sleepers(p) {
+		if was, ok := before[tid]; ok && was == switches {
+			out = append(out, fmt.Sprintf("thread %s: state D for over %v, %s", tid, asleep, where(p, "task/"+tid+"/")))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// maxThreads bounds how many threads of one process are looked at.
+const maxThreads = 4096
+
+// sleepers are the threads in state D, with how often each has been switched out.
+func sleepers(p *proc.Process) map[string]string {
+	dir, err := p.OpenFile("task", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(maxThreads)
+	out := map[string]string{}
+	for _, tid := range names {
+		b, err := p.ReadFile("task/" + tid + "/stat")
+		if err != nil {
+			continue
+		}
+		if st, err := proc.ParseStat(bytes.NewReader(b)); err == nil && st.State == 'D' {
+			status, _ := p.ReadFile("task/" + tid + "/status")
+			_, switches, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
+			out[tid] = switches
+		}
+	}
+	return out
+}
+
+// openFiles counts descriptors, and what may be open at most.
+func openFiles(p *proc.Process) (n, limit int) {
+	dir, err := p.OpenFile("fd", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return 0, 0
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	b, err := p.ReadFile("limits")
+	if err != nil {
+		return len(names), 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "Max open files"); ok {
+			if f := strings.Fields(v); len(f) > 0 {
+				limit, _ = strconv.Atoi(f[0]) // 0: unlimited
+			}
+		}
+	}
+	return len(names), limit
+}
+
+// frozenBy says which file of a cgroup keeps a process frozen.
+func frozenBy(p *proc.Process) (string, bool) {
+	frozen, ok, err := host.Frozen(p)
+	if err != nil || !ok || !frozen {
+		return "", false
+	}
+	dirs, err := host.CgroupDirs(p)
+	if err != nil {
+		return "", false
+	}
+	file := ""
+	for _, d := range dirs {
+		switch d.Controller {
+		case "freezer":
+			if b, err := os.ReadFile(path.Join(d.Path, "freezer.state")); err == nil && !bytes.HasPrefix(b, []byte("THAWED")) {
+				return path.Join(d.Path, "freezer.state"), true
+			}
+		case "":
+			file = path.Join(d.Path, "cgroup.freeze")
+		}
+	}
+	return file, true
+}
+
+// unitOf is the systemd unit of a process, by its cgroup.
+func unitOf(p *proc.Process) string {
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return ""
+	}
+	for _, cg := range cgroups {
+		if base := path.Base(cg.Path); strings.HasSuffix(base, ".service") {
+			return base
+		}
+	}
+	return ""
+}

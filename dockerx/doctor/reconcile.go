@@ -1,0 +1,266 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// Claim is what Docker says of a container.
+type Claim struct {
+	ID, Name string
+	State    string // running, paused, exited…
+	PID      int    // 0: not said
+	Source   string // "the engine", or the file
+}
+
+func (c Claim) running() bool { return c.State == "running" || c.State == "paused" }
+
+// Kernel is what the kernel has of a container: its bundle, and the init behind it.
+type Kernel struct {
+	ID, Name string
+	PID      int
+	Alive    bool
+	Start    uint64 // clock ticks since boot
+
+	StatePID   int    // in the runtime's state; 0: unknown
+	StateStart uint64 // the same; 0: unknown
+
+	Stored    Claim // of config.v2.json; no ID: not Docker's, or unreadable
+	HasStored bool
+}
+
+// Owner says of a process whose it is.
+type Owner struct {
+	Alive bool
+	ID    string // of the container in whose cgroup it is; empty: in none
+	Name  string // its command's
+}
+
+// Reconcile holds Docker's claims against the kernel, container by container. It
+// asks nobody but owner, about processes that Docker names and no bundle has.
+// complete says that what is not claimed is not known to Docker.
+func Reconcile(claims []Claim, kernel []Kernel, complete bool, owner func(int) Owner) []Finding {
+	var out []Finding
+	byID := map[string]Kernel{}
+	for _, k := range kernel {
+		byID[k.ID] = k
+		out = append(out, staleState(k)...)
+	}
+	claimed := map[string]bool{}
+	names := map[string]string{}
+	for _, c := range claims {
+		claimed[c.ID] = true
+		k, ok := byID[c.ID]
+		if ok || c.PID != 0 {
+			out = append(out, contradiction(c, k, ok && k.Alive, owner)...)
+		}
+		if first, twice := names[c.Name]; twice && c.Name != "" && first != c.ID {
+			out = append(out, found(NameTwice, "two containers are called %s", c.Name).of(container{ID: c.ID, Name: c.Name}).evidence(first, c.ID))
+		}
+		names[c.Name] = c.ID
+	}
+	for _, k := range kernel {
+		if complete && k.Alive && !claimed[k.ID] {
+			out = append(out, found(NoRecord, "%s runs (pid %d) and Docker has no record of it", k.Name, k.PID).
+				of(container{ID: k.ID, Name: k.Name}).pid(k.PID).evidence("its shim's bundle names it"))
+		}
+	}
+	return out
+}
+
+// contradiction compares one claim with the container's init.
+func contradiction(c Claim, k Kernel, alive bool, owner func(int) Owner) []Finding {
+	self := container{ID: c.ID, Name: c.Name}
+	said := fmt.Sprintf("%s: %s, pid %d", c.Source, c.State, c.PID)
+	switch {
+	case alive && !c.running() && c.State != "restarting" && c.State != "removing":
+		return []Finding{found(StateStale, "Docker calls %s %s while it runs (pid %d)", c.Name, c.State, k.PID).of(self).pid(k.PID).evidence(said)}
+	case !c.running() || alive && (c.PID == 0 || c.PID == k.PID):
+		return nil
+	}
+	o := owner(c.PID)
+	switch {
+	case c.PID == 0 || !o.Alive:
+		if alive {
+			return []Finding{found(StateStale, "Docker says that %s is pid %d, and it is pid %d", c.Name, c.PID, k.PID).of(self).pid(k.PID).evidence(said)}
+		}
+		return []Finding{found(NoProcess, "Docker calls %s running and it has no process", c.Name).of(self).evidence(said)}
+	case o.ID == c.ID && alive:
+		return nil // another of its processes: the init is known
+	case o.ID == c.ID:
+		return []Finding{found(ShimMissing, "%s runs (pid %d) and its shim is gone", c.Name, c.PID).of(self).pid(c.PID).evidence(said)}
+	}
+	whose := fmt.Sprintf("pid %d is %q of the host", c.PID, o.Name)
+	if o.ID != "" {
+		whose = fmt.Sprintf("pid %d is %q of container %s", c.PID, o.Name, o.ID)
+	}
+	return []Finding{found(PIDRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).evidence(said, whose)}
+}
+
+// staleState compares the files with the process that they are about.
+func staleState(k Kernel) []Finding {
+	self := container{ID: k.ID, Name: k.Name}
+	var out []Finding
+	if !k.Alive {
+		return nil
+	}
+	if k.StatePID != 0 && (k.StatePID != k.PID || k.StateStart != 0 && k.StateStart != k.Start) {
+		out = append(out, found(StateStale, "the runtime's state of %s is not about its init", k.Name).of(self).pid(k.PID).
+			evidence(fmt.Sprintf("state: pid %d, started at tick %d; kernel: pid %d, tick %d", k.StatePID, k.StateStart, k.PID, k.Start)))
+	}
+	if k.HasStored && (!k.Stored.running() || k.Stored.PID != k.PID) {
+		out = append(out, found(StateStale, "Docker's file of %s is not about its init", k.Name).of(self).pid(k.PID).
+			evidence(fmt.Sprintf("%s: %s, pid %d; kernel: pid %d", k.Stored.Source, k.Stored.State, k.Stored.PID, k.PID)))
+	}
+	return out
+}
+
+// reconcile gathers both sides. What contradicts itself once may be a container
+// that has just started or ended: it counts if it still does a little later.
+func (p *Patient) reconcile(ctx context.Context) []Finding {
+	first := Reconcile(p.claims(), p.kernelSide(), p.asked, ownerOf)
+	if len(first) == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(settle):
+	case <-ctx.Done():
+		return first
+	}
+	p.again(ctx, first)
+	var out []Finding
+	for _, f := range Reconcile(p.claims(), p.kernelSide(), p.asked, ownerOf) {
+		for _, g := range first {
+			if f.Kind == g.Kind && f.ID == g.ID {
+				out = append(out, f)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// again asks both sides once more about what was found; the engine only where it
+// has answered before.
+func (p *Patient) again(ctx context.Context, about []Finding) {
+	if p.asked {
+		if list, err := p.client.List(ctx, true); err == nil {
+			p.mu.Lock()
+			p.listed, p.details = list, nil
+			p.mu.Unlock()
+		}
+	}
+	for _, f := range about {
+		if !p.asked || ctx.Err() != nil {
+			break
+		}
+		if d, err := p.client.Inspect(ctx, f.ID); err == nil {
+			p.mu.Lock()
+			p.details = append(p.details, *d)
+			p.mu.Unlock()
+		}
+	}
+	if list, err := host.List(func(error) {}); err == nil {
+		p.mu.Lock()
+		p.kernel = nil
+		for i := range list {
+			p.kernel = append(p.kernel, container{ID: list[i].ID, Name: list[i].Name(), PID: list[i].PID, found: &list[i]})
+		}
+		p.scope()
+		p.mu.Unlock()
+	}
+}
+
+// claims are what the engine says; where it says nothing, what it has written.
+func (p *Patient) claims() []Claim {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pid := map[string]int{}
+	for _, d := range p.details {
+		if d.Running {
+			pid[d.ID] = d.PID
+		}
+	}
+	var out []Claim
+	for _, s := range p.listed {
+		out = append(out, Claim{ID: s.ID, Name: s.Name, State: s.State, PID: pid[s.ID], Source: "the engine"})
+	}
+	if p.asked || p.engine.DataRoot == "" {
+		return out
+	}
+	return p.stored()
+}
+
+// stored are the claims of this engine's files.
+func (p *Patient) stored() []Claim {
+	var running []host.Found
+	for _, c := range p.kernel {
+		running = append(running, *c.found)
+	}
+	var out []Claim
+	for _, d := range host.Stored(running, func(error) {}) {
+		if path.Dir(path.Dir(d.Path)) == path.Join(p.engine.DataRoot, "containers") {
+			out = append(out, storedClaim(d))
+		}
+	}
+	return out
+}
+
+func storedClaim(d *host.Docker) Claim {
+	c := Claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Path}
+	switch {
+	case d.State.Restarting:
+		c.State = "restarting"
+	case d.State.Paused:
+		c.State = "paused"
+	case d.State.Running:
+		c.State = "running"
+	}
+	return c
+}
+
+// kernelSide looks at the init of each container.
+func (p *Patient) kernelSide() []Kernel {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []Kernel
+	for _, c := range p.kernel {
+		k := Kernel{ID: c.ID, Name: c.Name, PID: c.PID}
+		if d := c.found.Docker; d != nil {
+			k.Stored, k.HasStored = storedClaim(d), true
+		}
+		if c.shim != nil {
+			if st, err := c.shim.StateHead(); err == nil {
+				k.StatePID, k.StateStart = st.InitPID, st.InitStart
+			}
+		}
+		if pr, err := proc.Open(c.PID); err == nil {
+			k.Start = pr.StartTime
+			k.Alive = c.shim == nil || child(pr, c.shim.Shim.PID)
+			pr.Close()
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+func child(p *proc.Process, of int) bool {
+	st, err := p.Stat()
+	return err == nil && st.PPID == of
+}
+
+func ownerOf(pid int) Owner {
+	p, err := proc.Open(pid)
+	if err != nil {
+		return Owner{}
+	}
+	defer p.Close()
+	cgroups, _ := p.Cgroups()
+	id, _ := host.CgroupID(cgroups)
+	return Owner{Alive: true, ID: id, Name: comm(pid)}
+}

@@ -1,0 +1,110 @@
+package doctor
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+)
+
+// lookAtShim looks at the shim of a container and asks it for the container's
+// state, as containerd would.
+func (p *Patient) lookAtShim(c container) func(context.Context) []Finding {
+	return func(ctx context.Context) []Finding {
+		subject := fmt.Sprintf("the shim of %s (pid %d)", c.Name, c.shim.Shim.PID)
+		looked := make(chan []Finding, 1)
+		go func() { looked <- lookAt(ctx, c.shim.Shim, shimRole, subject) }()
+		out := p.askShim(ctx, c, subject)
+		for _, f := range <-looked {
+			out = append(out, f.of(c))
+		}
+		return out
+	}
+}
+
+func (p *Patient) askShim(ctx context.Context, c container, subject string) []Finding {
+	if c.shim.Address == "" {
+		return []Finding{found(Fact, "%s does not say where it listens", subject).of(c)}
+	}
+	f, err := host.OpenPath(c.shim.Shim, c.shim.Address)
+	if err != nil {
+		return shimGone(err, c, subject)
+	}
+	defer f.Close()
+	conn, err := connectFile(f)
+	if errors.Is(err, unix.EAGAIN) {
+		return []Finding{found(ShimSilent, "%s takes no more connections", subject).of(c).pid(c.shim.Shim.PID).evidence(err.Error())}
+	}
+	if err != nil {
+		return shimGone(err, c, subject)
+	}
+	defer conn.Close()
+	if d, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(d.Add(-grace))
+	}
+	begin := time.Now()
+	if err := askState(conn, c.ID); err != nil && c.shim.Shim.Alive() == nil {
+		return []Finding{found(ShimSilent, "%s does not answer", subject).of(c).pid(c.shim.Shim.PID).
+			evidence(fmt.Sprintf("Task/State: no answer in %v: %v", time.Since(begin).Round(10*time.Millisecond), err))}
+	}
+	return nil
+}
+
+func shimGone(err error, c container, subject string) []Finding {
+	switch {
+	case c.shim.Shim.Alive() != nil:
+		return nil // it has just ended, with its container
+	case isPermission(err):
+		return []Finding{found(NotLookedAt, "%s was not asked: %v", subject, err).of(c)}
+	}
+	return []Finding{found(ShimRefuses, "nobody listens on the socket of %s", subject).of(c).pid(c.shim.Shim.PID).
+		path(c.shim.Address).evidence(err.Error())}
+}
+
+func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+// From containerd's ttrpc, PROTOCOL.md: a header of length, stream, type and flags,
+// then a protobuf message.
+const (
+	ttrpcHeader   = 10
+	ttrpcRequest  = 1
+	ttrpcResponse = 2
+	ttrpcMax      = 4 << 20
+)
+
+// askState asks a shim for the state of its task. Any response will do, also that
+// it does not know the service (a shim of another API version).
+func askState(rw io.ReadWriter, id string) error {
+	payload := appendField(nil, 1, []byte(id)) // StateRequest.id
+	body := appendField(nil, 1, []byte("containerd.task.v2.Task"))
+	body = appendField(body, 2, []byte("State"))
+	body = appendField(body, 3, payload)
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	b = binary.BigEndian.AppendUint32(b, 1)
+	b = append(b, ttrpcRequest, 0)
+	if _, err := rw.Write(append(b, body...)); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	head := make([]byte, ttrpcHeader)
+	if _, err := io.ReadFull(rw, head); err != nil {
+		return err
+	}
+	if size := binary.BigEndian.Uint32(head); size > ttrpcMax || head[8] != ttrpcResponse {
+		return fmt.Errorf("the answer is no ttrpc: % x", head)
+	}
+	return nil
+}
+
+// appendField appends a length-delimited field of protobuf.
+func appendField(b []byte, field int, value []byte) []byte {
+	b = append(b, byte(field<<3|2))
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
+}

@@ -1,0 +1,189 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+)
+
+// steps says what to do about a cause, the safest first: what works meanwhile,
+// what only looks, what resumes, what loses something.
+func steps(f Finding, e Engine) []Step {
+	list := []Step{meanwhile(f)}
+	list = append(list, looking(f, e)...)
+	return append(list, mending(f, e)...)
+}
+
+// meanwhile is what works as it is.
+func meanwhile(f Finding) Step {
+	name := "NAME"
+	if f.Container != "" {
+		name = f.Container
+	}
+	switch f.Kind {
+	case ContainerFrozen:
+		return Step{Why: "look at its processes as they stand", Command: "dx --source host ns " + name}
+	case InitExiting, InitZombie, NoProcess, PIDRecycled, PidsLimit:
+		return Step{Why: "see what really runs", Command: "dx --source host ps"}
+	case NameTwice, NoRecord:
+		if len(f.ID) >= 12 {
+			name = f.ID[:12]
+		}
+	}
+	return Step{Why: "get in meanwhile, past Docker", Command: "dx --source host exec -it " + name + " sh"}
+}
+
+// looking is what tells more and changes nothing that lasts.
+func looking(f Finding, e Engine) []Step {
+	switch f.Kind {
+	case DockerdSilent, ListSilent, ContainerLock, BacklogFull, TasksSilent, ContainerdSilent, ShimSilent:
+		return []Step{{Why: "see what the goroutines wait for (SIGUSR1: they write it down and go on)", Command: "dx doctor --dump" + onHost(e)}}
+	case DockerdTraced, ContainerdTraced, ShimTraced:
+		return []Step{{Why: "see who traces it", Command: fmt.Sprintf("grep TracerPid /proc/%d/status", f.PID)}}
+	case DockerdFiles, ContainerdFiles, ShimFiles:
+		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
+	case StorageFull:
+		return []Step{
+			{Why: "see what fills it", Command: "du -xh --max-depth=2 " + quote(f.Path) + " | sort -h | tail"},
+			{Why: "see what Docker could give back", Command: "docker system df"},
+		}
+	case StorageReadOnly:
+		return []Step{{Why: "see why the kernel made it read-only", Command: "dmesg | grep -iE 'remount|I/O error' | tail"}}
+	case DockerdAbsent:
+		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.Unit, "docker.service") + " -n 50"}}
+	case ContainerdAbsent:
+		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.ContainerdUnit, "containerd.service") + " -n 50"}}
+	case DockerdBlocked, ContainerdBlocked, ShimBlocked, InitBlocked, RuntimeLeft:
+		return []Step{{Why: "see where in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
+	case SocketPermission:
+		return []Step{{Why: "see who may", Command: "ls -l " + quote(f.Path)}}
+	case MemoryLimit, PidsLimit:
+		return []Step{{Why: "see its processes", Command: "dx --source host exec " + f.Container + " ps"}}
+	}
+	return nil
+}
+
+// mending is what changes something, the mildest first.
+func mending(f Finding, e Engine) []Step {
+	switch f.Kind {
+	case DockerdStopped, ContainerdStopped, ShimStopped:
+		return append([]Step{change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))}, restart(f, e)...)
+	case DockerdTraced, ContainerdTraced, ShimTraced:
+		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/{print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
+	case DockerdFrozen, ContainerdFrozen, ShimFrozen:
+		return []Step{change("thaw its cgroup", thaw(f.Path))}
+	case ContainerFrozen:
+		return []Step{change("let it go on", "docker unpause "+name(f)), change("if Docker does not know that it is frozen", thaw(f.Path))}
+	case ShimSilent, ShimRefuses, ShimBlocked, ShimFiles:
+		return restart(f, e)
+	case ShimMissing, NoRecord, InitZombie, NoProcess, PIDRecycled, StateStale:
+		return mendRecord(f, e)
+	case InitExiting:
+		return []Step{change("end the process outside that has not reaped the last one", killWaiter(f))}
+	case RuntimeLeft:
+		return []Step{change("end it; the operation it belongs to fails", fmt.Sprintf("kill %d", f.PID))}
+	case StorageFull:
+		return []Step{change("remove what nothing uses any more (images, stopped containers stay)", "docker image prune")}
+	case StorageReadOnly:
+		return []Step{change("check the disk, then", "mount -o remount,rw "+quote(f.Path))}
+	case MountSilent, MountBroken:
+		return []Step{
+			change("bring its server back; who waits then goes on", ""),
+			change("or give it up: who waits gets an error", unmount(f)),
+		}
+	case SocketPermission:
+		return []Step{change("ask as root", "sudo dx doctor"), change("or be let in for good (that is as good as root)", "sudo usermod -aG docker $USER")}
+	case MemoryLimit:
+		return []Step{change("raise its limit", "docker update --memory SIZE --memory-swap SIZE "+name(f))}
+	case PidsLimit:
+		return []Step{change("raise its limit", "docker update --pids-limit N "+name(f))}
+	case NameTwice, EngineRefuses, ProbeLate, NotLookedAt, Fact, TasksSilent:
+		return nil
+	}
+	return restart(f, e)
+}
+
+func change(why, command string) Step { return Step{Why: why, Command: command, Changes: true} }
+
+// restart is the last resort for a layer, and says what it costs.
+func restart(f Finding, e Engine) []Step {
+	switch f.Layer {
+	case LayerShim:
+		return []Step{change("kill this one shim: its container ends, the others live", fmt.Sprintf("kill -KILL %d", f.PID))}
+	case LayerContainerd:
+		if e.Supervised {
+			return []Step{change("kill containerd: dockerd starts it again, containers live on", fmt.Sprintf("kill -KILL %d", f.PID))}
+		}
+		return []Step{change("restart containerd: containers live on", "systemctl restart "+unit(e.ContainerdUnit, "containerd.service"))}
+	}
+	cost := "restart dockerd: all containers are stopped (no --live-restore)"
+	if e.LiveRestore {
+		cost = "restart dockerd: containers live on (--live-restore)"
+	}
+	if f.Kind == DockerdAbsent {
+		cost = "start dockerd"
+	}
+	if e.PID != 0 && e.Unit == "" {
+		return []Step{change(cost+"; it is no systemd service: start it again as it was started", fmt.Sprintf("kill %d", e.PID))}
+	}
+	return []Step{change(cost, "systemctl restart "+unit(e.Unit, "docker.service"))}
+}
+
+func mendRecord(f Finding, e Engine) []Step {
+	if f.Kind == NoRecord || f.Kind == ShimMissing {
+		return []Step{change("end the container by the kernel", fmt.Sprintf("kill %d", f.PID))}
+	}
+	return append([]Step{change("let Docker find out", "docker rm -f "+name(f))}, restart(Finding{Kind: f.Kind, Layer: LayerDockerd}, e)...)
+}
+
+func name(f Finding) string {
+	if f.Container != "" {
+		return quote(f.Container)
+	}
+	return f.ID
+}
+
+func unit(found, usual string) string {
+	if found != "" {
+		return quote(found)
+	}
+	return usual
+}
+
+func onHost(e Engine) string {
+	if e.Host == "" || e.Host == "unix:///var/run/docker.sock" {
+		return ""
+	}
+	return " -H " + quote(e.Host)
+}
+
+func thaw(cgroup string) string {
+	if strings.HasSuffix(cgroup, "freezer.state") {
+		return "echo THAWED >" + quote(cgroup)
+	}
+	return "echo 0 >" + quote(cgroup)
+}
+
+func killWaiter(f Finding) string {
+	if f.PID == 0 {
+		return ""
+	}
+	return fmt.Sprintf("kill -KILL %d", f.PID)
+}
+
+func unmount(f Finding) string {
+	if f.PID == 0 {
+		return "umount -l " + quote(f.Path)
+	}
+	return fmt.Sprintf("nsenter -m -t %d umount -l %s", f.PID, quote(f.Path))
+}
+
+// quote makes a text one word of a shell, whatever a container put into it.
+func quote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,118 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// Shim is one of the host's shims with its own bundle. It owns its descriptors.
+type Shim struct {
+	*Bundle
+	Address string // of its socket, as its root names it; empty: unknown
+}
+
+// Shims returns the host's shims, also those whose containers have ended: see
+// List for whose word counts.
+func Shims() ([]*Shim, error) {
+	l := &lister{warn: func(error) {}, shims: map[int]*proc.Process{}}
+	if err := l.findShims(); err != nil {
+		l.close()
+		return nil, err
+	}
+	var out []*Shim
+	for _, p := range l.shims {
+		s, err := shimOf(p)
+		if err != nil {
+			p.Close()
+			continue
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func shimOf(p *proc.Process) (*Shim, error) {
+	dir, err := shimBundle(p, func(*bundleDir) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	s := &Shim{Bundle: &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: p, dir: dir.f}}
+	s.Address = s.address()
+	return s, nil
+}
+
+// address reads what the shim wrote when it started: "address", or with
+// containerd 2 "bootstrap.json" (containerd, core/runtime/v2/shim.go).
+func (s *Shim) address() string {
+	if data, err := readFile(s.dir, s.Path, "address"); err == nil {
+		return parseShimAddress(data)
+	}
+	data, err := readFile(s.dir, s.Path, "bootstrap.json")
+	if err != nil {
+		return ""
+	}
+	return parseShimAddress(data)
+}
+
+// parseShimAddress takes either file's content. Only a path of a ttrpc socket is
+// an address here.
+func parseShimAddress(data []byte) string {
+	text := strings.TrimSpace(string(data))
+	if strings.HasPrefix(text, "{") {
+		var b struct{ Address, Protocol string }
+		if err := decode(strings.NewReader(text), &b); err != nil || b.Protocol != "ttrpc" {
+			return ""
+		}
+		text = b.Address
+	}
+	path, ok := strings.CutPrefix(text, "unix://")
+	if !ok || !strings.HasPrefix(path, "/") {
+		return ""
+	}
+	return path
+}
+
+// InitPID is who the bundle says is the container's init, counted in the shim's
+// PID namespace.
+func (b *Bundle) InitPID() (int, error) {
+	d := &bundleDir{id: b.ID, path: b.Path, f: b.dir}
+	return d.initPID()
+}
+
+// ReadConfig reads a file of the bundle as it is: "config.json".
+func (b *Bundle) ReadConfig(name string) ([]byte, error) { return readFile(b.dir, b.Path, name) }
+
+// OpenPath opens what a path means for a process, without opening it for reading
+// or writing (O_PATH): a socket to connect to, a folder.
+func OpenPath(p *proc.Process, path string) (*os.File, error) {
+	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return openDirIn(root, path)
+}
+
+// Trust tells the host's own processes from those of containers.
+type Trust struct{ t trust }
+
+// NewTrust looks at dx itself: the host's processes are those in its PID
+// namespace and in no container's cgroup but dx's own.
+func NewTrust() (Trust, error) {
+	t, err := newTrust()
+	return Trust{t: t}, err
+}
+
+// Host says whether a process is the host's own.
+func (t Trust) Host(p *proc.Process) bool { return t.t.shim(p) }
+
+// IsGone says that a process or a file has vanished, which is no error while one
+// looks at what lives.
+func IsGone(err error) bool {
+	return errors.Is(err, proc.ErrGone) || errors.Is(err, os.ErrNotExist)
+}

@@ -1,0 +1,148 @@
+package launch
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// MountPoint is a place to ask whether its file system answers: a path below a
+// root, which may be another process's.
+type MountPoint struct {
+	Root *os.File // O_PATH; stays the caller's
+	Path string
+}
+
+// Answer is what became of a question to a file system.
+type Answer uint8
+
+// The answers.
+const (
+	Unasked Answer = iota // one before it did not answer
+	Silent                // it did not answer in time
+	Answered
+	Failed // it answered with an error
+)
+
+// Results lie behind the report.
+const (
+	offAnswers     = 32
+	maxMountPoints = (pageSize - offAnswers) / 8
+)
+
+// dying bounds the wait for a killed process to be gone: one that sleeps
+// uninterruptibly is left to the kernel.
+const dying = 100 * time.Millisecond
+
+// StatFS calls statfs(2) for one mount point after the other, in a process of its
+// own: a file system that does not answer holds that process and never dx, which
+// kills it when ctx ends. It asks no more than some 500.
+func StatFS(ctx context.Context, points []MountPoint) ([]Answer, error) {
+	points = points[:min(len(points), maxMountPoints)]
+	for _, pt := range points {
+		if err := checkStrings([]string{pt.Path}); err != nil {
+			return nil, err
+		}
+	}
+	report, err := newReport()
+	if err != nil {
+		return nil, err
+	}
+	p := statfsProgram(points)
+	exe, err := executable(p.Image())
+	if err != nil {
+		report.close()
+		return nil, err
+	}
+	defer exe.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		report.close()
+		return nil, err
+	}
+	defer null.Close()
+	pid, pidfd, err := p.fork([3]*os.File{null, null, null}, exe, report.file)
+	if err != nil {
+		report.close()
+		return nil, err
+	}
+	return answers(ctx, p, pid, pidfd, report, len(points))
+}
+
+// answers waits for the program and reads the page. The page and the pidfd go when
+// the process is reaped, which may be after the return.
+func answers(ctx context.Context, p *Program, pid int, pidfd *os.File, r *report, n int) ([]Answer, error) {
+	reaped := make(chan error, 1)
+	go func() {
+		_, err := reap(pid)
+		reaped <- err
+	}()
+	release := func() {
+		r.close()
+		if pidfd != nil {
+			pidfd.Close()
+		}
+	}
+	select {
+	case err := <-reaped:
+		defer release()
+		if step, errno := r.failure(); step != 0 && err == nil {
+			err = p.stepError(step, errno)
+		}
+		return r.answers(n, false), err
+	case <-ctx.Done():
+	}
+	out := r.answers(n, true)
+	kill(pid, pidfd)
+	select {
+	case <-reaped:
+		release()
+	case <-time.After(dying):
+		go func() { <-reaped; release() }()
+	}
+	return out, nil
+}
+
+func (r *report) answers(n int, killed bool) []Answer {
+	out := make([]Answer, n)
+	for i := range out {
+		out[i] = Answer(binary.NativeEndian.Uint64(r.page[offAnswers+8*i:]))
+		if out[i] == Unasked {
+			if killed {
+				out[i] = Silent
+			}
+			break
+		}
+	}
+	return out
+}
+
+func statfsProgram(points []MountPoint) *Program {
+	c := &compiler{plan: &Plan{}}
+	c.begin()
+	for i, pt := range points {
+		c.askMount(pt, i)
+	}
+	c.call("end", "", "exit_group", unix.SYS_EXIT_GROUP, num(0))
+	return &Program{Steps: c.steps, files: c.files, names: c.names}
+}
+
+// askMount goes to the root first, so that links of the path lead where they do
+// for a process that lives there; the next one gets out by its descriptor.
+func (c *compiler) askMount(pt MountPoint, i int) {
+	answer := func(a Answer) *Step {
+		return c.set("note the answer", &slot{addr: statusBase + offAnswers + 8*uint64(i)}, num(uint64(a)))
+	}
+	failed, done := newLabel(), newLabel()
+	c.call("go to the root", "", "fchdir", unix.SYS_FCHDIR, c.file(pt.Root, fmt.Sprintf("root %d", i)))
+	c.call("make it the root", "", "chroot", unix.SYS_CHROOT, str("."))
+	c.call("ask "+pt.Path, "", "statfs", unix.SYS_STATFS, str(pt.Path), space(256, "statfs")).onError = failed
+	answer(Answered).onPositive = done
+	c.add(failed)
+	answer(Failed)
+	c.add(done)
+}

@@ -1,0 +1,59 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestStatFSOutlivesSilence: a FUSE file system whose server never answers holds
+// nobody but the process that asked, and the rest is told.
+func TestStatFSOutlivesSilence(t *testing.T) {
+	needRoot(t)
+	silent := mountSilentFUSE(t)
+	root, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	inner := unshared(t, "--mount", "--pid", "--mount-proc", "--user", "--map-root-user")
+	theirs, err := inner.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	got, err := StatFS(ctx, []MountPoint{{root, "/proc"}, {theirs, "/proc"}, {root, "/no/such/place"}, {root, silent}, {root, "/"}})
+	if want := []Answer{Answered, Answered, Failed, Silent, Unasked}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v %v, want %v", got, err, want)
+	}
+}
+
+// mountSilentFUSE mounts a file system whose server is this test, which never
+// reads a request: INIT stays unanswered, and statfs(2) waits for it.
+func mountSilentFUSE(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no FUSE here: %v", err)
+	}
+	dir := t.TempDir()
+	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
+	if err := unix.Mount("silent", dir, "fuse", 0, data); err != nil {
+		unix.Close(fd)
+		t.Skipf("FUSE cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		unix.Close(fd) // aborts the connection: whoever waits gets an error
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
