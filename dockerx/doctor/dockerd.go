@@ -34,7 +34,7 @@ func (p *Patient) lookAtDockerd(ctx context.Context) []Finding {
 	}
 	s := settingsOf(d)
 	p.mu.Lock()
-	p.engine.PID, p.engine.Unit, p.engine.LiveRestore = d.PID, unitOf(d), s.liveRestore
+	p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
 	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
 	p.mu.Unlock()
 	return append(out, p.storage(ctx, s.dataRoot)...)
@@ -85,8 +85,10 @@ func settingsOf(d *proc.Process) settings {
 		s.liveRestore = false
 	}
 	for _, file := range links(d.PID) {
-		if root, ok := strings.CutSuffix(file, "/network/files/local-kv.db"); ok {
-			s.dataRoot = root
+		for _, database := range []string{"/buildkit/containerdmeta.db", "/buildkit/cache.db", "/network/files/local-kv.db"} {
+			if root, ok := strings.CutSuffix(file, database); ok {
+				s.dataRoot = root
+			}
 		}
 	}
 	return s
@@ -121,26 +123,25 @@ func (s *settings) file(d *proc.Process, name string) {
 }
 
 // flagOf finds --name VALUE, --name=VALUE or a bare --name ("true") in a command
-// line.
+// line; the last one counts. Go's flag package, which a shim uses, takes one dash.
 func flagOf(cmdline []byte, name string) string {
 	args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+	value := ""
 	for i, a := range args {
-		rest, ok := strings.CutPrefix(strings.TrimPrefix(a, "-"), "-"+name)
-		if !strings.HasPrefix(a, "-") || !ok {
-			continue
+		rest, ok := strings.CutPrefix(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), name)
+		v, assigned := strings.CutPrefix(rest, "=")
+		switch {
+		case !strings.HasPrefix(a, "-") || !ok:
+		case assigned:
+			value = v
+		case rest != "":
+		case i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
+			value = args[i+1]
+		default:
+			value = "true"
 		}
-		if v, ok := strings.CutPrefix(rest, "="); ok {
-			return v
-		}
-		if rest != "" {
-			continue
-		}
-		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
-			return args[i+1]
-		}
-		return "true"
 	}
-	return ""
+	return value
 }
 
 // ours says whether a container of the kernel's is this engine's. The data root

@@ -119,6 +119,7 @@ type Engine struct {
 	Host        string // unix:///var/run/docker.sock
 	Version     string `json:",omitempty"`
 	PID         int    `json:",omitempty"` // of dockerd
+	Process     string `json:",omitempty"` // what that process is called
 	Unit        string `json:",omitempty"` // its systemd unit
 	LiveRestore bool   // containers outlive a restart of dockerd
 	DataRoot    string `json:",omitempty"`

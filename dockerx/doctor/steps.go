@@ -115,6 +115,9 @@ func restart(f Finding, e Engine) []Step {
 		}
 		return []Step{change("restart containerd: containers live on", "systemctl restart "+unit(e.ContainerdUnit, "containerd.service"))}
 	}
+	if e.Process != "" && e.Process != "dockerd" {
+		return []Step{change(fmt.Sprintf("restart what listens in dockerd's place: pid %d, called %q", e.PID, e.Process), "")}
+	}
 	cost := "restart dockerd: all containers are stopped (no --live-restore)"
 	if e.LiveRestore {
 		cost = "restart dockerd: containers live on (--live-restore)"

@@ -1,0 +1,409 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/doctor"
+	"dx/e2e/engine"
+)
+
+// doctorPatience is generous: dx doctor is to end within 5 s, on a machine that has
+// nothing else to do.
+const doctorPatience = 20 * time.Second
+
+// examine runs dx doctor and returns its report and exit code.
+func examine(t *testing.T, e *engine.Engine, flags ...string) (doctor.Report, int) {
+	t.Helper()
+	dx := e.DxPath(t) // builds it the first time
+	begin := time.Now()
+	r := e.Do(t, engine.Command{Args: append([]string{dx, "doctor", "--format", "json"}, flags...)})
+	if took := time.Since(begin); took > doctorPatience {
+		t.Errorf("dx doctor took %v: %s", took, r.Stdout)
+	}
+	var report doctor.Report
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	return report, r.Code
+}
+
+// fault is one that is made for real, and what the verdict has to name.
+type fault struct {
+	make  func(t *testing.T, e *engine.Engine, c engine.Container) []string // further flags of dx doctor
+	layer doctor.Layer
+	kind  doctor.Kind
+	code  int
+}
+
+// patient is for faults with which dockerd answers: a busy test machine must not
+// look like a hung one.
+var patient = []string{"--timeout", "4s"}
+
+var faults = map[string]fault{
+	"none": {func(*testing.T, *engine.Engine, engine.Container) []string { return []string{"--timeout", "10s"} }, "", "", 0},
+	"dockerd stopped": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		stop(t, e.PID)
+		return nil
+	}, doctor.LayerDockerd, doctor.DockerdStopped, 2},
+	"containerd stopped": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		stopContainerd(t, e)
+		return nil
+	}, doctor.LayerContainerd, doctor.ContainerdStopped, 2},
+	"dockerd and containerd stopped": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		stopContainerd(t, e)
+		stop(t, e.PID)
+		return nil
+	}, doctor.LayerDockerd, doctor.DockerdStopped, 2},
+	"shim stopped": {func(t *testing.T, _ *engine.Engine, c engine.Container) []string {
+		stop(t, parentOf(t, c.PID))
+		return patient
+	}, doctor.LayerShim, doctor.ShimStopped, 1},
+	"lock held, as its shim is stopped": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		stop(t, parentOf(t, c.PID))
+		execInBackground(t, e, c)
+		return patient
+	}, doctor.LayerShim, doctor.ShimStopped, 1},
+	"lock held, by a fake engine": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		return append(patient, "-H", proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+			if strings.Contains(r.URL.Path, c.ID) {
+				<-r.Context().Done()
+				return
+			}
+			pass.ServeHTTP(w, r)
+		}))
+	}, doctor.LayerLock, doctor.ContainerLock, 1},
+	"socket silent": {func(t *testing.T, _ *engine.Engine, _ engine.Container) []string {
+		return []string{"-H", "unix://" + deafSocket(t, 64)}
+	}, doctor.LayerDockerd, doctor.DockerdSilent, 2},
+	"backlog full": {func(t *testing.T, _ *engine.Engine, _ engine.Container) []string {
+		path := deafSocket(t, 1)
+		for fill(t, path) {
+		}
+		return []string{"-H", "unix://" + path}
+	}, doctor.LayerSocket, doctor.BacklogFull, 2},
+	"socket gone": {func(*testing.T, *engine.Engine, engine.Container) []string {
+		return []string{"-H", "unix:///nosuch/docker.sock"}
+	}, doctor.LayerDockerd, doctor.DockerdAbsent, 2},
+	"socket removed under dockerd": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		path := strings.TrimPrefix(e.Host, "unix://")
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Rename(path+".away", path) })
+		return nil
+	}, doctor.LayerSocket, doctor.SocketUnlinked, 2},
+	"container frozen": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		e.Docker(t, "pause", c.Name)
+		t.Cleanup(func() { e.Docker(t, "unpause", c.Name) })
+		return patient
+	}, doctor.LayerContainer, doctor.ContainerFrozen, 1},
+	"mount silent": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		mountSilent(t, e, c)
+		return patient
+	}, doctor.LayerMount, doctor.MountSilent, 1},
+	"init cannot end": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		keepInitFromEnding(t, e, c)
+		return patient
+	}, doctor.LayerKernel, doctor.InitExiting, 1},
+	"init a zombie": {func(t *testing.T, _ *engine.Engine, c engine.Container) []string {
+		stop(t, parentOf(t, c.PID))
+		if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		return patient
+	}, doctor.LayerShim, doctor.ShimStopped, 1},
+	"a container that plays dockerd": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		playDockerd(t, e)
+		return []string{"--timeout", "10s"}
+	}, "", "", 0},
+}
+
+// TestDoctorNamesTheFault makes each fault on a real engine; the verdict has to name
+// its layer, also where much else follows from it.
+func TestDoctorNamesTheFault(t *testing.T) {
+	for name, cgroup := range cgroups {
+		t.Run(name, func(t *testing.T) {
+			e := suite.Start(t, engine.Options{Cgroup: cgroup, Args: []string{"--live-restore"}})
+			e.Run(t, engine.Busybox) // one with which nothing is wrong
+			for name, f := range faults {
+				t.Run(name, func(t *testing.T) {
+					c := e.Run(t, engine.Busybox)
+					r, code := examine(t, e, f.make(t, e, c)...)
+					cause := doctor.Kind("")
+					if r.Verdict.Cause != nil {
+						cause = r.Verdict.Cause.Kind
+					}
+					if code != f.code || r.Verdict.Layer != f.layer || cause != f.kind {
+						t.Errorf("exit %d, layer %q, cause %q; want %d, %q, %q\n%+v\n%+v", code, r.Verdict.Layer, cause, f.code, f.layer, f.kind, r.Verdict, r.Findings)
+					}
+					if r.Took > doctorPatience {
+						t.Errorf("the probes took %v", r.Took)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestDoctorSeesAFullDisk: an engine whose data root is a small tmpfs with nothing
+// left.
+func TestDoctorSeesAFullDisk(t *testing.T) {
+	engine.Require(t, engine.Root, engine.Dockerd)
+	dir := t.TempDir()
+	if err := unix.Mount("small", dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	e := suite.Start(t, engine.Options{Args: []string{"--data-root", dir + "/data"}})
+	r, code := examine(t, e, "--timeout", "10s")
+	if code != 0 || r.Engine.DataRoot != dir+"/data" {
+		t.Errorf("before: exit %d, data root %s: %+v", code, r.Engine.DataRoot, r.Findings)
+	}
+	fillDisk(t, dir+"/filler")
+	r, code = examine(t, e, "--timeout", "10s")
+	if code != 1 || r.Verdict.Layer != doctor.LayerStorage || r.Verdict.Cause.Path != dir+"/data" {
+		t.Errorf("full: exit %d, %+v", code, r.Verdict)
+	}
+	if err := os.Remove(dir + "/filler"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); ; {
+		if _, err := f.Write(block); err != nil {
+			return // ENOSPC
+		}
+	}
+}
+
+// TestDoctorDump: the goroutines of a real dockerd whose lock is held, and a bundle
+// that holds no secret.
+func TestDoctorDump(t *testing.T) {
+	e := suite.Start(t, engine.Options{})
+	c := e.Run(t, engine.Busybox, "-e", "PASSWORD=hunter2hunter2")
+	shim := parentOf(t, c.PID)
+	stop(t, shim)
+	execInBackground(t, e, c)
+	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	r, _ := examine(t, e, append(patient, "--dump", "--bundle", file)...)
+	waits := map[string][]doctor.Waits{}
+	for _, d := range r.Dumps {
+		if d.Error != "" || d.Goroutines < 10 {
+			t.Errorf("%+v", d)
+		}
+		t.Cleanup(func() { _ = os.Remove(d.File) }) // containerd's lies in /tmp
+		for _, g := range d.Groups {
+			waits[d.Of] = append(waits[d.Of], g.Waits)
+		}
+	}
+	// dockerd: inspect waits for the lock that exec holds, which waits for
+	// containerd; containerd waits for the shim.
+	for of, want := range map[string][]doctor.Waits{"dockerd": {doctor.WaitsLock, doctor.WaitsContainerd}, "containerd": {doctor.WaitsShim}} {
+		for _, w := range want {
+			if !slices.Contains(waits[of], w) {
+				t.Errorf("%s waits for %v, not for %s", of, waits[of], w)
+			}
+		}
+	}
+	names, err := exec.Command("tar", "tzf", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"report.json", "dumps/dockerd.txt", "/shim/stack", "config.v2.json"} {
+		if !strings.Contains(string(names), want) {
+			t.Errorf("the bundle lacks %s:\n%s", want, names)
+		}
+	}
+	content, err := exec.Command("tar", "xzOf", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(content), "hunter2") || !strings.Contains(string(content), "PASSWORD=***") {
+		t.Error("the bundle holds the value of an environment variable")
+	}
+}
+
+// TestDoctorLeavesAlone: whatever it finds, it ends nobody; dockerd's stand-in gets
+// no signal, as it would die of it.
+func TestDoctorLeavesAlone(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	r, _ := examine(t, e, "-H", "unix://"+deafSocket(t, 8), "--dump")
+	if len(r.Dumps) != 1 || !strings.Contains(r.Dumps[0].Error, "no signal") {
+		t.Errorf("%+v", r.Dumps)
+	}
+}
+
+func stopContainerd(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	pid, err := e.ContainerdPID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, pid)
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ppid int
+	var state string
+	if _, err := fmt.Sscan(string(b[strings.LastIndexByte(string(b), ')')+1:]), &state, &ppid); err != nil {
+		t.Fatal(err)
+	}
+	return ppid
+}
+
+// execInBackground starts a docker exec that does not return, and waits until
+// docker inspect does not return either.
+func execInBackground(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := e.Command(ctx, "docker", "exec", c.Name, "true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	for range 20 {
+		ask, cancel := context.WithTimeout(context.Background(), time.Second)
+		err := e.Command(ask, "docker", "inspect", c.Name).Run()
+		hangs := ask.Err() != nil
+		cancel()
+		if err != nil && hangs {
+			return
+		}
+	}
+	t.Fatal("docker inspect answers while docker exec hangs: no lock is held")
+}
+
+// deafSocket listens and accepts nobody.
+func deafSocket(t *testing.T, backlog int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// fill connects once more; false when the kernel takes no more.
+func fill(t *testing.T, path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { c.Close() })
+	return true
+}
+
+// mountSilent mounts a FUSE file system in a container whose server, this test,
+// never answers.
+func mountSilent(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no FUSE here: %v", err)
+	}
+	t.Cleanup(func() { dev.Close() }) // aborts: who waits gets an error
+	e.Docker(t, "exec", c.Name, "mkdir", "/tmp/silent")
+	ctx, cancel := context.WithTimeout(context.Background(), doctorPatience)
+	defer cancel()
+	cmd := e.Command(ctx, "nsenter", "-m", "-t", fmt.Sprint(c.PID), "mount", "-t", "fuse", "-o", "fd=3,rootmode=40000,user_id=0,group_id=0", "silent", "/tmp/silent")
+	cmd.ExtraFiles = []*os.File{dev}
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, b)
+	}
+}
+
+// keepInitFromEnding has a process of the host's in the container's PID namespace,
+// and a parent outside that does not reap it; then it kills init, which has to wait
+// in the kernel (zap_pid_ns_processes).
+func keepInitFromEnding(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	cmd := exec.Command("nsenter", "-p", "-t", fmt.Sprint(c.PID), "sleep", "424243")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	child := childOf(t, cmd.Process.Pid)
+	stop(t, cmd.Process.Pid)
+	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if strings.Contains(string(b), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("pid %d does not become a zombie", child)
+}
+
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	for range 500 {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		var child int
+		if _, err := fmt.Sscan(string(b), &child); err == nil {
+			return child
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("pid %d has no child", pid)
+	return 0
+}
+
+// playDockerd runs processes in a container that are called as the host's daemons
+// are, lie in a folder like a bundle, and are stopped.
+func playDockerd(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	c := e.Run(t, engine.Bash)
+	script := `d=/io.containerd.runtime.v2.task/moby/` + strings.Repeat("f0", 32) + `; mkdir -p $d; cd $d
+for n in dockerd containerd containerd-shim-runc-v2 runc; do cp /bin/bash $n; (exec ./$n -c 'kill -STOP $$; :') & done
+echo $$ >init.pid; echo unix:///nosuch >address; wait`
+	e.Docker(t, "exec", "-d", c.Name, "bash", "-c", script)
+	for range 500 {
+		b := e.Docker(t, "exec", c.Name, "bash", "-c", "cat /proc/[0-9]*/stat")
+		if strings.Count(b.Stdout, ") T ") == 4 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("the container does not play its part")
+}
