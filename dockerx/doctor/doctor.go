@@ -86,7 +86,7 @@ type Finding struct {
 
 // found makes a finding of a kind that the catalogue has.
 func found(kind Kind, format string, args ...any) Finding {
-	e := catalogue[kind]
+	e := catalogue()[kind]
 	return Finding{Kind: kind, Layer: e.layer, Severity: e.severity, Text: fmt.Sprintf(format, args...)}
 }
 

@@ -58,7 +58,7 @@ func count(n int, what string) string {
 
 // sorted puts the gravest first, and causes before what follows from them.
 func sorted(findings []Finding) []Finding {
-	list := slices.Clone(findings)
+	list := append([]Finding{}, findings...) // [] in JSON, never null
 	slices.SortStableFunc(list, func(a, b Finding) int {
 		if a.Severity != b.Severity {
 			return int(b.Severity - a.Severity)
@@ -74,7 +74,7 @@ func sorted(findings []Finding) []Finding {
 // root follows causes. Each step down makes the verdict no surer than "likely",
 // but where the cause is of the same container and the kernel's own word.
 func root(f Finding, list []Finding) (Finding, Confidence) {
-	sure := catalogue[f.Kind].sure
+	sure := catalogue()[f.Kind].sure
 	for range order {
 		cause, ok := causeOf(f, list)
 		if !ok {
@@ -82,7 +82,7 @@ func root(f Finding, list []Finding) (Finding, Confidence) {
 		}
 		sure = Likely
 		if cause.ID != "" && cause.ID == f.ID || isDaemonDown(cause.Kind) {
-			sure = catalogue[cause.Kind].sure
+			sure = catalogue()[cause.Kind].sure
 		}
 		f = cause
 	}
@@ -96,7 +96,7 @@ func isDaemonDown(k Kind) bool {
 
 // causeOf finds what f may follow from.
 func causeOf(f Finding, list []Finding) (Finding, bool) {
-	for _, kind := range catalogue[f.Kind].causes {
+	for _, kind := range catalogue()[f.Kind].causes {
 		for _, g := range list {
 			if g.Kind == kind && !same(f, g) && (g.ID == "" || f.ID == "" || g.ID == f.ID) {
 				return g, true
@@ -130,7 +130,7 @@ func sentence(cause, symptom Finding) string {
 	if !same(cause, symptom) {
 		s += ", which explains that " + symptom.Text
 	}
-	if means := catalogue[cause.Kind].means; means != "" {
+	if means := catalogue()[cause.Kind].means; means != "" {
 		s += ": " + means
 	}
 	return s

@@ -10,7 +10,7 @@ import (
 // example is a finding of a kind as a probe would make it.
 func example(kind Kind) Finding {
 	f := found(kind, "it is %s", kind).pid(4242).path("/some/where")
-	switch catalogue[kind].layer {
+	switch catalogue()[kind].layer {
 	case LayerLock, LayerShim, LayerContainer, LayerRuntime, LayerRecords:
 		f = f.of(container{ID: strings.Repeat("a1", 32), Name: "web"})
 	}
@@ -18,11 +18,11 @@ func example(kind Kind) Finding {
 }
 
 func TestCatalogueIsWhole(t *testing.T) {
-	if len(order) != len(catalogue) {
-		t.Errorf("%d kinds are in order, %d in the catalogue", len(order), len(catalogue))
+	if len(order) != len(catalogue()) {
+		t.Errorf("%d kinds are in order, %d in the catalogue", len(order), len(catalogue()))
 	}
 	for i, k := range order {
-		e, ok := catalogue[k]
+		e, ok := catalogue()[k]
 		if !ok || e.layer == "" || e.sure == "" {
 			t.Errorf("%s has no entry", k)
 		}
@@ -30,7 +30,7 @@ func TestCatalogueIsWhole(t *testing.T) {
 			t.Errorf("%s is in order twice", k)
 		}
 		for _, c := range e.causes {
-			if _, ok := catalogue[c]; !ok || c == k {
+			if _, ok := catalogue()[c]; !ok || c == k {
 				t.Errorf("%s cannot be a cause of %s", c, k)
 			}
 		}
@@ -51,7 +51,7 @@ func TestEachKindAlone(t *testing.T) {
 			}
 			continue
 		}
-		if v.Layer != f.Layer || v.Cause == nil || v.Cause.Kind != k || v.Confidence != catalogue[k].sure || len(v.Also) > 0 {
+		if v.Layer != f.Layer || v.Cause == nil || v.Cause.Kind != k || v.Confidence != catalogue()[k].sure || len(v.Also) > 0 {
 			t.Errorf("%s: %+v", k, v)
 		}
 		checkSteps(t, string(k), v)
@@ -107,7 +107,7 @@ func TestEachPair(t *testing.T) {
 				if fb.Severity > fa.Severity {
 					graver = b
 				}
-				if !slices.Contains(catalogue[graver].causes, v.Cause.Kind) {
+				if !slices.Contains(catalogue()[graver].causes, v.Cause.Kind) {
 					t.Errorf("%s and %s: blames %s, which cannot be the cause", a, b, v.Cause.Kind)
 				}
 			}
