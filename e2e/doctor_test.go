@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -406,4 +407,39 @@ echo $$ >init.pid; echo unix:///nosuch >address; wait`
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("the container does not play its part")
+}
+
+// TestDoctorWatch: a line for each change, none while nothing changes.
+func TestDoctorWatch(t *testing.T) {
+	e := suite.Start(t, engine.Options{})
+	dx := e.DxPath(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := e.Command(ctx, dx, "doctor", "--watch", "--interval", "100ms", "--timeout", "4s", "--format", "{{.Status}}")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for _, step := range []struct {
+		signal syscall.Signal
+		want   string
+	}{{0, "healthy"}, {syscall.SIGSTOP, "hung"}, {syscall.SIGCONT, "healthy"}} {
+		if err := syscall.Kill(e.PID, step.signal); err != nil {
+			t.Fatal(err)
+		}
+		if !lines.Scan() || lines.Text() != step.want {
+			t.Errorf("after signal %d: %q %v, want %q", step.signal, lines.Text(), lines.Err(), step.want)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("SIGINT ends it with exit code %d", code)
+	}
 }

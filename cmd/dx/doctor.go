@@ -146,7 +146,7 @@ func (a *app) clearProgress() {
 }
 
 // watchDoctor looks again and again, and prints the first report and each that
-// says something else. A signal ends it with the last exit code.
+// says something else, until a signal ends it.
 func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options, interval time.Duration) error {
 	ctx, signals := catchSignals(ctx, false)
 	defer signals.stop()
