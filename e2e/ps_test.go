@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,17 +99,4 @@ func TestPsFindsOrphans(t *testing.T) {
 			t.Errorf("exec %s: %+v", ref, r)
 		}
 	}
-}
-
-func parentOf(t *testing.T, pid int) int {
-	t.Helper()
-	out, err := exec.Command("ps", "-o", "ppid=", "-p", fmt.Sprint(pid)).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ppid, err := strconv.Atoi(strings.TrimSpace(string(out)))
-	if err != nil || ppid <= 1 {
-		t.Fatalf("parent of %d: %q", pid, out)
-	}
-	return ppid
 }
