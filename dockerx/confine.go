@@ -11,6 +11,7 @@ import (
 
 	"dx/dockerx/host"
 	"dx/nsops"
+	"dx/nsops/cgroup"
 )
 
 const filterMode = 2 // SECCOMP_MODE_FILTER in /proc/PID/status
@@ -135,7 +136,7 @@ func (b *builder) cgroups() error {
 // believedCgroups are those of the runtime's state in which init is, or was
 // before it went deeper: a state that names another cgroup is wrong or forged.
 func (b *builder) believedCgroups() (map[string]string, error) {
-	dirs, err := host.CgroupDirs(b.c.Process)
+	dirs, err := cgroup.Dirs(b.c.Process)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (b *builder) believedCgroups() (map[string]string, error) {
 
 // ownCgroups are the ones in which the process is now.
 func (b *builder) ownCgroups() error {
-	dirs, err := host.CgroupDirs(b.c.Process)
+	dirs, err := cgroup.Dirs(b.c.Process)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"dx/dockerx/host"
 	"dx/nsops/proc"
 )
 
@@ -37,11 +36,11 @@ func (b *builder) security() error {
 // at its start), and for all others what a child of the shim inherits.
 func (b *builder) limits() error {
 	rlimits := slices.Clone(b.spec.Process.Rlimits)
-	inherited, err := host.Rlimits(b.bundle.Shim)
+	inherited, err := b.bundle.Shim.Rlimits()
 	if err != nil {
 		return err
 	}
-	own, err := host.Rlimits(b.c.Process)
+	own, err := b.c.Process.Rlimits()
 	if err != nil {
 		return err
 	}
@@ -60,7 +59,7 @@ func (b *builder) setLimits(set, inherited []specs.POSIXRlimit) error {
 		return err
 	}
 	defer self.Close()
-	own, err := host.Rlimits(self)
+	own, err := self.Rlimits()
 	if err != nil {
 		return err
 	}
@@ -196,7 +195,7 @@ func exists(path string) bool {
 }
 
 func (b *builder) ownLimits() error {
-	own, err := host.Rlimits(b.c.Process)
+	own, err := b.c.Process.Rlimits()
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -170,7 +169,7 @@ func parseFacts(text string) (f facts, err error) {
 		f.cgroups[strings.Join(cg.Controllers, ",")] = cg.Path
 	}
 	if err == nil {
-		f.limits, err = host.ParseLimits(strings.NewReader(file["limits"]))
+		f.limits, err = proc.ParseLimits(strings.NewReader(file["limits"]))
 	}
 	if err == nil {
 		f.status, err = proc.ParseStatus(strings.NewReader(file["status"]))

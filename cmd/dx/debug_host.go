@@ -12,6 +12,7 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops"
+	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/tools"
@@ -100,12 +101,12 @@ func hostSpec(e *entry, args []string, own proc.Status) *dockerx.ExecSpec {
 	if cwd == "" {
 		cwd = tools.ContainerDir
 	}
-	caps := launch.CapabilityNames(own.CapPrm)
+	held := caps.Names(own.CapPrm)
 	return &dockerx.ExecSpec{
 		Process: &specs.Process{
 			Args: args, Env: callerEnvironment(e), Cwd: cwd, Terminal: e.options.tty,
 			User:         specs.User{UID: own.UID[1], GID: own.GID[1], AdditionalGids: own.Groups},
-			Capabilities: &specs.LinuxCapabilities{Bounding: launch.CapabilityNames(own.CapBnd), Permitted: caps, Effective: caps},
+			Capabilities: &specs.LinuxCapabilities{Bounding: caps.Names(own.CapBnd), Permitted: held, Effective: held},
 		},
 		Origins: map[string]string{
 			"Args": "the command line", "User": "dx's own", "Capabilities": "dx's own", "Cwd": "-w, else " + tools.ContainerDir,

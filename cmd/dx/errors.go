@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/tty"
@@ -139,7 +140,7 @@ func missingCapability() string {
 		return ""
 	}
 	for _, name := range []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_OVERRIDE"} {
-		if n, ok := launch.CapabilityNumber(name); ok && st.CapEff&(1<<n) == 0 {
+		if n, ok := caps.Number(name); ok && st.CapEff&(1<<n) == 0 {
 			return name
 		}
 	}

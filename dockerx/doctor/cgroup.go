@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"dx/dockerx/host"
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -19,7 +19,7 @@ type limitHit struct {
 
 // atLimit says which limits of its cgroups a process is at.
 func atLimit(p *proc.Process) []limitHit {
-	dirs, err := host.CgroupDirs(p)
+	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return nil
 	}
@@ -100,7 +100,7 @@ const starving = 60
 
 // starved says what all of a process's cgroup waits for nearly all the time.
 func starved(p *proc.Process) string {
-	dirs, err := host.CgroupDirs(p)
+	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return ""
 	}

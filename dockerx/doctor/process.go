@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/host"
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -187,7 +188,7 @@ func frozenBy(p *proc.Process) (string, bool) {
 	if err != nil || !ok || !frozen {
 		return "", false
 	}
-	dirs, err := host.CgroupDirs(p)
+	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return "", false
 	}

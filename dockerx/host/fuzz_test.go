@@ -57,7 +57,7 @@ func FuzzParseSmall(f *testing.F) {
 	f.Add(testdata(f, "limits"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ParseOptions(bytes.NewReader(data))
-		ParseLimits(bytes.NewReader(data))
+		proc.ParseLimits(bytes.NewReader(data))
 		if pid, err := ParseInitPID(bytes.NewReader(data)); err == nil && pid <= 0 {
 			t.Errorf("pid %d", pid)
 		}
@@ -70,15 +70,10 @@ func FuzzMountinfo(f *testing.F) {
 	self := testdata(f, "host-mountinfo")
 	f.Fuzz(func(t *testing.T, mounts, cgroup []byte) {
 		containersDirIn(bytes.NewReader(mounts), bytes.NewReader(self))
-		infos, err := parseCgroupMounts(bytes.NewReader(mounts))
-		if err != nil {
-			return
-		}
 		cgroups, err := proc.ParseCgroups(bytes.NewReader(cgroup))
 		if err != nil {
 			return
 		}
-		cgroupDirs(cgroups, infos)
 		if id, ok := CgroupID(cgroups); ok && !InCgroup(cgroups, id) {
 			t.Errorf("CgroupID found %s, InCgroup does not", id)
 		}

@@ -170,7 +170,7 @@ func TestParseIsBounded(t *testing.T) {
 }
 
 func TestParseLimits(t *testing.T) {
-	l, err := ParseLimits(bytes.NewReader(testdata(t, "limits")))
+	l, err := proc.ParseLimits(bytes.NewReader(testdata(t, "limits")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,51 +254,5 @@ func TestInCgroup(t *testing.T) {
 	}
 	if got, ok := CgroupID([]proc.Cgroup{{Path: "/"}, {Path: "/docker/" + other + "/docker/" + id}}); got != id || !ok {
 		t.Errorf("innermost container: %s", got)
-	}
-}
-
-func TestCgroupDirs(t *testing.T) {
-	cgroups, err := proc.ParseCgroups(bytes.NewReader(testdata(t, "cgroup")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounts, err := parseCgroupMounts(bytes.NewReader(testdata(t, "host-mountinfo")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := ParseState(bytes.NewReader(testdata(t, "state.json")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, d := range cgroupDirs(cgroups, mounts) {
-		got[d.Controller] = d.Path
-	}
-	// runc found the same directories.
-	if diff := cmp.Diff(state.CgroupPaths, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestCgroupDirBehindANamespace(t *testing.T) {
-	mounts, err := parseCgroupMounts(strings.NewReader("1 0 0:1 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for cgroup, want := range map[string]string{
-		"/../../docker/x": "/sys/fs/cgroup/docker/x",
-		"/../..":          "/sys/fs/cgroup",
-		"/own":            "",
-	} {
-		if dir, ok := cgroupDir(cgroup, "", mounts); dir != want || ok != (want != "") {
-			t.Errorf("%s: %q, want %q", cgroup, dir, want)
-		}
-	}
-	root, err := parseCgroupMounts(strings.NewReader("1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dir, ok := cgroupDir("/../other", "", root); ok {
-		t.Errorf("/../other is outside of the mount, not %s", dir)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -20,7 +21,7 @@ const maxCgroups = 4096
 // below it, limit at the most. p is a process of the container; none are returned
 // where its cgroup is not the container's, or not mounted here.
 func Procs(p *proc.Process, id string, limit int) ([]int, error) {
-	dirs, err := CgroupDirs(p)
+	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"dx/nsops/caps"
 	"dx/nsops/proc"
 )
 
@@ -26,12 +27,12 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 	if own.Seccomp != 0 {
 		reasons = append(reasons, "dx itself runs under a seccomp filter")
 	}
-	if caps := p.Process.Capabilities; caps != nil {
+	if given := p.Process.Capabilities; given != nil {
 		c := &compiler{plan: p}
-		missing := c.capMask(caps.Bounding) &^ own.CapBnd
+		missing := c.capMask(given.Bounding) &^ own.CapBnd
 		for n := range p.Kernel.LastCap + 1 {
 			if missing&(1<<n) != 0 {
-				reasons = append(reasons, fmt.Sprintf("dx's bounding set lacks %s, which the container has", CapabilityName(n)))
+				reasons = append(reasons, fmt.Sprintf("dx's bounding set lacks %s, which the container has", caps.Name(n)))
 			}
 		}
 	}
@@ -43,13 +44,13 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 
 // LimitCapabilities leaves out the capabilities that are not in a mask.
 func (p *Plan) LimitCapabilities(mask uint64) {
-	caps := p.Process.Capabilities
-	if caps == nil {
+	given := p.Process.Capabilities
+	if given == nil {
 		return
 	}
-	for _, set := range []*[]string{&caps.Bounding, &caps.Permitted, &caps.Effective, &caps.Inheritable, &caps.Ambient} {
+	for _, set := range []*[]string{&given.Bounding, &given.Permitted, &given.Effective, &given.Inheritable, &given.Ambient} {
 		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
-			n, ok := CapabilityNumber(name)
+			n, ok := caps.Number(name)
 			return ok && mask&(1<<n) == 0
 		})
 	}

@@ -3,10 +3,10 @@ package launch
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 
-	"github.com/moby/sys/capability"
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/caps"
 )
 
 // The steps that make the process what the container's processes are.
@@ -46,7 +46,7 @@ func (c *compiler) installFilter() {
 
 // setCredentials is runc's finalizeNamespace (libcontainer/init_linux.go).
 func (c *compiler) setCredentials() {
-	caps := c.capabilities()
+	sets := c.capabilities()
 	keep := named(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS")
 
 	first, again := c.chdirStep(), c.chdirStep()
@@ -54,13 +54,13 @@ func (c *compiler) setCredentials() {
 	c.set("chdir only once", &slot{step: again, arg: nrSlot}, named(opSet, "set"))
 	// runc tries again as the user: the directory may be closed to this root.
 	first.onError, first.errnos = c.label(), []unix.Errno{unix.EPERM, unix.EACCES}
-	c.dropBounding(caps.bounding)
+	c.dropBounding(sets.bounding)
 	c.call("keep capabilities over setuid", "runc", "prctl", unix.SYS_PRCTL, keep, num(1))
 	c.setIDs()
 	c.add(again)
 	c.verifyCwd()
 	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))
-	c.capset(caps)
+	c.capset(sets)
 }
 
 func (c *compiler) chdirStep() *Step {
@@ -85,20 +85,20 @@ func (c *compiler) verifyCwd() {
 type capSets struct{ bounding, permitted, effective, inheritable, ambient uint64 }
 
 func (c *compiler) capabilities() capSets {
-	caps := c.plan.Process.Capabilities
-	if caps == nil {
+	given := c.plan.Process.Capabilities
+	if given == nil {
 		return capSets{}
 	}
 	return capSets{
-		bounding: c.capMask(caps.Bounding), permitted: c.capMask(caps.Permitted), effective: c.capMask(caps.Effective),
-		inheritable: c.capMask(caps.Inheritable), ambient: c.capMask(caps.Ambient),
+		bounding: c.capMask(given.Bounding), permitted: c.capMask(given.Permitted), effective: c.capMask(given.Effective),
+		inheritable: c.capMask(given.Inheritable), ambient: c.capMask(given.Ambient),
 	}
 }
 
 func (c *compiler) capMask(names []string) uint64 {
 	var mask uint64
 	for _, name := range names {
-		bit, ok := CapabilityNumber(name)
+		bit, ok := caps.Number(name)
 		if !ok {
 			c.bad("unknown capability %q", name)
 			continue
@@ -108,27 +108,13 @@ func (c *compiler) capMask(names []string) uint64 {
 	return mask
 }
 
-// CapabilityNumber is the bit of a capability by its name, CAP_SYS_ADMIN.
-func CapabilityNumber(name string) (int, bool) {
-	short := strings.ToLower(strings.TrimPrefix(name, "CAP_"))
-	for _, k := range capability.ListKnown() {
-		if k.String() == short {
-			return int(k), true
-		}
-	}
-	return 0, false
-}
-
-// CapabilityName is the reverse: CAP_SYS_ADMIN of 21.
-func CapabilityName(n int) string { return "CAP_" + strings.ToUpper(capability.Cap(n).String()) }
-
 func (c *compiler) dropBounding(keep uint64) {
 	for n := 0; n <= c.plan.Kernel.LastCap; n++ {
 		if keep&(1<<n) != 0 {
 			continue
 		}
 		c.call("drop a capability from the bounding set", "Capabilities", "prctl", unix.SYS_PRCTL,
-			named(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), named(n, CapabilityName(n)))
+			named(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), named(n, caps.Name(n)))
 	}
 }
 
@@ -146,7 +132,7 @@ func (c *compiler) capset(s capSets) {
 	for n := range 64 {
 		if s.ambient&(1<<n) != 0 {
 			c.call("raise an ambient capability", "Capabilities", "prctl", unix.SYS_PRCTL,
-				named(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), named(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), named(n, CapabilityName(n)), num(0), num(0))
+				named(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), named(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), named(n, caps.Name(n)), num(0), num(0))
 		}
 	}
 }

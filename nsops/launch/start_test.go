@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/caps"
 	"dx/nsops/proc"
 )
 
@@ -82,17 +83,17 @@ func planFor(t *testing.T, p *proc.Process, args ...string) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caps := ownCapabilities(t)
+	own := ownCapabilities(t)
 	return &Plan{
 		Process: &specs.Process{
 			Args: args, Cwd: "/", Env: []string{"PATH=/usr/bin:/bin"},
-			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps},
+			Capabilities: &specs.LinuxCapabilities{Bounding: own, Permitted: own, Effective: own},
 		},
 		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, Kernel: kernel,
 	}
 }
 
-func ownCapabilities(t *testing.T) (names []string) {
+func ownCapabilities(t *testing.T) []string {
 	t.Helper()
 	self, err := proc.Self()
 	if err != nil {
@@ -103,12 +104,7 @@ func ownCapabilities(t *testing.T) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range 64 {
-		if st.CapBnd&(1<<n) != 0 {
-			names = append(names, CapabilityName(n))
-		}
-	}
-	return names
+	return caps.Names(st.CapBnd)
 }
 
 // runPlan runs a plan and returns its output and exit status.

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/moby/sys/capability"
 	"golang.org/x/sys/unix"
 )
 
@@ -107,15 +106,4 @@ func (c *compiler) checkTool(rel string, exec *Step) {
 	c.lookTool(rel, exec, found)
 	c.fail("find the command in the tools", StageLookup, unix.ENOENT)
 	c.add(found)
-}
-
-// CapabilityNames are the names of a mask, as far as they are known.
-func CapabilityNames(mask uint64) []string {
-	var names []string
-	for _, k := range capability.ListKnown() {
-		if mask&(1<<k) != 0 {
-			names = append(names, CapabilityName(int(k)))
-		}
-	}
-	return names
 }

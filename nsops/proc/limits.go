@@ -1,4 +1,4 @@
-package host
+package proc
 
 import (
 	"bufio"
@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-
-	"dx/nsops/proc"
 )
 
 // limitNames maps the names in /proc/PID/limits (kernel fs/proc/base.c, lnames)
@@ -36,7 +34,7 @@ var limitNames = map[string]string{
 }
 
 // Rlimits reads /proc/PID/limits.
-func Rlimits(p *proc.Process) ([]specs.POSIXRlimit, error) {
+func (p *Process) Rlimits() ([]specs.POSIXRlimit, error) {
 	b, err := p.ReadFile("limits")
 	if err != nil {
 		return nil, err

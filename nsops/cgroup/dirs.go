@@ -1,0 +1,111 @@
+// Package cgroup finds the cgroups of a process in the hierarchies that are mounted
+// here, v1 or v2, and reads the limits, the usage and the pressure in them. Joining
+// one belongs to launch; what a container's cgroup ought to say, to whoever made it.
+package cgroup
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/moby/sys/mountinfo"
+
+	"dx/nsops/proc"
+)
+
+// Dir is a cgroup directory under the mounts that dx sees.
+type Dir struct {
+	Controller string // v1: "memory", "name=systemd"…; empty: the v2 hierarchy
+	Path       string
+}
+
+// Dirs returns the directories of the cgroups in which a process is now. Hierarchies
+// that are not mounted here are left out.
+func Dirs(p *proc.Process) ([]Dir, error) {
+	located, err := locate(p)
+	var out []Dir
+	for _, l := range located {
+		out = append(out, l.Dir)
+	}
+	return out, err
+}
+
+// located is a directory and where its hierarchy is mounted.
+type located struct {
+	Dir
+	top string
+}
+
+func locate(p *proc.Process) ([]located, error) {
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := ownMounts()
+	if err != nil {
+		return nil, err
+	}
+	return locateIn(cgroups, mounts), nil
+}
+
+// ownMounts reads them once: each container adds mounts to the host's table, so that
+// reading it for each would take time with the square of their number. Cgroups
+// themselves are mounted when the machine starts.
+var ownMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
+	self, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := parseMounts(bytes.NewReader(self))
+	if err != nil {
+		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
+	}
+	return mounts, nil
+})
+
+// parseMounts reads the cgroup mounts of a /proc/PID/mountinfo.
+func parseMounts(r io.Reader) ([]*mountinfo.Info, error) {
+	return mountinfo.GetMountsFromReader(r, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+}
+
+func locateIn(cgroups []proc.Cgroup, mounts []*mountinfo.Info) []located {
+	var out []located
+	for _, cg := range cgroups {
+		names := cg.Controllers
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for _, name := range names {
+			if dir, top, ok := locateOne(cg.Path, name, mounts); ok {
+				out = append(out, located{Dir: Dir{Controller: name, Path: dir}, top: top})
+			}
+		}
+	}
+	return out
+}
+
+func locateOne(cgroup, controller string, mounts []*mountinfo.Info) (dir, top string, ok bool) {
+	for _, m := range mounts {
+		if !holds(m, controller) {
+			continue
+		}
+		rest, ok := strings.CutPrefix(cgroup+"/", strings.TrimSuffix(m.Root, "/")+"/")
+		if ok && !strings.HasPrefix(rest, "../") {
+			return path.Join(m.Mountpoint, rest), m.Mountpoint, true
+		}
+	}
+	return "", "", false
+}
+
+// holds says whether a mount is the hierarchy of a controller; empty: of v2.
+func holds(m *mountinfo.Info, controller string) bool {
+	if controller == "" {
+		return m.FSType == "cgroup2"
+	}
+	return m.FSType == "cgroup" && slices.Contains(strings.Split(m.VFSOptions, ","), controller)
+}
