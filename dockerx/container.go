@@ -57,6 +57,8 @@ type Config struct {
 	Privileged bool
 	Linked     bool   // it has legacy links, whose variables docker exec adds
 	Origin     string // where it was read: "GET /containers/ID/json", a path
+
+	said *said // what else Docker says of it: see Container.Claims
 }
 
 // Close releases the process handle.

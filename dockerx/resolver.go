@@ -193,7 +193,7 @@ func (r *Resolver) fromDetail(ref string, d *engine.Detail) (*Container, error) 
 		Started: d.Started, Process: p, warn: r.warn, Config: &Config{
 			Hostname: d.Hostname, User: d.User, Env: d.Env, WorkingDir: d.WorkingDir, Tty: d.Tty,
 			GroupAdd: d.GroupAdd, Privileged: d.Privileged, Linked: len(d.Links) > 0,
-			Origin: "GET /containers/" + d.ID + "/json",
+			Origin: "GET /containers/" + d.ID + "/json", said: saidByEngine(d),
 		},
 	}
 	c.readFreezer(d.Paused)

@@ -53,8 +53,10 @@ func (a *app) rootCommand() *cobra.Command {
 
 	root.AddCommand(
 		a.debugCommand(),
+		a.diffCommand(),
 		a.doctorCommand(),
 		a.execCommand(),
+		a.inspectCommand(),
 		a.mapCommand(),
 		a.nsCommand(),
 		a.psCommand(),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	apinetwork "github.com/docker/docker/api/types/network"
 )
 
 // Summary is a container as the list shows it. The list is read from a snapshot:
@@ -38,6 +39,10 @@ type Detail struct {
 	Privileged bool
 	GroupAdd   []string
 	Links      []string // legacy links, "/db:/web/db"
+
+	// HostConfig and Networks are what docker run asked for and what it was given.
+	HostConfig *container.HostConfig
+	Networks   map[string]*apinetwork.EndpointSettings
 }
 
 // List returns the running containers, or all of them.
@@ -92,12 +97,17 @@ func detail(r container.InspectResponse) (*Detail, error) {
 		return nil, errors.New("the answer lacks State, Config or HostConfig")
 	}
 	started, _ := time.Parse(time.RFC3339Nano, r.State.StartedAt) // zero: unknown
-	return &Detail{
+	d := &Detail{
 		ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image,
 		PID: r.State.Pid, Started: started,
 		Running: r.State.Running, Paused: r.State.Paused, Restarting: r.State.Restarting,
 		Hostname: r.Config.Hostname, User: r.Config.User, Env: r.Config.Env,
 		WorkingDir: r.Config.WorkingDir, Tty: r.Config.Tty,
 		Privileged: r.HostConfig.Privileged, GroupAdd: r.HostConfig.GroupAdd, Links: r.HostConfig.Links,
-	}, nil
+		HostConfig: r.HostConfig,
+	}
+	if r.NetworkSettings != nil {
+		d.Networks = r.NetworkSettings.Networks
+	}
+	return d, nil
 }

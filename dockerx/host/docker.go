@@ -34,7 +34,8 @@ type Docker struct {
 		Image      string
 		Labels     map[string]string
 	}
-	Driver string
+	Driver          string
+	NetworkSettings struct{ Networks map[string]*Endpoint }
 
 	HostConfig HostConfig `json:"-"`
 }
@@ -44,6 +45,23 @@ type HostConfig struct {
 	Privileged bool
 	GroupAdd   []string
 	Links      []string // legacy links, "/db:/web/db"
+
+	CapAdd         []string
+	NetworkMode    string
+	ReadonlyRootfs bool
+
+	Memory, MemorySwap, MemoryReservation    int64 // bytes; 0: none; swap includes memory, -1: unlimited
+	PidsLimit                                *int64
+	NanoCpus, CpuQuota, CpuPeriod, CpuShares int64
+	CpusetCpus                               string
+}
+
+// Endpoint is a container's place in a network of Docker's.
+type Endpoint struct {
+	IPAddress           string
+	IPPrefixLen         int
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
 }
 
 // ParseDocker parses config.v2.json.

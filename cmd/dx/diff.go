@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"dx/cmpdiff"
+	"dx/nsops/posture"
+)
+
+func (a *app) diffCommand() *cobra.Command {
+	var o listOptions
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "diff [OPTIONS] A B",
+		Short: "Compare how two containers stand with the kernel",
+		Long: "Compare two containers, a container and the host, or two processes, in all that\n" +
+			"dx inspect shows, and print what differs. A and B are names, IDs or unique prefixes\n" +
+			"of them, pid:N for any process, or host.\n\n" +
+			"What differs between any two processes or any two moments is no difference: PIDs,\n" +
+			"inode numbers, usage, the container's ID in a path, its address within a network\n" +
+			"(the network counts). --all shows that as well, and what is the same.\n\n" +
+			"The exit status is 0 if nothing differs, 1 if something does, with and without\n" +
+			"--all; 125 if A or B could not be read, or something that cannot be read leaves\n" +
+			"it open.",
+		Args: func(cmd *cobra.Command, refs []string) error {
+			if len(refs) != 2 {
+				return usage(cmd, errors.New(`"dx diff" requires exactly 2 arguments`), exitDx)
+			}
+			return nil
+		},
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			return a.trouble(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
+		},
+	}
+	o.register(cmd.Flags())
+	cmd.Flags().Lookup("quiet").Usage = "Print nothing: the exit status tells"
+	cmd.Flags().BoolVar(&all, "all", false, "Show also what is the same, and what always differs")
+	return cmd
+}
+
+// trouble gives every failure a code that cannot be taken for "they differ".
+func (a *app) trouble(err error) error {
+	var status *statusError
+	if err == nil || errors.As(err, &status) {
+		return err
+	}
+	a.exitCode(err)
+	return &statusError{code: exitDx}
+}
+
+func (a *app) runDiff(ctx context.Context, o listOptions, all bool, refA, refB string) error {
+	out, err := newOutput(a.out, o)
+	if err != nil {
+		return err
+	}
+	resolver, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer resolver.Close()
+	g := &postureGathering{app: a, find: resolver}
+	if err := g.readHost(); err != nil {
+		return err
+	}
+	first, errA := g.read(ctx, refA)
+	second, errB := g.read(ctx, refB)
+	if err := errors.Join(errA, errB); err != nil {
+		return a.both(errA, errB)
+	}
+	g.sayUnread()
+	report := cmpdiff.ComparePostures(sideOf(first), sideOf(second))
+	v := diffView{report: report, all: all, noTrunc: o.noTrunc}
+	if err := render(out, v.records(), v.table); err != nil {
+		return err
+	}
+	switch {
+	case report.Differ():
+		return &statusError{code: exitFailure}
+	case report.Unsure():
+		return &statusError{code: exitDx}
+	}
+	return nil
+}
+
+// both reports what is wrong with either side.
+func (a *app) both(errA, errB error) error {
+	if errA == nil {
+		return errB
+	}
+	if errB != nil {
+		a.exitCode(errA)
+		return errB
+	}
+	return errA
+}
+
+func sideOf(s *postureSubject) cmpdiff.PostureSubject {
+	side := cmpdiff.PostureSubject{Name: s.name, Facts: s.facts}
+	for _, u := range s.posture.Unread {
+		side.Unread = append(side.Unread, u.Section)
+	}
+	if s.posture.Mounts != nil && s.posture.Mounts.Truncated {
+		side.Unread = append(side.Unread, posture.SectionMounts)
+	}
+	if s.posture.Network != nil && s.posture.Network.Truncated {
+		side.Unread = append(side.Unread, posture.SectionNetwork)
+	}
+	return side
+}

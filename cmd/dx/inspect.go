@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dx/cmpdiff"
+	"dx/dockerx"
+	"dx/nsops"
+	"dx/nsops/posture"
+)
+
+func (a *app) inspectCommand() *cobra.Command {
+	var o inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] CONTAINER [CONTAINER...]",
+		Short: "Show how containers stand with the kernel, beside what Docker says",
+		Long: "Show what containers are and may do at this moment, as the kernel has it: ids,\n" +
+			"namespaces, capabilities, seccomp, labels, cgroup limits and usage, rlimits, mounts\n" +
+			"with their sources on the host, interfaces, addresses, routes and open ports.\n" +
+			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n\n" +
+			"Where Docker or the container's bundle says something of a fact, that stands beside\n" +
+			"it: \"same\"; \"gave X\" if the process may have changed it since, and did; and\n" +
+			"\"! says X\", red on a terminal, where the kernel contradicts. The limits of the\n" +
+			"cgroup are its own; a lower one of a cgroup above is a line of its own.\n\n" +
+			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
+		Args: func(cmd *cobra.Command, refs []string) error {
+			if len(refs) == 0 {
+				return usage(cmd, errors.New(`"dx inspect" requires at least 1 argument`), exitFailure)
+			}
+			return nil
+		},
+		DisableFlagsInUseLine: true,
+		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runInspect(cmd.Context(), o, refs) },
+	}
+	o.register(cmd.Flags())
+	cmd.Flags().Lookup("format").Usage = "Format output using a custom template:\n" +
+		"'json':     Print one JSON object a line, never truncated\n" +
+		"'TEMPLATE': Print output using the given Go template, with docker's functions"
+	cmd.Flags().BoolVar(&o.origins, "origins", false, "Show the file that each fact comes from")
+	return cmd
+}
+
+type inspectOptions struct {
+	listOptions
+	origins bool
+}
+
+func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) error {
+	out, err := newOutput(a.out, o.listOptions)
+	if err != nil {
+		return err
+	}
+	resolver, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer resolver.Close()
+	g := &postureGathering{app: a, find: resolver}
+	if err := g.readHost(); err != nil {
+		return err
+	}
+	// As docker inspect does: one that fails keeps no other from being shown.
+	var records []inspectRecord
+	failed := false
+	for _, ref := range refs {
+		s, err := g.read(ctx, ref)
+		if err != nil {
+			a.exitCode(err)
+			failed = true
+			continue
+		}
+		records = append(records, newInspectRecord(s))
+	}
+	g.sayUnread()
+	if err := renderInspect(out, records, o.origins); err != nil {
+		return err
+	}
+	if failed {
+		return &statusError{code: exitFailure}
+	}
+	return nil
+}
+
+// postureSubject is a container or process whose posture was read.
+type postureSubject struct {
+	ref, id, name, image, engine string
+	pid                          int
+	source                       dockerx.Source
+	posture                      *posture.Posture
+	facts                        []posture.Fact
+	judgements                   []cmpdiff.Judgement
+}
+
+// postureGathering reads postures and notes what it could not have.
+type postureGathering struct {
+	*app
+	find interface {
+		Resolve(ctx context.Context, ref string) (*dockerx.Container, error)
+	}
+	host   nsops.Set
+	unread []string
+}
+
+func (g *postureGathering) readHost() error {
+	set, pid, err := nsops.ReadHost()
+	g.host = set
+	if pid == os.Getpid() && err == nil {
+		g.unread = append(g.unread, "the host's namespaces (dx's own stand in)")
+	}
+	return err
+}
+
+func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubject, error) {
+	c, err := g.find.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	p, err := posture.Read(c.Process, g.host)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	claims, err := c.Claims(p)
+	if err != nil {
+		return nil, fmt.Errorf("what Docker says of %s: %w", ref, err)
+	}
+	s := &postureSubject{
+		ref: ref, id: c.ID, name: c.Name, image: c.Image, engine: c.Engine, pid: c.Process.PID, source: c.Source,
+		posture: p, facts: p.Facts(c.Process.PID),
+	}
+	s.judgements = cmpdiff.Judge(s.facts, claims)
+	g.noteUnread(s)
+	return s, nil
+}
+
+func (g *postureGathering) noteUnread(s *postureSubject) {
+	var forbidden []string
+	for _, u := range s.posture.Unread {
+		if u.Forbidden {
+			forbidden = append(forbidden, string(u.Section))
+			continue
+		}
+		fmt.Fprintf(g.err, "dx: %s: the %s could not be read: %s\n", printable(s.name), u.Section, printable(u.Reason))
+	}
+	if len(forbidden) > 0 {
+		g.unread = append(g.unread, printable(s.name)+"'s "+strings.Join(forbidden, ", "))
+	}
+}
+
+// sayUnread is one line, however much it is about.
+func (g *postureGathering) sayUnread() {
+	if len(g.unread) == 0 {
+		return
+	}
+	fmt.Fprintf(g.err, "dx: could not be read: %s; that takes CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo\n", strings.Join(g.unread, "; "))
+}

@@ -1,0 +1,222 @@
+package cgroup
+
+import (
+	"fmt"
+
+	"dx/nsops/proc"
+)
+
+// Usage is what the cgroups of a process allow and what is used of it. A controller
+// that is not there (not mounted, not enabled for this cgroup) is nil.
+type Usage struct {
+	Version int   // 1 or 2: which hierarchy has the memory, pids and cpu controllers
+	Dirs    []Dir // where the process is, all hierarchies
+	Memory  *Memory
+	Pids    *Pids
+	CPU     *CPU
+	// Frozen is set where a freezer tells.
+	Frozen *bool
+	// Pressure is v2's, by resource: cpu, memory, io. Kernels without PSI have none.
+	Pressure map[string]Pressure `json:",omitempty"`
+}
+
+// Memory is in bytes.
+type Memory struct {
+	Limit       proc.Limit
+	Usage       uint64
+	Peak        *uint64     `json:",omitempty"` // v2: kernels from 5.19
+	High        *proc.Limit `json:",omitempty"` // v2: where throttling begins
+	SwapLimit   *proc.Limit `json:",omitempty"` // v1: of memory and swap together; nil: not accounted
+	SwapUsage   *uint64     `json:",omitempty"` // v1: of memory and swap together
+	Reservation uint64      // v1: soft limit; v2: memory.low; 0: none
+	OOMKills    *uint64     `json:",omitempty"`
+	// Outer is the lowest limit of the cgroups above, where that is lower.
+	Outer *Outer `json:",omitempty"`
+}
+
+// Pids counts tasks: threads, not processes.
+type Pids struct {
+	Limit   proc.Limit
+	Current uint64
+	Outer   *Outer `json:",omitempty"`
+}
+
+// Outer is a limit that a cgroup above sets.
+type Outer struct {
+	Limit proc.Limit
+	Path  string
+}
+
+// CPU is bandwidth and use; times are in microseconds.
+type CPU struct {
+	Quota         proc.Limit // a period; unlimited: none
+	Period        uint64
+	Shares        *uint64 `json:",omitempty"` // v1
+	Weight        *uint64 `json:",omitempty"` // v2
+	Cpuset        string  // as the cgroup sets it; empty: as the one above
+	Mems          string
+	Usage         uint64
+	Periods       uint64 // with a quota
+	Throttled     uint64 // periods that were
+	ThrottledTime uint64
+}
+
+// Pressure is PSI: the share of time in which some or all tasks were stalled.
+type Pressure struct{ Some, Full Stall }
+
+// Stall has averages in per cent, and the total in microseconds.
+type Stall struct {
+	Avg10, Avg60, Avg300 float64
+	Total                uint64
+}
+
+// Read reads the cgroups in which a process is now. Values vanish with their cgroup:
+// that is no error, as long as the process is there.
+func Read(p *proc.Process) (*Usage, error) {
+	dirs, err := locate(p)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("none of the cgroups in /proc/%d/cgroup is mounted here", p.PID)
+	}
+	return read(dirs), nil
+}
+
+func read(dirs []located) *Usage {
+	u := &Usage{Version: 1}
+	for _, d := range dirs {
+		u.Dirs = append(u.Dirs, d.Dir)
+		switch d.Controller {
+		case "":
+			u.readV2(d)
+		case "memory":
+			u.Memory = memoryV1(d)
+		case "pids":
+			u.Pids = pids(d)
+		case "cpu", "cpuacct", "cpuset":
+			u.cpuV1(d)
+		case "freezer":
+			if state, ok := d.word("freezer.state"); ok {
+				frozen := state != "THAWED"
+				u.Frozen = &frozen
+			}
+		}
+	}
+	return u
+}
+
+// readV2 reads what the v2 hierarchy has. On a hybrid host it has no controllers.
+func (u *Usage) readV2(d located) {
+	if frozen, ok := d.keyed("cgroup.events")["frozen"]; ok && u.Frozen == nil {
+		is := frozen == 1
+		u.Frozen = &is
+	}
+	for _, name := range []string{"cpu", "memory", "io"} {
+		if p, ok := d.pressure(name + ".pressure"); ok {
+			if u.Pressure == nil {
+				u.Pressure = map[string]Pressure{}
+			}
+			u.Pressure[name] = p
+		}
+	}
+	if !d.has("cgroup.controllers") {
+		return
+	}
+	if m := memoryV2(d); m != nil {
+		u.Memory, u.Version = m, 2
+	}
+	if p := pids(d); p != nil {
+		u.Pids, u.Version = p, 2
+	}
+	if c := cpuV2(d); c != nil {
+		u.CPU, u.Version = c, 2
+	}
+}
+
+func memoryV1(d located) *Memory {
+	limit, ok := d.limit("memory.limit_in_bytes")
+	if !ok {
+		return nil
+	}
+	m := &Memory{Limit: limit, Outer: d.outer("memory.limit_in_bytes", limit)}
+	m.Usage, _ = d.number("memory.usage_in_bytes")
+	m.Peak = d.optional("memory.max_usage_in_bytes")
+	m.SwapLimit = d.optionalLimit("memory.memsw.limit_in_bytes")
+	m.SwapUsage = d.optional("memory.memsw.usage_in_bytes")
+	if soft, ok := d.limit("memory.soft_limit_in_bytes"); ok && soft != proc.Unlimited {
+		m.Reservation = uint64(soft)
+	}
+	if kills, ok := d.keyed("memory.oom_control")["oom_kill"]; ok {
+		m.OOMKills = &kills
+	}
+	return m
+}
+
+// memoryV2 is nil in the root cgroup too: it has no limits.
+func memoryV2(d located) *Memory {
+	limit, ok := d.limit("memory.max")
+	if !ok {
+		return nil
+	}
+	m := &Memory{Limit: limit, Outer: d.outer("memory.max", limit)}
+	m.Usage, _ = d.number("memory.current")
+	m.Peak = d.optional("memory.peak")
+	m.High = d.optionalLimit("memory.high")
+	m.SwapLimit = d.optionalLimit("memory.swap.max")
+	m.SwapUsage = d.optional("memory.swap.current")
+	m.Reservation, _ = d.number("memory.low")
+	if kills, ok := d.keyed("memory.events")["oom_kill"]; ok {
+		m.OOMKills = &kills
+	}
+	return m
+}
+
+func pids(d located) *Pids {
+	limit, ok := d.limit("pids.max")
+	if !ok {
+		return nil
+	}
+	p := &Pids{Limit: limit, Outer: d.outer("pids.max", limit)}
+	p.Current, _ = d.number("pids.current")
+	return p
+}
+
+// cpuV1 gathers from three controllers, which may be mounted apart.
+func (u *Usage) cpuV1(d located) {
+	if u.CPU == nil {
+		u.CPU = &CPU{Quota: proc.Unlimited}
+	}
+	c := u.CPU
+	switch d.Controller {
+	case "cpu":
+		if quota, ok := d.number("cpu.cfs_quota_us"); ok {
+			c.Quota = proc.Limit(quota) // -1 is not a number here: none
+		}
+		c.Period, _ = d.number("cpu.cfs_period_us")
+		c.Shares = d.optional("cpu.shares")
+		stat := d.keyed("cpu.stat")
+		c.Periods, c.Throttled, c.ThrottledTime = stat["nr_periods"], stat["nr_throttled"], stat["throttled_time"]/1000
+	case "cpuacct":
+		usage, _ := d.number("cpuacct.usage")
+		c.Usage = usage / 1000
+	case "cpuset":
+		c.Cpuset, _ = d.word("cpuset.cpus")
+		c.Mems, _ = d.word("cpuset.mems")
+	}
+}
+
+func cpuV2(d located) *CPU {
+	quota, period, ok := d.quota("cpu.max")
+	if !ok {
+		return nil
+	}
+	stat := d.keyed("cpu.stat")
+	c := &CPU{
+		Quota: quota, Period: period, Weight: d.optional("cpu.weight"), Usage: stat["usage_usec"],
+		Periods: stat["nr_periods"], Throttled: stat["nr_throttled"], ThrottledTime: stat["throttled_usec"],
+	}
+	c.Cpuset, _ = d.word("cpuset.cpus")
+	c.Mems, _ = d.word("cpuset.mems")
+	return c
+}
