@@ -31,7 +31,7 @@ type Judgement struct {
 
 // Judge compares what is claimed of a process with what the kernel says.
 func Judge(kernel []posture.Fact, claims []posture.Claim) []Judgement {
-	facts := index(kernel)
+	_, facts := index(kernel)
 	var out []Judgement
 	for _, c := range claims {
 		out = append(out, judge(facts[keyOf(&c.Fact)], c))

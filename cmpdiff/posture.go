@@ -60,12 +60,23 @@ type factKey struct {
 
 func keyOf(f *posture.Fact) factKey { return factKey{f.Section, nameless(f.Name)} }
 
-func index(facts []posture.Fact) map[factKey]*posture.Fact {
-	out := make(map[factKey]*posture.Fact, len(facts))
+// index finds facts by their names. Of names that differ in an ID only, the facts
+// become one (the mounts of several containers on a host).
+func index(facts []posture.Fact) (order []factKey, by map[factKey]*posture.Fact) {
+	by = make(map[factKey]*posture.Fact, len(facts))
 	for i := range facts {
-		out[keyOf(&facts[i])] = &facts[i]
+		key := keyOf(&facts[i])
+		known, ok := by[key]
+		if !ok {
+			order = append(order, key)
+			by[key] = &facts[i]
+			continue
+		}
+		merged := *known
+		merged.Values = slices.Concat(known.Values, facts[i].Values)
+		by[key] = &merged
 	}
-	return out
+	return order, by
 }
 
 // ComparePostures compares two postures, fact by fact. IDs of 64 hexadecimal digits
@@ -73,17 +84,18 @@ func index(facts []posture.Fact) map[factKey]*posture.Fact {
 // stand: they name a thing, and say nothing of it.
 func ComparePostures(a, b PostureSubject) PostureReport {
 	r := PostureReport{A: a.Name, B: b.Name}
-	inA, inB := index(a.Facts), index(b.Facts)
+	orderA, inA := index(a.Facts)
+	orderB, inB := index(b.Facts)
 	for _, section := range posture.Sections {
 		unsure := slices.Contains(a.Unread, section) || slices.Contains(b.Unread, section)
 		add := func(key factKey) { r.Rows = append(r.Rows, newPostureRow(inA[key], inB[key], unsure)) }
-		for i := range a.Facts {
-			if a.Facts[i].Section == section {
-				add(keyOf(&a.Facts[i]))
+		for _, key := range orderA {
+			if key.section == section {
+				add(key)
 			}
 		}
-		for i := range b.Facts {
-			if key := keyOf(&b.Facts[i]); b.Facts[i].Section == section && inA[key] == nil {
+		for _, key := range orderB {
+			if key.section == section && inA[key] == nil {
 				add(key)
 			}
 		}

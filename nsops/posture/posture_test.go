@@ -1,0 +1,275 @@
+package posture
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
+
+	"dx/nsops"
+	"dx/nsops/proc"
+)
+
+func TestParsePorts(t *testing.T) {
+	// Of kernel 6.18: a listener, a connection that waits, one on port 8080.
+	tcp := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
+		"   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1120 1 000000009e1e017a 100 0 0 10 0\n" +
+		"   1: 020200C0:AFDA 507100CB:0050 06 00000000:00000000 03:000011D3 00000000     0        0 0 3 000000008653402b\n" +
+		"   2: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000000000000000 100 0 0 10 0\n"
+	got, more, err := ParsePorts(strings.NewReader(tcp), "tcp", 10)
+	want := []Port{
+		{Protocol: "tcp", Address: netip.MustParseAddrPort("0.0.0.0:2024"), Inode: 1120},
+		{Protocol: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:8080"), UID: 1000, Inode: 4711},
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" || more || err != nil {
+		t.Errorf("%s more %v, %v", diff, more, err)
+	}
+	if got, more, err := ParsePorts(strings.NewReader(tcp), "tcp", 1); len(got) != 1 || !more || err != nil {
+		t.Errorf("bounded: %v, more %v, %v", got, more, err)
+	}
+	udp6 := "header\n  12: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 99 2 0 0\n"
+	if got, _, err := ParsePorts(strings.NewReader(udp6), "udp6", 10); err != nil || len(got) != 1 || got[0].Address.String() != "[::1]:53" {
+		t.Errorf("%v %v", got, err)
+	}
+	for _, bad := range []string{"h\n1 2 3\n", "h\n 0: zz:1 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 00000000:FFFFF 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 000000:1 0:0 0A 0 0 0 0 0 1\n"} {
+		if got, _, err := ParsePorts(strings.NewReader(bad), "tcp", 10); err == nil {
+			t.Errorf("%q gives %v", bad, got)
+		}
+	}
+}
+
+func FuzzParsePorts(f *testing.F) {
+	for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		if b, err := os.ReadFile("/proc/self/net/" + file); err == nil {
+			f.Add(b, file)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, protocol string) {
+		if got, more, err := ParsePorts(bytes.NewReader(data), protocol, 3); len(got) > 3 || more && err != nil {
+			t.Errorf("%d ports, more %v, %v", len(got), more, err)
+		}
+	})
+}
+
+func FuzzParseMappings(f *testing.F) {
+	f.Add("         0          0 4294967295\n")
+	f.Add("0 200000 65536\n65536 1 1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMappings(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		for _, n := range []uint32{0, 200000, ^uint32(0)} {
+			insideOf(m, n)
+		}
+	})
+}
+
+func TestInside(t *testing.T) {
+	m, err := ParseMappings(strings.NewReader("         0     200000      65536\n 65536 5 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for out, want := range map[uint32]int{200000: 0, 201000: 1000, 265535: 65535, 5: 65536, 0: -1, 265536: -1} {
+		got := insideOf(m, out)
+		if got == nil && want >= 0 || got != nil && int(*got) != want {
+			t.Errorf("%d is %v, want %d", out, got, want)
+		}
+	}
+}
+
+const hostMountinfo = `26 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+41 26 254:0 /tmp/e/data /tmp/e/data rw,relatime shared:1 - ext4 /dev/vda rw
+50 26 254:16 /sub /srv rw - btrfs /dev/vdb rw
+`
+
+func FuzzMounts(f *testing.F) {
+	f.Add("1 0 254:0 /tmp/e/data/containers/x/hosts /etc/hosts ro - ext4 /dev/vda rw\n")
+	f.Add("1 0 0:38 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n")
+	ours, err := mountinfo.GetMountsFromReader(strings.NewReader(hostMountinfo), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		theirs, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil)
+		if err != nil {
+			return
+		}
+		p := &Posture{Mounts: &Mounts{}}
+		for _, m := range theirs {
+			p.Mounts.List = append(p.Mounts.List, newHostMounts(ours).mount(m))
+		}
+		p.Facts(1)
+	})
+}
+
+func TestHostSource(t *testing.T) {
+	ours, err := mountinfo.GetMountsFromReader(strings.NewReader(hostMountinfo), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHostMounts(ours)
+	for line, want := range map[string]string{
+		"1 0 254:0 /tmp/e/data/hosts /etc/hosts ro - ext4 /dev/vda rw":                   "/tmp/e/data/hosts",
+		"1 0 254:16 /sub/deep /x ro - btrfs /dev/vdb rw":                                 "/srv/deep",
+		"1 0 254:16 /submarine /x ro - btrfs /dev/vdb rw":                                "",
+		"1 0 0:99 / /dev rw - tmpfs tmpfs rw":                                            "",
+		"1 0 0:38 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u/diff,workdir=/w":   "/u/diff",
+		`1 0 254:0 /a\040b/\033[31m /x rw - ext4 /dev/vda rw`:                            "/a b/\x1b[31m",
+		"1 0 254:0 /tmp/e/data/x//deleted /y rw shared:1 master:2 - ext4 /dev/vda rw,ro": "/tmp/e/data/x/deleted",
+	} {
+		m, err := mountinfo.GetMountsFromReader(strings.NewReader(line+"\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.mount(m[0]); got.HostSource != want {
+			t.Errorf("%s: %q, want %q", line, got.HostSource, want)
+		}
+	}
+	if whole, cut := wholeLines([]byte("a\nb\nc")); string(whole) != "a\nb\n" || !cut {
+		t.Errorf("%q %v", whole, cut)
+	}
+}
+
+// own reads the posture of this process.
+func own(t *testing.T) (*Posture, nsops.Set) {
+	t.Helper()
+	self, err := proc.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	host, _, err := nsops.ReadHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Read(self, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, host
+}
+
+// TestReadOwn needs no rights: what net and os say of this process is expected.
+func TestReadOwn(t *testing.T) {
+	p, _ := own(t)
+	if len(p.Unread) > 0 {
+		t.Fatalf("%+v", p.Unread)
+	}
+	if id := p.Identity; int(id.User.Effective) != os.Geteuid() || id.InsideUID == nil || int(*id.InsideUID) != os.Geteuid() || !slices.Equal(id.Command, os.Args) {
+		t.Errorf("%+v", id)
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintln(i.Index, i.Name, i.MTU, i.HardwareAddr.String(), addrs))
+	}
+	for _, i := range p.Network.Interfaces {
+		var addrs []string
+		for _, a := range i.Addresses {
+			addrs = append(addrs, a.String())
+		}
+		got = append(got, fmt.Sprintln(i.Index, i.Name, i.MTU, i.MAC, addrs))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := json.Marshal(p); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReadLeavesNoThreadBehind: after reading another network namespace, many times
+// over, this process is where it was, on its first thread as on all others.
+func TestReadLeavesNoThreadBehind(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making a network namespace takes root")
+	}
+	cmd := exec.Command("sleep", "100")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("a network namespace: %v", err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	other, err := proc.Open(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	before, host := own(t)
+	fds := openFiles(t)
+	for range 50 {
+		p, err := Read(other, host)
+		if err != nil || len(p.Unread) > 0 {
+			t.Fatalf("%v %+v", err, p)
+		}
+		if n := p.Network.Interfaces; len(n) != 1 || n[0].Name != "lo" || n[0].Up {
+			t.Fatalf("a new namespace has %+v", n)
+		}
+		after, _ := own(t)
+		if diff := cmp.Diff(before.Namespaces, after.Namespaces); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := os.Readlink("/proc/self/ns/net")
+	for _, task := range tasks {
+		// A thread that is just ending may still be there.
+		if got, err := os.Readlink("/proc/self/task/" + task.Name() + "/ns/net"); err == nil && got != want {
+			t.Logf("thread %s is in %s", task.Name(), got)
+		}
+	}
+	if after := openFiles(t); after > fds {
+		t.Errorf("%d open files, %d before", after, fds)
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func TestFactsOfNothing(t *testing.T) {
+	if got := (&Posture{}).Facts(1); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRouteText(t *testing.T) {
+	for want, r := range map[string]Route{
+		"default via 10.0.0.1 dev eth0":           {Destination: "default", Gateway: "10.0.0.1", Interface: "eth0", Type: "unicast", Family: "inet"},
+		"default (ipv6) via fe80::1 dev eth0":     {Destination: "default", Gateway: "fe80::1", Interface: "eth0", Type: "unicast", Family: "inet6"},
+		"blackhole 10.1.0.0/16 metric 5":          {Destination: "10.1.0.0/16", Type: "blackhole", Family: "inet", Metric: 5},
+		"10.0.0.0/24 dev eth0":                    {Destination: "10.0.0.0/24", Interface: "eth0", Source: "10.0.0.7", Type: "unicast", Family: "inet"},
+		"default via 10.0.0.1,10.0.1.1 dev e0,e1": {Destination: "default", Gateway: joined("10.0.0.1", "10.0.1.1"), Interface: joined(joined("", "e0"), "e1"), Family: "inet"},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
