@@ -167,7 +167,22 @@ func (c *card) section(s posture.Section) table {
 			t.rows = append(t.rows, c.fact(f, claims[f.Name], seen)...)
 		}
 	}
+	for _, j := range c.s.judgements {
+		if j.Claim.Section == s && j.Kernel == nil {
+			said := cell{text: c.differing(&j, "says ")}
+			t.rows = append(t.rows, c.row("  "+j.Claim.Name, "?", said, j.Claim.Origin))
+		}
+	}
 	return t
+}
+
+// row has the cells that the table's header has.
+func (c *card) row(name, value string, claim cell, origin string) []cell {
+	cells := append(row(name, value), claim)
+	if c.origins {
+		cells = append(cells, cell{text: origin})
+	}
+	return cells
 }
 
 // inList says that a fact is shown by a list of its section, or not worth a line.
@@ -201,18 +216,9 @@ func (c *card) fact(f *posture.Fact, j *cmpdiff.Judgement, seen map[string]strin
 	} else {
 		lines = []string{c.value(f)}
 	}
-	var rows [][]cell
-	for i, line := range lines {
-		cells := row("", line, "")
-		if i == 0 {
-			cells = []cell{{text: "  " + f.Name}, {text: line}, c.claim(j)}
-			if c.origins {
-				cells = append(cells, cell{text: f.Origin})
-			}
-		} else if c.origins {
-			cells = append(cells, cell{})
-		}
-		rows = append(rows, cells)
+	rows := [][]cell{c.row("  "+f.Name, lines[0], c.claim(j), f.Origin)}
+	for _, line := range lines[1:] {
+		rows = append(rows, c.row("", line, cell{}, ""))
 	}
 	return rows
 }
@@ -282,7 +288,7 @@ func (c *card) claim(j *cmpdiff.Judgement) cell {
 }
 
 func (c *card) differing(j *cmpdiff.Judgement, verb string) string {
-	if !j.Claim.Set {
+	if !j.Claim.Set || j.Kernel == nil {
 		return verb + c.cut(human(j.Claim.Unit, strings.Join(j.Claim.Values, " ")))
 	}
 	var parts []string

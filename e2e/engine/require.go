@@ -21,6 +21,7 @@ const (
 	Lsns        Need = "lsns and nsenter"
 	Chromium    Need = "chromium"
 	Graphviz    Need = "graphviz"
+	Capsh       Need = "capsh, ip, ss, prlimit, findmnt and setpriv"
 	CgroupV1    Need = "a host with cgroup v1"
 	CgroupV2    Need = "cgroup v2, or the right to mount it"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
@@ -30,7 +31,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -64,6 +65,8 @@ func (n Need) check() error {
 		return inPath("chromium")
 	case Graphviz:
 		return inPath("dot")
+	case Capsh:
+		return inPath("capsh", "ip", "ss", "prlimit", "findmnt", "setpriv")
 	case CgroupV1:
 		if HostIsCgroup2() {
 			return fmt.Errorf("/sys/fs/cgroup is cgroup v2 alone")

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"fmt"
+	"slices"
 
 	"dx/nsops/proc"
 )
@@ -84,8 +85,11 @@ func Read(p *proc.Process) (*Usage, error) {
 }
 
 func read(dirs []located) *Usage {
-	u := &Usage{Version: 1}
+	u := &Usage{Version: 2}
 	for _, d := range dirs {
+		if slices.Contains([]string{"memory", "pids", "cpu"}, d.Controller) {
+			u.Version = 1
+		}
 		u.Dirs = append(u.Dirs, d.Dir)
 		switch d.Controller {
 		case "":
@@ -124,13 +128,13 @@ func (u *Usage) readV2(d located) {
 		return
 	}
 	if m := memoryV2(d); m != nil {
-		u.Memory, u.Version = m, 2
+		u.Memory = m
 	}
 	if p := pids(d); p != nil {
-		u.Pids, u.Version = p, 2
+		u.Pids = p
 	}
 	if c := cpuV2(d); c != nil {
-		u.CPU, u.Version = c, 2
+		u.CPU = c
 	}
 }
 

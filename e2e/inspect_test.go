@@ -1,0 +1,527 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dx/e2e/engine"
+)
+
+// inspectLine is the part of `dx inspect --format json` that is compared.
+type inspectLine struct {
+	ID, Name, Source string
+	Pid              int
+	Identity         *struct {
+		User, Group          struct{ Real, Effective, Saved, FS int }
+		InsideUID, InsideGID *int
+		UIDMap               []struct{ Inside, Outside, Count int }
+	}
+	Namespaces []struct {
+		Type  string
+		Inode uint64
+		Host  bool
+	}
+	Capabilities *struct{ Effective, Permitted, Inheritable, Bounding, Ambient []string }
+	Security     *struct {
+		Seccomp        string
+		SeccompFilters int
+		NoNewPrivs     bool
+	}
+	Cgroup *struct {
+		Version int
+		Memory  *struct{ Limit *uint64 }
+		Pids    *struct{ Limit *uint64 }
+		CPU     *struct{ Quota, Period, Shares, Weight *uint64 }
+		Frozen  *bool
+	}
+	Limits *struct {
+		Rlimits []struct {
+			Name       string
+			Soft, Hard *uint64
+		}
+		OOMScoreAdj int
+	}
+	Mounts *struct {
+		List []struct {
+			Destination, HostSource, FSType string
+			ReadOnly                        bool
+		}
+	}
+	Network *struct {
+		Interfaces []struct {
+			Name, MAC string
+			Index     int
+			MTU       int
+			Addresses []string
+		}
+		Routes []struct {
+			Destination, Gateway, Interface, Family string
+			Metric                                  int
+		}
+		Ports []struct{ Protocol, Address string }
+	}
+	Claims []struct {
+		Section, Name   string
+		Claimed, Kernel []string
+		Verdict, Origin string
+	}
+	Unread []struct{ Section, Reason string }
+}
+
+func dxInspect(t *testing.T, e *engine.Engine, args ...string) inspectLine {
+	t.Helper()
+	r := e.Dx(t, append([]string{"inspect", "--format", "json"}, args...)...)
+	var l inspectLine
+	if err := json.Unmarshal([]byte(r.Stdout), &l); err != nil || r.Code != 0 || len(l.Unread) > 0 {
+		t.Fatalf("dx inspect %q: %v in %+v", args, err, r)
+	}
+	return l
+}
+
+// run runs a program of the host in the engine's mount namespace.
+func run(t *testing.T, e *engine.Engine, args ...string) string {
+	t.Helper()
+	r := e.Do(t, engine.Command{Args: args})
+	if r.Code != 0 {
+		t.Fatalf("%q: %+v", args, r)
+	}
+	return r.Stdout
+}
+
+// statusOf reads a field of /proc/PID/status.
+func statusOf(t *testing.T, pid int, field string) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^` + field + `:\s*(.*)$`).FindSubmatch(b)
+	if m == nil {
+		t.Fatalf("no %s in %s", field, b)
+	}
+	return string(m[1])
+}
+
+// TestInspectSaysWhatTheKernelSays compares with /proc, capsh, prlimit and findmnt,
+// whatever the container was started with; nothing that Docker says is contradicted.
+func TestInspectSaysWhatTheKernelSays(t *testing.T) {
+	engine.Require(t, engine.Capsh)
+	dir := t.TempDir()
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		for _, flags := range [][]string{
+			nil,
+			{"--cap-drop", "ALL", "--security-opt", "no-new-privileges"},
+			{"--cap-add", "SYS_PTRACE", "--cap-drop", "NET_RAW", "-u", "1000:1000", "--security-opt", "seccomp=unconfined"},
+			{"--read-only", "-v", dir + ":/data:ro", "--shm-size", "1m", "--network", "host"},
+			{"-m", "64m", "--pids-limit", "20", "--cpus", "0.5", "--cpu-shares", "512", "--memory-reservation", "32m", "--ulimit", "nofile=512:1024", "--oom-score-adj", "300"},
+		} {
+			c := e.Run(t, engine.Busybox, flags...)
+			for _, source := range []string{"engine", "host"} {
+				l := dxInspect(t, e, "--source", source, c.ID)
+				if l.ID != c.ID || l.Name != c.Name || l.Pid != c.PID || l.Source != source {
+					t.Errorf("%q: %s %s %d of %s", flags, l.ID, l.Name, l.Pid, l.Source)
+				}
+				l.identityIs(t, c.PID)
+				l.capabilitiesAre(t, e, c.PID)
+				l.securityIs(t, c.PID)
+				l.limitsAre(t, e, c.PID)
+				l.mountsAre(t, e, c.PID)
+				l.cgroupIs(t, e, c)
+				l.agrees(t, e, fmt.Sprintf("%q by %s", flags, source))
+			}
+		}
+	})
+}
+
+func (l inspectLine) identityIs(t *testing.T, pid int) {
+	t.Helper()
+	u, g := l.Identity.User, l.Identity.Group
+	for field, got := range map[string]string{
+		"Uid": fmt.Sprintf("%d\t%d\t%d\t%d", u.Real, u.Effective, u.Saved, u.FS),
+		"Gid": fmt.Sprintf("%d\t%d\t%d\t%d", g.Real, g.Effective, g.Saved, g.FS),
+	} {
+		if want := statusOf(t, pid, field); got != want {
+			t.Errorf("%s %q, want %q", field, got, want)
+		}
+	}
+	if *l.Identity.InsideUID != u.Effective {
+		t.Errorf("uid inside %d, outside %d", *l.Identity.InsideUID, u.Effective)
+	}
+	if len(l.Namespaces) != len(nsTypes) {
+		t.Errorf("%+v", l.Namespaces)
+	}
+	for _, ns := range l.Namespaces {
+		own, host := kernelInode(t, pid, ns.Type), kernelInode(t, 1, ns.Type)
+		if ns.Inode != own || ns.Host != (own == host) {
+			t.Errorf("%+v, but the kernel has %d and %d for the host", ns, own, host)
+		}
+	}
+}
+
+func (l inspectLine) capabilitiesAre(t *testing.T, e *engine.Engine, pid int) {
+	t.Helper()
+	c := l.Capabilities
+	for field, got := range map[string][]string{
+		"CapEff": c.Effective, "CapPrm": c.Permitted, "CapInh": c.Inheritable, "CapBnd": c.Bounding, "CapAmb": c.Ambient,
+	} {
+		_, names, _ := strings.Cut(run(t, e, "capsh", "--decode="+statusOf(t, pid, field)), "=")
+		want := strings.ToUpper(strings.TrimSpace(names))
+		if strings.Join(got, ",") != want {
+			t.Errorf("%s %v, capsh %s", field, got, want)
+		}
+	}
+}
+
+func (l inspectLine) securityIs(t *testing.T, pid int) {
+	t.Helper()
+	mode := map[string]string{"disabled": "0", "strict": "1", "filter": "2"}[l.Security.Seccomp]
+	nnp := map[bool]string{true: "1", false: "0"}[l.Security.NoNewPrivs]
+	for field, got := range map[string]string{"Seccomp": mode, "Seccomp_filters": strconv.Itoa(l.Security.SeccompFilters), "NoNewPrivs": nnp} {
+		if want := statusOf(t, pid, field); got != want {
+			t.Errorf("%s %s, want %s", field, got, want)
+		}
+	}
+}
+
+func (l inspectLine) limitsAre(t *testing.T, e *engine.Engine, pid int) {
+	t.Helper()
+	want := map[string]string{}
+	// Without CAP_SYS_RESOURCE prlimit(2) answers only the process's own user.
+	uid, gid := strconv.Itoa(l.Identity.User.Real), strconv.Itoa(l.Identity.Group.Real)
+	for _, line := range lines(run(t, e, "setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "prlimit", "--pid", strconv.Itoa(pid), "--noheadings", "--raw", "-o", "RESOURCE,SOFT,HARD")) {
+		name, values, _ := strings.Cut(line, " ")
+		want[strings.ToLower(name)] = values
+	}
+	got := map[string]string{}
+	for _, r := range l.Limits.Rlimits {
+		got[r.Name] = limitOf(r.Soft) + " " + limitOf(r.Hard)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("prlimit: %s", diff)
+	}
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); err != nil || strings.TrimSpace(string(b)) != strconv.Itoa(l.Limits.OOMScoreAdj) {
+		t.Errorf("oom_score_adj %d, want %s", l.Limits.OOMScoreAdj, b)
+	}
+}
+
+func limitOf(n *uint64) string {
+	if n == nil {
+		return "unlimited"
+	}
+	return strconv.FormatUint(*n, 10)
+}
+
+func (l inspectLine) mountsAre(t *testing.T, e *engine.Engine, pid int) {
+	t.Helper()
+	var want, got []string
+	for _, line := range lines(run(t, e, "findmnt", "-N", strconv.Itoa(pid), "--noheadings", "--raw", "-o", "TARGET,FSTYPE")) {
+		want = append(want, line)
+	}
+	for _, m := range l.Mounts.List {
+		got = append(got, m.Destination+" "+m.FSType)
+		switch m.Destination {
+		case "/data":
+			if fi, err := os.Stat(m.HostSource); err != nil || !fi.IsDir() || !m.ReadOnly {
+				t.Errorf("/data comes from %q, %v", m.HostSource, err)
+			}
+		case "/etc/hostname":
+			if want := filepath.Join(e.Dir, "data/containers", l.ID, "hostname"); m.HostSource != want {
+				t.Errorf("/etc/hostname comes from %q, want %s", m.HostSource, want)
+			}
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findmnt: %s", diff)
+	}
+}
+
+// cgroupIs reads the container's own view of its cgroup.
+func (l inspectLine) cgroupIs(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	if want := map[engine.Cgroup]int{engine.V1: 1, engine.V2: 2}[e.Cgroup]; l.Cgroup.Version != want || *l.Cgroup.Frozen {
+		t.Errorf("version %d, want %d; frozen %v", l.Cgroup.Version, want, *l.Cgroup.Frozen)
+	}
+	if !limits(t, e) {
+		if l.Cgroup.Memory != nil || l.Cgroup.Pids != nil || l.Cgroup.CPU != nil {
+			t.Errorf("no controllers, but %+v", l.Cgroup)
+		}
+		return
+	}
+	memory, pids := "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/pids.max"
+	if e.Cgroup == engine.V1 {
+		memory, pids = "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/pids.max"
+	}
+	for file, got := range map[string]*uint64{memory: l.Cgroup.Memory.Limit, pids: l.Cgroup.Pids.Limit} {
+		want := strings.TrimSpace(e.Docker(t, "exec", c.Name, "cat", file).Stdout)
+		if want == "max" || want == "9223372036854771712" {
+			want = "unlimited"
+		}
+		if limitOf(got) != want {
+			t.Errorf("%s is %s, not %s", file, want, limitOf(got))
+		}
+	}
+}
+
+// limits says whether the engine's hierarchy has controllers: v2 beside a v1 host,
+// which keeps them, has none.
+func limits(t *testing.T, e *engine.Engine) bool {
+	t.Helper()
+	return e.Cgroup == engine.V1 || strings.Contains(run(t, e, "cat", "/sys/fs/cgroup/cgroup.controllers"), "memory")
+}
+
+// agrees: each claim is about something that the kernel tells, and is true.
+func (l inspectLine) agrees(t *testing.T, e *engine.Engine, what string) {
+	t.Helper()
+	if len(l.Claims) < 20 {
+		t.Errorf("%s: only %d claims", what, len(l.Claims))
+	}
+	silent := e.Cgroup == engine.V2 && !limits(t, e)
+	for _, c := range l.Claims {
+		// Neither swap nor its limit is there on every kernel.
+		unknown := c.Name == "swap limit" || silent && c.Section == "cgroup"
+		if c.Verdict != "agrees" && !(unknown && c.Verdict == "unknown") {
+			t.Errorf("%s: %+v", what, c)
+		}
+	}
+}
+
+// TestInspectNetwork compares with what ip and ss, run by nsenter, say.
+func TestInspectNetwork(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	none, host := e.Run(t, engine.Busybox), e.Run(t, engine.Busybox, "--network", "host")
+	in := func(args ...string) string {
+		return run(t, e, append([]string{"nsenter", "-t", strconv.Itoa(none.PID), "-n"}, args...)...)
+	}
+	in("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	in("ip", "addr", "add", "10.77.0.2/24", "dev", "v0")
+	in("ip", "-6", "addr", "add", "fd77::2/64", "dev", "v0", "nodad")
+	in("ip", "link", "set", "v0", "up")
+	in("ip", "link", "set", "v1", "up")
+	in("ip", "route", "add", "default", "via", "10.77.0.1", "metric", "7")
+	in("ip", "route", "add", "blackhole", "10.99.0.0/16")
+	if r := e.Docker(t, "exec", "-d", none.Name, "nc", "-l", "-p", "8080"); r.Code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if r := e.Docker(t, "exec", none.Name, "sh", "-c", "until netstat -ltn | grep -q :8080; do sleep 0.1; done"); r.Code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	for _, c := range []engine.Container{none, host} {
+		dxInspect(t, e, c.Name).networkIs(t, e, c.PID)
+	}
+	l := dxInspect(t, e, none.Name)
+	if len(l.Network.Interfaces) != 3 || !slices.ContainsFunc(l.Network.Ports, func(p struct{ Protocol, Address string }) bool { return strings.HasSuffix(p.Address, ":8080") }) {
+		t.Errorf("%+v", l.Network)
+	}
+}
+
+func (l inspectLine) networkIs(t *testing.T, e *engine.Engine, pid int) {
+	t.Helper()
+	nsenter := []string{"nsenter", "-t", strconv.Itoa(pid), "-n"}
+	ip := func(to any, args ...string) {
+		if err := json.Unmarshal([]byte(run(t, e, slices.Concat(nsenter, []string{"ip", "-j"}, args)...)), to); err != nil {
+			t.Fatalf("ip -j %q: %v", args, err)
+		}
+	}
+	var links []struct {
+		Ifindex, MTU    int
+		Ifname, Address string
+		AddrInfo        []struct {
+			Local     string
+			Prefixlen int
+		} `json:"addr_info"`
+	}
+	ip(&links, "addr")
+	var want, got []string
+	for _, i := range links {
+		if strings.Trim(i.Address, "0:") == "" {
+			i.Address = ""
+		}
+		var addresses []string
+		for _, a := range i.AddrInfo {
+			addresses = append(addresses, fmt.Sprintf("%s/%d", a.Local, a.Prefixlen))
+		}
+		want = append(want, fmt.Sprintln(i.Ifindex, i.Ifname, i.MTU, i.Address, addresses))
+	}
+	for _, i := range l.Network.Interfaces {
+		if strings.Trim(i.MAC, "0:") == "" {
+			i.MAC = ""
+		}
+		got = append(got, fmt.Sprintln(i.Index, i.Name, i.MTU, i.MAC, i.Addresses))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ip addr: %s", diff)
+	}
+	want, got = nil, nil
+	for _, family := range []string{"-4", "-6"} {
+		var routes []struct {
+			Dst, Gateway, Dev string
+			Metric            int
+		}
+		ip(&routes, family, "route")
+		for _, r := range routes {
+			want = append(want, fmt.Sprintln(withBits(r.Dst), r.Gateway, r.Dev, r.Metric))
+		}
+	}
+	for _, r := range l.Network.Routes {
+		got = append(got, fmt.Sprintln(withBits(r.Destination), r.Gateway, r.Interface, r.Metric))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ip route: %s", diff)
+	}
+	l.listens(t, run(t, e, slices.Concat(nsenter, []string{"ss", "-Hltn"})...))
+}
+
+// withBits: ip leaves /32 and /128 out.
+func withBits(dst string) string {
+	if a, err := netip.ParseAddr(dst); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()).String()
+	}
+	return dst
+}
+
+// listens compares the ports: the host's may change meanwhile, those of a container
+// that does nothing do not.
+func (l inspectLine) listens(t *testing.T, ss string) {
+	t.Helper()
+	var want, got []string
+	for _, line := range lines(ss) {
+		f := strings.Fields(line)
+		want = append(want, f[3][strings.LastIndexByte(f[3], ':')+1:])
+	}
+	for _, p := range l.Network.Ports {
+		if strings.HasPrefix(p.Protocol, "tcp") {
+			got = append(got, p.Address[strings.LastIndexByte(p.Address, ':')+1:])
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(l.Network.Interfaces) == 3 && !slices.Equal(want, got) {
+		t.Errorf("open ports %v, ss %v", got, want)
+	}
+}
+
+// TestInspectMarksContradictions: the kernel's limit is changed behind Docker's back.
+func TestInspectMarksContradictions(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		c := e.Run(t, engine.Busybox, "-m", "64m")
+		e.Docker(t, "pause", c.Name)
+		for _, source := range []string{"engine", "host"} {
+			l := dxInspect(t, e, "--source", source, c.ID)
+			l.agrees(t, e, "paused")
+			if !*l.Cgroup.Frozen {
+				t.Error("not frozen")
+			}
+		}
+		e.Docker(t, "unpause", c.Name)
+		if !limits(t, e) {
+			if card := e.Dx(t, "inspect", c.Name).Stdout; !regexp.MustCompile(`(?m)^  pids limit +\? +says unlimited$`).MatchString(card) {
+				t.Errorf("no controllers:\n%s", card)
+			}
+			return
+		}
+		file := "/sys/fs/cgroup/docker/" + c.ID + "/memory.max"
+		if e.Cgroup == engine.V1 {
+			file = "/sys/fs/cgroup/memory/docker/" + c.ID + "/memory.limit_in_bytes"
+		}
+		run(t, e, "sh", "-c", "echo 33554432 > "+file)
+		for _, claim := range dxInspect(t, e, c.Name).Claims {
+			want := "agrees"
+			if claim.Name == "memory limit" {
+				want = "contradicts"
+			}
+			if claim.Verdict != want && claim.Verdict != "unknown" {
+				t.Errorf("%+v, want %s", claim, want)
+			}
+		}
+		card := e.Dx(t, "inspect", c.Name).Stdout
+		if !strings.Contains(card, "! the kernel contradicts Docker: memory limit\n") || !regexp.MustCompile(`(?m)^  memory limit +32MiB +! says 64MiB$`).MatchString(card) {
+			t.Errorf("the card:\n%s", card)
+		}
+	})
+}
+
+// TestInspectUsernsRemap: ids inside and out, and the maps.
+func TestInspectUsernsRemap(t *testing.T) {
+	e := suite.Start(t, engine.Options{UsernsRemap: true})
+	c := e.Run(t, engine.Busybox, "-u", "1000")
+	for _, source := range []string{"engine", "host"} {
+		l := dxInspect(t, e, "--source", source, c.ID)
+		l.agrees(t, e, "remapped")
+		if id := l.Identity; *id.InsideUID != 1000 || id.User.Effective != engine.RemapBase+1000 || len(id.UIDMap) != 1 || id.UIDMap[0].Outside != engine.RemapBase {
+			t.Errorf("%+v", id)
+		}
+		l.capabilitiesAre(t, e, c.PID)
+	}
+}
+
+// TestInspectWithoutDocker: dockerd hangs, and answers nobody.
+func TestInspectWithoutDocker(t *testing.T) {
+	e := suite.Start(t, engine.Options{})
+	a, b := e.Run(t, engine.Busybox), e.Run(t, engine.Busybox, "--cap-drop", "NET_RAW")
+	stop(t, e.PID)
+	r := timely(t, e, "inspect", "--format", "{{.Name}} {{len .Claims}} {{.Capabilities.Complete}}", a.ID, "pid:"+strconv.Itoa(b.PID), "host")
+	if got := lines(r.Stdout); r.Code != 0 || len(got) != 3 || strings.Contains(got[0], " 0 ") || !strings.HasPrefix(got[2], "host 0 ") {
+		t.Errorf("%+v", r)
+	}
+	if r := timely(t, e, "diff", a.ID, b.ID); r.Code != 1 || strings.Count(r.Stdout, "CAP_NET_RAW") != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestInspectWithoutRoot shows what can be shown, and says in one line what cannot.
+func TestInspectWithoutRoot(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	r := e.Do(t, engine.Command{Args: []string{
+		"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--inh-caps=-all",
+		e.DxPath(t), "inspect", "pid:" + strconv.Itoa(c.PID),
+	}})
+	if r.Code != 0 || len(lines(r.Stderr)) != 1 || !strings.Contains(r.Stderr, "run with sudo") || !strings.Contains(r.Stdout, "CAP_NET_RAW") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestInspectRefuses(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	r := e.Dx(t, "inspect", "-q", "nosuch", c.Name, "pid:4194999")
+	if r.Code != 1 || r.Stdout != c.ID[:12]+"\n" || len(lines(r.Stderr)) != 2 {
+		t.Errorf("%+v", r)
+	}
+	for _, args := range [][]string{{"inspect"}, {"inspect", "--format", "{{.Nope", c.Name}} {
+		if r := e.Dx(t, args...); r.Code == 0 || r.Stdout != "" || r.Stderr == "" {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+}
+
+// TestInspectIsSafe: a process names itself with control characters, and mounts on a
+// path that has some.
+func TestInspectIsSafe(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	evil := filepath.Join(t.TempDir(), "a\x1b[31mb\u202e")
+	if err := os.Mkdir(evil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := e.Run(t, engine.Busybox, "-v", evil+":/x\x1b[2J")
+	for _, args := range [][]string{{"inspect", "--origins", c.Name}, {"diff", c.Name, "host"}, {"inspect", "--format", "json", c.Name}} {
+		if r := e.Dx(t, args...); bytes.ContainsAny([]byte(r.Stdout), "\x1b") || !strings.Contains(r.Stdout, "[2J") {
+			t.Errorf("%q: %q", args, r.Stdout)
+		}
+	}
+}
