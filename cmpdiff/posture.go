@@ -160,13 +160,10 @@ func nameless(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {
 		n := hexRun(s)
-		switch {
-		case n == idDigits:
+		if n == idDigits {
 			b.WriteString("<id>")
-		case n == 0:
-			n = 1
-			fallthrough
-		default:
+		} else {
+			n = max(n, 1)
 			b.WriteString(s[:n])
 		}
 		s = s[n:]

@@ -166,12 +166,12 @@ const dockerPeriod = 100000
 
 func (l *claimLister) cpu(s *said) {
 	h := s.hostConfig
-	period, quota, field := uint64(dockerPeriod), h.CpuQuota, "CpuQuota"
-	if h.CpuPeriod > 0 {
-		period = uint64(h.CpuPeriod)
+	period, quota, field := uint64(dockerPeriod), h.CPUQuota, "CpuQuota"
+	if h.CPUPeriod > 0 {
+		period = uint64(h.CPUPeriod)
 	}
-	if h.NanoCpus > 0 {
-		period, quota, field = dockerPeriod, h.NanoCpus*dockerPeriod/1e9, "NanoCpus"
+	if h.NanoCPUs > 0 {
+		period, quota, field = dockerPeriod, h.NanoCPUs*dockerPeriod/1e9, "NanoCpus"
 	}
 	limit := proc.Unlimited
 	if quota > 0 {
@@ -182,11 +182,11 @@ func (l *claimLister) cpu(s *said) {
 		l.one(posture.SectionCgroup, posture.Cpuset, h.CpusetCpus, posture.Exact, s.hostOrigin+"CpusetCpus")
 	}
 	if l.version() == 2 {
-		weight, newer := weights(h.CpuShares)
+		weight, newer := weights(h.CPUShares)
 		l.one(posture.SectionCgroup, posture.CPUWeight, weight, posture.Exact, s.hostOrigin+"CpuShares").Or = []string{newer}
 		return
 	}
-	shares := h.CpuShares
+	shares := h.CPUShares
 	if shares == 0 {
 		shares = 1024
 	}

@@ -34,7 +34,7 @@ func saidByEngine(d *engine.Detail) *said {
 		hostConfig: host.HostConfig{
 			Privileged: h.Privileged, CapAdd: h.CapAdd, NetworkMode: string(h.NetworkMode), ReadonlyRootfs: h.ReadonlyRootfs,
 			Memory: h.Memory, MemorySwap: h.MemorySwap, MemoryReservation: h.MemoryReservation, PidsLimit: h.PidsLimit,
-			NanoCpus: h.NanoCPUs, CpuQuota: h.CPUQuota, CpuPeriod: h.CPUPeriod, CpuShares: h.CPUShares, CpusetCpus: h.CpusetCpus,
+			NanoCPUs: h.NanoCPUs, CPUQuota: h.CPUQuota, CPUPeriod: h.CPUPeriod, CPUShares: h.CPUShares, CpusetCpus: h.CpusetCpus,
 		},
 	}
 	for name, e := range d.Networks {

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -126,6 +124,9 @@ func TestInspectSaysWhatTheKernelSays(t *testing.T) {
 			{"--read-only", "-v", dir + ":/data:ro", "--shm-size", "1m", "--network", "host"},
 			{"-m", "64m", "--pids-limit", "20", "--cpus", "0.5", "--cpu-shares", "512", "--memory-reservation", "32m", "--ulimit", "nofile=512:1024", "--oom-score-adj", "300"},
 		} {
+			if slices.Contains(flags, "--cpus") && !limits(t, e) {
+				continue // Docker refuses
+			}
 			c := e.Run(t, engine.Busybox, flags...)
 			for _, source := range []string{"engine", "host"} {
 				l := dxInspect(t, e, "--source", source, c.ID)
@@ -225,9 +226,7 @@ func limitOf(n *uint64) string {
 func (l inspectLine) mountsAre(t *testing.T, e *engine.Engine, pid int) {
 	t.Helper()
 	var want, got []string
-	for _, line := range lines(run(t, e, "findmnt", "-N", strconv.Itoa(pid), "--noheadings", "--raw", "-o", "TARGET,FSTYPE")) {
-		want = append(want, line)
-	}
+	want = append(want, lines(run(t, e, "findmnt", "-N", strconv.Itoa(pid), "--noheadings", "--raw", "-o", "TARGET,FSTYPE"))...)
 	for _, m := range l.Mounts.List {
 		got = append(got, m.Destination+" "+m.FSType)
 		switch m.Destination {
@@ -292,126 +291,9 @@ func (l inspectLine) agrees(t *testing.T, e *engine.Engine, what string) {
 	for _, c := range l.Claims {
 		// Neither swap nor its limit is there on every kernel.
 		unknown := c.Name == "swap limit" || silent && c.Section == "cgroup"
-		if c.Verdict != "agrees" && !(unknown && c.Verdict == "unknown") {
+		if c.Verdict != "agrees" && (!unknown || c.Verdict != "unknown") {
 			t.Errorf("%s: %+v", what, c)
 		}
-	}
-}
-
-// TestInspectNetwork compares with what ip and ss, run by nsenter, say.
-func TestInspectNetwork(t *testing.T) {
-	e := suite.Engine(t, engine.Host)
-	none, host := e.Run(t, engine.Busybox), e.Run(t, engine.Busybox, "--network", "host")
-	in := func(args ...string) string {
-		return run(t, e, append([]string{"nsenter", "-t", strconv.Itoa(none.PID), "-n"}, args...)...)
-	}
-	in("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
-	in("ip", "addr", "add", "10.77.0.2/24", "dev", "v0")
-	in("ip", "-6", "addr", "add", "fd77::2/64", "dev", "v0", "nodad")
-	in("ip", "link", "set", "v0", "up")
-	in("ip", "link", "set", "v1", "up")
-	in("ip", "route", "add", "default", "via", "10.77.0.1", "metric", "7")
-	in("ip", "route", "add", "blackhole", "10.99.0.0/16")
-	if r := e.Docker(t, "exec", "-d", none.Name, "nc", "-l", "-p", "8080"); r.Code != 0 {
-		t.Fatalf("%+v", r)
-	}
-	if r := e.Docker(t, "exec", none.Name, "sh", "-c", "until netstat -ltn | grep -q :8080; do sleep 0.1; done"); r.Code != 0 {
-		t.Fatalf("%+v", r)
-	}
-	for _, c := range []engine.Container{none, host} {
-		dxInspect(t, e, c.Name).networkIs(t, e, c.PID)
-	}
-	l := dxInspect(t, e, none.Name)
-	if len(l.Network.Interfaces) != 3 || !slices.ContainsFunc(l.Network.Ports, func(p struct{ Protocol, Address string }) bool { return strings.HasSuffix(p.Address, ":8080") }) {
-		t.Errorf("%+v", l.Network)
-	}
-}
-
-func (l inspectLine) networkIs(t *testing.T, e *engine.Engine, pid int) {
-	t.Helper()
-	nsenter := []string{"nsenter", "-t", strconv.Itoa(pid), "-n"}
-	ip := func(to any, args ...string) {
-		if err := json.Unmarshal([]byte(run(t, e, slices.Concat(nsenter, []string{"ip", "-j"}, args)...)), to); err != nil {
-			t.Fatalf("ip -j %q: %v", args, err)
-		}
-	}
-	var links []struct {
-		Ifindex, MTU    int
-		Ifname, Address string
-		AddrInfo        []struct {
-			Local     string
-			Prefixlen int
-		} `json:"addr_info"`
-	}
-	ip(&links, "addr")
-	var want, got []string
-	for _, i := range links {
-		if strings.Trim(i.Address, "0:") == "" {
-			i.Address = ""
-		}
-		var addresses []string
-		for _, a := range i.AddrInfo {
-			addresses = append(addresses, fmt.Sprintf("%s/%d", a.Local, a.Prefixlen))
-		}
-		want = append(want, fmt.Sprintln(i.Ifindex, i.Ifname, i.MTU, i.Address, addresses))
-	}
-	for _, i := range l.Network.Interfaces {
-		if strings.Trim(i.MAC, "0:") == "" {
-			i.MAC = ""
-		}
-		got = append(got, fmt.Sprintln(i.Index, i.Name, i.MTU, i.MAC, i.Addresses))
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("ip addr: %s", diff)
-	}
-	want, got = nil, nil
-	for _, family := range []string{"-4", "-6"} {
-		var routes []struct {
-			Dst, Gateway, Dev string
-			Metric            int
-		}
-		ip(&routes, family, "route")
-		for _, r := range routes {
-			want = append(want, fmt.Sprintln(withBits(r.Dst), r.Gateway, r.Dev, r.Metric))
-		}
-	}
-	for _, r := range l.Network.Routes {
-		got = append(got, fmt.Sprintln(withBits(r.Destination), r.Gateway, r.Interface, r.Metric))
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("ip route: %s", diff)
-	}
-	l.listens(t, run(t, e, slices.Concat(nsenter, []string{"ss", "-Hltn"})...))
-}
-
-// withBits: ip leaves /32 and /128 out.
-func withBits(dst string) string {
-	if a, err := netip.ParseAddr(dst); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()).String()
-	}
-	return dst
-}
-
-// listens compares the ports: the host's may change meanwhile, those of a container
-// that does nothing do not.
-func (l inspectLine) listens(t *testing.T, ss string) {
-	t.Helper()
-	var want, got []string
-	for _, line := range lines(ss) {
-		f := strings.Fields(line)
-		want = append(want, f[3][strings.LastIndexByte(f[3], ':')+1:])
-	}
-	for _, p := range l.Network.Ports {
-		if strings.HasPrefix(p.Protocol, "tcp") {
-			got = append(got, p.Address[strings.LastIndexByte(p.Address, ':')+1:])
-		}
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if len(l.Network.Interfaces) == 3 && !slices.Equal(want, got) {
-		t.Errorf("open ports %v, ss %v", got, want)
 	}
 }
 
@@ -480,48 +362,5 @@ func TestInspectWithoutDocker(t *testing.T) {
 	}
 	if r := timely(t, e, "diff", a.ID, b.ID); r.Code != 1 || strings.Count(r.Stdout, "CAP_NET_RAW") != 1 {
 		t.Errorf("%+v", r)
-	}
-}
-
-// TestInspectWithoutRoot shows what can be shown, and says in one line what cannot.
-func TestInspectWithoutRoot(t *testing.T) {
-	e := suite.Engine(t, engine.Host)
-	c := e.Run(t, engine.Busybox)
-	r := e.Do(t, engine.Command{Args: []string{
-		"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--inh-caps=-all",
-		e.DxPath(t), "inspect", "pid:" + strconv.Itoa(c.PID),
-	}})
-	if r.Code != 0 || len(lines(r.Stderr)) != 1 || !strings.Contains(r.Stderr, "run with sudo") || !strings.Contains(r.Stdout, "CAP_NET_RAW") {
-		t.Errorf("%+v", r)
-	}
-}
-
-func TestInspectRefuses(t *testing.T) {
-	e := suite.Engine(t, engine.Host)
-	c := e.Run(t, engine.Busybox)
-	r := e.Dx(t, "inspect", "-q", "nosuch", c.Name, "pid:4194999")
-	if r.Code != 1 || r.Stdout != c.ID[:12]+"\n" || len(lines(r.Stderr)) != 2 {
-		t.Errorf("%+v", r)
-	}
-	for _, args := range [][]string{{"inspect"}, {"inspect", "--format", "{{.Nope", c.Name}} {
-		if r := e.Dx(t, args...); r.Code == 0 || r.Stdout != "" || r.Stderr == "" {
-			t.Errorf("%q: %+v", args, r)
-		}
-	}
-}
-
-// TestInspectIsSafe: a process names itself with control characters, and mounts on a
-// path that has some.
-func TestInspectIsSafe(t *testing.T) {
-	e := suite.Engine(t, engine.Host)
-	evil := filepath.Join(t.TempDir(), "a\x1b[31mb\u202e")
-	if err := os.Mkdir(evil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	c := e.Run(t, engine.Busybox, "-v", evil+":/x\x1b[2J")
-	for _, args := range [][]string{{"inspect", "--origins", c.Name}, {"diff", c.Name, "host"}, {"inspect", "--format", "json", c.Name}} {
-		if r := e.Dx(t, args...); bytes.ContainsAny([]byte(r.Stdout), "\x1b") || !strings.Contains(r.Stdout, "[2J") {
-			t.Errorf("%q: %q", args, r.Stdout)
-		}
 	}
 }

@@ -52,7 +52,7 @@ type HostConfig struct {
 
 	Memory, MemorySwap, MemoryReservation    int64 // bytes; 0: none; swap includes memory, -1: unlimited
 	PidsLimit                                *int64
-	NanoCpus, CpuQuota, CpuPeriod, CpuShares int64
+	NanoCPUs, CPUQuota, CPUPeriod, CPUShares int64
 	CpusetCpus                               string
 }
 
