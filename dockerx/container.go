@@ -39,6 +39,9 @@ type Container struct {
 	// Process is the verified init process, held open: see Resolve.
 	Process *proc.Process
 
+	// Ports are the published ones, by Docker's word.
+	Ports []Port
+
 	// Config is what Docker keeps of the container's configuration; nil for
 	// pid:N and host.
 	Config *Config

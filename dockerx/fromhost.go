@@ -127,6 +127,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 	c := &Container{Ref: ref, ID: f.ID, Name: f.Name(), Source: SourceHost, Process: p, warn: r.warn}
 	if d := f.Docker; d != nil {
 		c.Image, c.Started, c.Config = d.Config.Image, d.State.StartedAt, configOfDocker(d)
+		c.Ports = portsOfDocker(d)
 	}
 	c.readFreezer(false)
 	return c, nil

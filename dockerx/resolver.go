@@ -190,7 +190,7 @@ func (r *Resolver) fromDetail(ref string, d *engine.Detail) (*Container, error) 
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Started: d.Started, Process: p, warn: r.warn, Config: &Config{
+		Started: d.Started, Process: p, Ports: portsOfEngine(d.Ports), warn: r.warn, Config: &Config{
 			Hostname: d.Hostname, User: d.User, Env: d.Env, WorkingDir: d.WorkingDir, Tty: d.Tty,
 			GroupAdd: d.GroupAdd, Privileged: d.Privileged, Linked: len(d.Links) > 0,
 			Origin: "GET /containers/" + d.ID + "/json", said: saidByEngine(d),

@@ -61,6 +61,8 @@ func (a *app) rootCommand() *cobra.Command {
 		a.nsCommand(),
 		a.psCommand(),
 		a.shellCommand(),
+		a.topCommand(),
+		a.whoCommand(),
 	)
 	return root
 }

@@ -39,10 +39,18 @@ type Detail struct {
 	Privileged bool
 	GroupAdd   []string
 	Links      []string // legacy links, "/db:/web/db"
+	Ports      []Port   // published ones
 
 	// HostConfig and Networks are what docker run asked for and what it was given.
 	HostConfig *container.HostConfig
 	Networks   map[string]*apinetwork.EndpointSettings
+}
+
+// Port is a port of the host's that leads to one of the container's, in the words of
+// the API.
+type Port struct {
+	Container        string // "80/tcp"
+	HostIP, HostPort string
 }
 
 // List returns the running containers, or all of them.
@@ -104,10 +112,23 @@ func detail(r container.InspectResponse) (*Detail, error) {
 		Hostname: r.Config.Hostname, User: r.Config.User, Env: r.Config.Env,
 		WorkingDir: r.Config.WorkingDir, Tty: r.Config.Tty,
 		Privileged: r.HostConfig.Privileged, GroupAdd: r.HostConfig.GroupAdd, Links: r.HostConfig.Links,
-		HostConfig: r.HostConfig,
+		HostConfig: r.HostConfig, Ports: published(r.NetworkSettings),
 	}
 	if r.NetworkSettings != nil {
 		d.Networks = r.NetworkSettings.Networks
 	}
 	return d, nil
+}
+
+func published(n *container.NetworkSettings) []Port {
+	if n == nil {
+		return nil
+	}
+	var out []Port
+	for port, bindings := range n.Ports {
+		for _, b := range bindings {
+			out = append(out, Port{Container: string(port), HostIP: b.HostIP, HostPort: b.HostPort})
+		}
+	}
+	return out
 }

@@ -34,8 +34,12 @@ type Docker struct {
 		Image      string
 		Labels     map[string]string
 	}
-	Driver          string
-	NetworkSettings struct{ Networks map[string]*Endpoint }
+	Driver string
+
+	NetworkSettings struct {
+		Networks map[string]*Endpoint
+		Ports    map[string][]struct{ HostIp, HostPort string } // by "80/tcp"
+	}
 
 	HostConfig HostConfig `json:"-"`
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"strconv"
+
+	"dx/dockerx"
+	"dx/dockerx/trace"
+)
+
+// whoRecord is one line of dx who --format json.
+type whoRecord struct {
+	Arg    string
+	Kind   trace.Kind
+	Name   string `header:"CONTAINER"`
+	ID     string `header:"CONTAINER ID"`
+	Pid    int    // of the container's init
+	How    string
+	Source dockerx.Source
+}
+
+func (r whoRecord) quiet() string { return r.ID }
+
+func (r whoRecord) short() whoRecord {
+	r.ID = shortID(r.ID)
+	return r
+}
+
+func whoRecords(arg string, hits []trace.Hit) []whoRecord {
+	var out []whoRecord
+	for _, h := range hits {
+		out = append(out, whoRecord{
+			Arg: arg, Kind: h.Kind, Name: h.Container.Name, ID: h.Container.ID,
+			Pid: h.Container.Process.PID, How: h.How, Source: h.Container.Source,
+		})
+	}
+	return out
+}
+
+func whoTable(list []whoRecord) table {
+	t := table{header: []string{"ARG", "KIND", "CONTAINER", "ID", "PID", "HOW"}}
+	for _, r := range list {
+		t.rows = append(t.rows, row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
+	}
+	return t
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+)
+
+// topOptions are the flags of dx top.
+type topOptions struct {
+	listOptions
+	sort   string
+	tree   bool
+	sample time.Duration
+}
+
+func (a *app) topCommand() *cobra.Command {
+	var o topOptions
+	cmd := &cobra.Command{
+		Use:   "top [OPTIONS] CONTAINER",
+		Short: "Show the processes of a container by their PIDs on the host and in it",
+		Long: "Show the processes of a container: those in its cgroup, its PID namespace or its\n" +
+			"mount namespace. PID is a process's number here, CPID the one in the container;\n" +
+			"users are those of the container's own /etc/passwd. VIA tells who did not descend\n" +
+			"from the container's init: exec was put into its cgroup (docker exec, dx exec),\n" +
+			"nsenter joined its namespaces and not its cgroup.\n\n" +
+			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n" +
+			"%CPU is that of one CPU over a process's life, as ps has it, or of the --sample.",
+		Args:                  cobra.ExactArgs(1),
+		DisableFlagsInUseLine: true,
+		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runTop(cmd.Context(), o, refs[0]) },
+	}
+	f := cmd.Flags()
+	o.register(f)
+	f.Lookup("quiet").Usage = "Only display PIDs on the host, in place of the table"
+	f.StringVar(&o.sort, "sort", "pid", "Sort by pid, cpu, rss or time")
+	f.BoolVar(&o.tree, "tree", false, "Show children below their parents")
+	f.DurationVar(&o.sample, "sample", 0, "Watch the use of the CPU for that long (1s), in place of each process's life")
+	return cmd
+}
+
+func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
+	out, err := newOutput(a.out, o.listOptions)
+	if err != nil {
+		return err
+	}
+	order, err := taskOrder(o.sort)
+	if err == nil && o.sample < 0 {
+		err = errors.New("invalid argument for --sample: it must not be negative")
+	}
+	if err != nil {
+		return &clientError{err: err, code: exitFailure}
+	}
+	resolver, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer resolver.Close()
+	c, err := resolver.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	top, err := c.Top(ctx, dockerx.TopOptions{Sample: o.sample})
+	if err != nil {
+		return err
+	}
+	if top.Hidden > 0 {
+		fmt.Fprintf(a.err, "dx: %d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo\n", top.Hidden)
+	}
+	records := topRecords(c, top.Tasks, order, o.tree)
+	return render(out, records, func() table { return topTable(shorten(records, o.listOptions)) })
+}

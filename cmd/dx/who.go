@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dx/dockerx"
+	"dx/dockerx/trace"
+)
+
+func (a *app) whoCommand() *cobra.Command {
+	var o listOptions
+	cmd := &cobra.Command{
+		Use:   "who [OPTIONS] THING...",
+		Short: "Tell which container a PID, namespace, interface, address, cgroup, path or port belongs to",
+		Long: "Tell which container something on this host belongs to, and by what evidence:\n\n" +
+			"  4711  pid:4711                   a process, by its PID here\n" +
+			"  net:[4026532250]  inode:4026532250  a namespace, as readlink prints it\n" +
+			"  veth12ab  if:veth12ab            an interface of the host, or in a container\n" +
+			"  172.17.0.2  ip:172.17.0.2        an address\n" +
+			"  /docker/1791…  cgroup:/docker/1791…  a cgroup, also below /sys/fs/cgroup\n" +
+			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay folder, or below one\n" +
+			"  :8080  tcp:8080  udp:53  port:8080  a port published, or listened on inside\n\n" +
+			"What an argument means is seen by its shape; with the prefix there is no doubt.",
+		Args:                  cobra.MinimumNArgs(1),
+		DisableFlagsInUseLine: true,
+		RunE:                  func(cmd *cobra.Command, args []string) error { return a.runWho(cmd.Context(), o, args) },
+	}
+	o.register(cmd.Flags())
+	return cmd
+}
+
+func (a *app) runWho(ctx context.Context, o listOptions, args []string) error {
+	out, err := newOutput(a.out, o)
+	if err != nil {
+		return err
+	}
+	resolver, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer resolver.Close()
+	containers, err := resolver.Running(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAll(containers)
+	tracer := trace.New(containers)
+	var records []whoRecord
+	failed := false
+	for _, arg := range args {
+		hits, err := tracer.Trace(arg)
+		if err != nil {
+			a.exitCode(err)
+			failed = true
+		}
+		records = append(records, whoRecords(arg, hits)...)
+	}
+	if unread := tracer.Unread(); len(unread) > 0 {
+		const few = 3
+		fmt.Fprintf(a.err, "dx: %s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo\n",
+			printable(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
+	}
+	if len(records) > 0 {
+		err = render(out, records, func() table { return whoTable(shorten(records, o)) })
+	}
+	if failed {
+		err = errors.Join(err, &statusError{code: exitFailure})
+	}
+	return err
+}

@@ -1,0 +1,174 @@
+package dockerx
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// tasksBelow are a process and what descends from it.
+func tasksBelow(tasks []Task, root int) []Task {
+	f := newForest(tasks)
+	var out []Task
+	for i := range tasks {
+		if f.below(i, root) {
+			out = append(out, tasks[i])
+		}
+	}
+	return out
+}
+
+// forest finds the ancestors of tasks among them, each step once.
+type forest struct {
+	tasks []Task
+	index map[int]int // PID → task
+	roots map[int]int // PID → PID of its topmost ancestor
+}
+
+func newForest(tasks []Task) *forest {
+	f := &forest{tasks: tasks, index: make(map[int]int, len(tasks)), roots: make(map[int]int, len(tasks))}
+	for i := range tasks {
+		f.index[tasks[i].PID] = i
+	}
+	return f
+}
+
+// root is the topmost ancestor of a task that is a task as well. /proc is not read at
+// one moment: a PID may have been taken by a descendant meanwhile, and the walk up
+// stops where it has been before.
+func (f *forest) root(i int) int {
+	return f.climb(i, func(Task) bool { return false })
+}
+
+// below says whether a task is, or descends from, the one with that PID.
+func (f *forest) below(i, pid int) bool {
+	return f.climb(i, func(t Task) bool { return t.PID == pid }) == pid
+}
+
+func (f *forest) climb(i int, stop func(Task) bool) int {
+	var path []int
+	seen := map[int]bool{}
+	top := f.tasks[i].PID
+	for {
+		t := f.tasks[i]
+		if known, ok := f.roots[t.PID]; ok {
+			top = known
+			break
+		}
+		top = t.PID
+		path = append(path, t.PID)
+		seen[t.PID] = true
+		parent, ok := f.index[t.PPID]
+		if !ok || stop(t) || seen[t.PPID] {
+			break
+		}
+		i = parent
+	}
+	for _, pid := range path {
+		f.roots[pid] = top
+	}
+	return top
+}
+
+// tellWays says of each task how it came into the container. Who was put into the
+// cgroup has a parent outside of the container; who came by its namespaces is not in
+// the cgroup, whoever its parent has become.
+func (t *topper) tellWays() {
+	tasks, init := t.top.Tasks, t.c.Process.PID
+	f := newForest(tasks)
+	for i := range tasks {
+		root := tasks[f.index[f.root(i)]]
+		switch {
+		case tasks[i].PID == init:
+			tasks[i].Via = ViaInit
+		case len(t.scope.Cgroups) > 0 && !tasks[i].inCgroup:
+			tasks[i].Via = ViaNsenter
+		case root.PID == init, t.scope.IsEmpty(), t.isOrphan(root):
+		case root.inCgroup:
+			tasks[i].Via = ViaExec
+		default:
+			tasks[i].Via = ViaNsenter
+		}
+	}
+}
+
+// isOrphan tells what a shim has inherited from what it started, where orphans do not
+// fall to the container's init because the PID namespace is not its own: what docker
+// exec starts leads a session of its own. An orphan that does as well looks like it.
+func (t *topper) isOrphan(root Task) bool {
+	return t.scope.PID.IsZero() && root.PPID == t.parent && root.Session != root.PID
+}
+
+// nameUsers takes the names from the container's own /etc/passwd.
+func (t *topper) nameUsers() {
+	wanted := map[int]string{}
+	for _, task := range t.top.Tasks {
+		if task.ContainerUID != nil {
+			wanted[int(*task.ContainerUID)] = ""
+		}
+	}
+	root, err := t.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil && t.c.Ref == "host" {
+		root, err = os.Open("/") // an init with more rights than dx
+	}
+	if err != nil {
+		return // not for this caller to see: numbers do
+	}
+	defer root.Close()
+	passwd, err := host.ReadInRoot(root, "/etc/passwd")
+	if err != nil {
+		return // none, or not what it should be
+	}
+	passwdNames(passwd, wanted)
+	for i, task := range t.top.Tasks {
+		if task.ContainerUID != nil {
+			t.top.Tasks[i].User = wanted[int(*task.ContainerUID)]
+		}
+	}
+}
+
+// passwdNames fills in the first name that a passwd file (passwd(5)) has for each uid.
+// Lines that are none are skipped.
+func passwdNames(passwd []byte, wanted map[int]string) {
+	for line := range bytes.Lines(passwd) {
+		f := bytes.SplitN(line, []byte(":"), 4)
+		if len(f) < 4 || len(f[0]) == 0 || len(f[0]) > maxName {
+			continue
+		}
+		uid, err := strconv.Atoi(string(f[2]))
+		if name, ok := wanted[uid]; err == nil && ok && name == "" {
+			wanted[uid] = string(f[0])
+		}
+	}
+}
+
+// maxName bounds a user's name: that of utmp(5) has 32 bytes.
+const maxName = 256
+
+// sample replaces the use of the CPU over the tasks' lives by that over some time. A
+// task that has ended meanwhile keeps what it had.
+func sample(ctx context.Context, tasks []Task, d time.Duration) error {
+	begin := time.Now()
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for i := range tasks {
+		stat, err := proc.StatOf(tasks[i].PID)
+		if err != nil || stat.StartTime != tasks[i].start {
+			continue
+		}
+		now := ticks(stat.UTime + stat.STime)
+		tasks[i].Percent = percent(now-tasks[i].CPU, time.Since(begin))
+		tasks[i].CPU = now
+	}
+	return nil
+}

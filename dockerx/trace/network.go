@@ -1,0 +1,116 @@
+package trace
+
+import (
+	"fmt"
+
+	"dx/dockerx"
+	"dx/nsops/netns"
+)
+
+// matchInterface takes a name for one of the host's interfaces, to which a container's
+// is linked, and else for one inside containers.
+func (t *Tracer) matchInterface(q Query) ([]Hit, string, error) {
+	host, err := readHome()
+	if err != nil {
+		return nil, "", err
+	}
+	ends := endsOf(host.Links, q.Name)
+	var linked, inside, shared []Hit
+	for _, c := range t.containers {
+		n, ns, ok, err := t.network(c)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case !ok:
+			continue
+		case ns == host.ns:
+			if len(ends) > 0 {
+				shared = append(shared, Hit{Interface, c, q.Name + " is in the host's net namespace, which it shares"})
+			}
+			continue
+		}
+		linked = append(linked, linkedTo(c, n, host.Network, ends, q.Name)...)
+		for _, l := range n.Links {
+			if l.Name == q.Name {
+				inside = append(inside, Hit{Interface, c, fmt.Sprintf("%s is in its net namespace (ifindex %d)", l.Name, l.Index)})
+			}
+		}
+	}
+	for _, hits := range [][]Hit{linked, inside, shared} {
+		if len(hits) > 0 {
+			return hits, "", nil
+		}
+	}
+	tried := fmt.Sprintf("no interface is called %s, here or in a container", q.Name)
+	if len(ends) > 0 {
+		tried = fmt.Sprintf("no container's interface is linked to the host's %s", q.Name)
+	}
+	return nil, tried, nil
+}
+
+// endsOf are the interface with that name and, if it is a bridge or bond, its parts.
+func endsOf(links []netns.Link, name string) map[int]netns.Link {
+	out := map[int]netns.Link{}
+	for _, l := range links {
+		if l.Name == name {
+			out[l.Index] = l
+		}
+	}
+	for _, l := range links {
+		if _, ok := out[l.Master]; ok && l.Master != 0 {
+			out[l.Index] = l
+		}
+	}
+	return out
+}
+
+// linkedTo are the interfaces of a container that the kernel links to one of ends: by
+// index, and by the number of the namespace in which that index counts.
+func linkedTo(c *dockerx.Container, n, host netns.Network, ends map[int]netns.Link, name string) []Hit {
+	var hits []Hit
+	for _, l := range n.Links {
+		end, ok := ends[l.Lower]
+		if !ok || n.Caller == netns.NoNS || l.LowerNS != n.Caller {
+			continue
+		}
+		relation := "is peer of"
+		if l.Kind != "veth" {
+			relation = fmt.Sprintf("(%s) is on", l.Kind)
+		}
+		how := fmt.Sprintf("%s in its net namespace %s %s (ifindex %d)", l.Name, relation, end.Name, end.Index)
+		if bridge, ok := host.Link(end.Master); ok && bridge.Name == name {
+			how += " on " + name
+		}
+		hits = append(hits, Hit{Interface, c, how})
+	}
+	return hits
+}
+
+func (t *Tracer) matchIP(q Query) ([]Hit, string, error) {
+	host, err := readHome()
+	if err != nil {
+		return nil, "", err
+	}
+	var hits []Hit
+	for _, c := range t.containers {
+		n, ns, ok, err := t.network(c)
+		if err != nil {
+			return nil, "", err
+		}
+		if !ok {
+			continue
+		}
+		for _, a := range n.Addrs {
+			if a.Prefix.Addr().Unmap() != q.Addr {
+				continue
+			}
+			l, _ := n.Link(a.Index)
+			how := fmt.Sprintf("%s in its net namespace has %s", l.Name, a.Prefix)
+			if ns == host.ns {
+				how = fmt.Sprintf("%s in the host's net namespace, which it shares, has %s", l.Name, a.Prefix)
+			}
+			hits = append(hits, Hit{IP, c, how})
+		}
+	}
+	return hits, fmt.Sprintf("no container's interface has the address %s", q.Addr), nil
+}

@@ -1,0 +1,199 @@
+package trace
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx"
+	"dx/nsops"
+)
+
+// matchPath takes a path of dx's mount namespace. By the kernel, it is a container's if
+// that has the file system mounted at or above it: a volume, a bind, the root file
+// system. Else its text may name the layers of the root file system, or the ID.
+func (t *Tracer) matchPath(q Query) ([]Hit, string, error) {
+	names, err := absolute(q.Name)
+	if err != nil {
+		return nil, "", err
+	}
+	if inode, ok := namespaceFile(names[0]); ok {
+		return t.matchInode(Query{Kind: Inode, Inode: inode})
+	}
+	mounts, err := ownMounts()
+	if err != nil {
+		return nil, "", err
+	}
+	var hits []Hit
+	for _, by := range []func(*dockerx.Container, string) (string, error){
+		func(c *dockerx.Container, name string) (string, error) { return t.mounted(c, mounts, name) },
+		t.upperLayer, t.lowerLayer,
+	} {
+		for _, c := range t.containers {
+			how, err := first(names, func(name string) (string, error) { return by(c, name) })
+			if err != nil {
+				return nil, "", err
+			}
+			if how != "" {
+				hits = append(hits, Hit{Path, c, how})
+			}
+		}
+		if len(hits) > 0 {
+			return hits, "", nil
+		}
+	}
+	if _, err := os.Lstat(names[0]); err != nil {
+		return nil, fmt.Sprintf("%s: %v", names[0], unwrapPath(err)), nil
+	}
+	return nil, fmt.Sprintf("no container has %s mounted, or as a layer of its root file system", names[0]), nil
+}
+
+func unwrapPath(err error) error {
+	if e, ok := err.(*fs.PathError); ok {
+		return e.Err
+	}
+	return err
+}
+
+func first(names []string, f func(string) (string, error)) (string, error) {
+	for _, name := range names {
+		if how, err := f(name); err != nil || how != "" {
+			return how, err
+		}
+	}
+	return "", nil
+}
+
+// namespaceFile is the inode of a file of nsfs: a link below /proc/PID/ns, or what is
+// bound somewhere (/run/docker/netns).
+func namespaceFile(name string) (inode uint64, ok bool) {
+	var fsInfo unix.Statfs_t
+	var st unix.Stat_t
+	if unix.Statfs(name, &fsInfo) != nil || fsInfo.Type != unix.NSFS_MAGIC || unix.Stat(name, &st) != nil {
+		return 0, false
+	}
+	return st.Ino, true
+}
+
+// everywhere are file systems of which each container has the same: having one mounted
+// says nothing.
+var everywhere = map[string]bool{"proc": true, "sysfs": true, "cgroup": true, "cgroup2": true, "devtmpfs": true, "securityfs": true, "debugfs": true, "tracefs": true, "bpf": true}
+
+// mounted says where a container has mounted what is at name, by device and by the path
+// within the file system: names mean something else in another mount namespace.
+func (t *Tracer) mounted(c *dockerx.Container, own []*mountinfo.Info, name string) (string, error) {
+	at, within := mountOf(own, name)
+	if at == nil || everywhere[at.FSType] {
+		return "", nil
+	}
+	if set, err := t.set(c); err != nil || set.Own[nsops.Mnt] == ownMnt() {
+		return "", err // what dx itself sees is nobody's in particular
+	}
+	mounts, err := t.mountsOf(c)
+	if err != nil {
+		return "", err
+	}
+	var best *mountinfo.Info
+	for _, m := range mounts {
+		if m.Major == at.Major && m.Minor == at.Minor && nsops.Below(within, m.Root) && (best == nil || len(m.Root) > len(best.Root)) {
+			best = m
+		}
+	}
+	switch {
+	case best == nil:
+		return "", nil
+	case best.Mountpoint == "/":
+		return "its root file system", nil
+	}
+	return "it has that mounted at " + best.Mountpoint, nil
+}
+
+func ownMnt() nsops.ID {
+	var st unix.Stat_t
+	if unix.Stat("/proc/self/ns/mnt", &st) != nil {
+		return nsops.ID{}
+	}
+	return nsops.ID{Device: st.Dev, Inode: st.Ino}
+}
+
+// layers are the folders of a root file system on overlay, as the engine's mount
+// namespace names them.
+type layers struct {
+	upper, work string
+	lower       []string
+}
+
+// rootLayers reads them off the mount itself.
+func (t *Tracer) rootLayers(c *dockerx.Container) (layers, error) {
+	mounts, err := t.mountsOf(c)
+	var out layers
+	for _, m := range mounts {
+		if m.Mountpoint != "/" || m.FSType != "overlay" {
+			continue
+		}
+		for option := range strings.SplitSeq(m.VFSOptions, ",") {
+			key, value, _ := strings.Cut(option, "=")
+			switch key {
+			case "upperdir":
+				out.upper = value
+			case "workdir":
+				out.work = value
+			case "lowerdir":
+				out.lower = strings.Split(value, ":")
+			}
+		}
+	}
+	return out, err
+}
+
+// upperLayer says whether a path is of a container alone, by its text.
+func (t *Tracer) upperLayer(c *dockerx.Container, name string) (string, error) {
+	l, err := t.rootLayers(c)
+	switch {
+	case err != nil:
+		return "", err
+	case l.upper != "" && nsops.Below(name, l.upper):
+		return "the upper folder of its root file system (overlay)", nil
+	case l.work != "" && nsops.Below(name, l.work):
+		return "the work folder of its root file system (overlay)", nil
+	case l.upper != "" && isLayerFolder(l.upper) && nsops.Below(name, path.Dir(l.upper)):
+		return "the folder of its upper layer (overlay)", nil
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part != "" && part == c.ID {
+			return "its ID is in the path", nil
+		}
+	}
+	return "", nil
+}
+
+// isLayerFolder says that the folder above holds nothing but one layer: Docker's
+// overlay2/<id>/diff, containerd's snapshots/<n>/fs.
+func isLayerFolder(upper string) bool { return path.Base(upper) == "diff" || path.Base(upper) == "fs" }
+
+// maxLayers is what overlayfs itself allows (OVL_MAX_STACK).
+const maxLayers = 500
+
+// lowerLayer says whether a path is of an image that the container, and maybe others,
+// runs. Docker names these layers by short links, beside the folder of the upper one.
+func (t *Tracer) lowerLayer(c *dockerx.Container, name string) (string, error) {
+	l, err := t.rootLayers(c)
+	for _, dir := range l.lower[:min(len(l.lower), maxLayers)] {
+		if !path.IsAbs(dir) {
+			dir = path.Join(path.Dir(path.Dir(l.upper)), dir)
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		if nsops.Below(name, dir) {
+			return "a layer of its image, which others may share (overlay)", nil
+		}
+	}
+	return "", err
+}

@@ -1,0 +1,120 @@
+package trace
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"errors"
+
+	"dx/dockerx"
+	"dx/nsops/proc"
+)
+
+// Hit is a container that an argument belongs to.
+type Hit struct {
+	Kind      Kind
+	Container *dockerx.Container
+	How       string // the evidence; names in it may be a container's choice
+}
+
+// UnknownError says that an argument belongs to no container.
+type UnknownError struct {
+	Arg   string
+	Tried []string // in words, what it was taken for
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%s belongs to no running container: %s", e.Arg, strings.Join(e.Tried, "; "))
+}
+
+// Tracer answers for a set of containers. What it reads of them it reads once, when a
+// query first needs it. It closes none of them.
+type Tracer struct {
+	containers []*dockerx.Container
+	facts      facts
+	unread     []string
+}
+
+// New makes a Tracer for running containers.
+func New(containers []*dockerx.Container) *Tracer { return &Tracer{containers: containers} }
+
+// Unread says, in words, what could not be looked at for lack of rights, so that it
+// may have hidden an answer.
+func (t *Tracer) Unread() []string { return t.unread }
+
+// Trace finds the containers that an argument belongs to: an UnknownError if there is
+// none.
+func (t *Tracer) Trace(arg string) ([]Hit, error) {
+	queries, err := Parse(arg)
+	if err != nil {
+		return nil, err
+	}
+	unknown := &UnknownError{Arg: arg}
+	for _, q := range queries {
+		hits, tried, err := t.match(q)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", arg, err)
+		}
+		if len(hits) > 0 {
+			return hits, nil
+		}
+		unknown.Tried = append(unknown.Tried, tried)
+	}
+	if len(t.containers) == 0 {
+		unknown.Tried = []string{"no container runs"}
+	}
+	return nil, unknown
+}
+
+// match returns the hits of a query, or in words why there is none.
+func (t *Tracer) match(q Query) (hits []Hit, tried string, err error) {
+	switch q.Kind {
+	case PID:
+		return t.matchPID(q)
+	case Inode:
+		return t.matchInode(q)
+	case Interface:
+		return t.matchInterface(q)
+	case IP:
+		return t.matchIP(q)
+	case Cgroup:
+		return t.matchCgroup(q)
+	case Path:
+		return t.matchPath(q)
+	case Port:
+		return t.matchPort(q)
+	}
+	return nil, "", fmt.Errorf("kind %q is not known", q.Kind)
+}
+
+// cannot notes an error that only means that something stays unknown. What is gone is
+// not missed.
+func (t *Tracer) cannot(c *dockerx.Container, what string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, proc.ErrGone):
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		if line := c.Name + "'s " + what; !slices.Contains(t.unread, line) {
+			t.unread = append(t.unread, line)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s's %s: %w", c.Name, what, err)
+}
+
+func (t *Tracer) matchCgroup(q Query) ([]Hit, string, error) {
+	path := cgroupPath(q.Name)
+	var hits []Hit
+	for _, c := range t.containers {
+		s, err := t.scope(c)
+		if err != nil {
+			return nil, "", err
+		}
+		if base, ok := baseOf(s, path); ok {
+			hits = append(hits, Hit{Cgroup, c, "its cgroup is " + base})
+		}
+	}
+	return hits, fmt.Sprintf("no container's cgroup is %s or above it", path), nil
+}
