@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/trace"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -103,9 +105,14 @@ func hint(err error) string {
 	var stale *dockerx.StaleError
 	var filter *dockerx.UnknownFilterError
 	var caller *launch.CallerError
+	var unknown *trace.UnknownError
 	switch {
 	case ofTools(err):
 		return toolsHint(err)
+	case errors.As(err, &unknown):
+		if os.Geteuid() != 0 {
+			return "; other users' containers are only seen with sudo"
+		}
 	case errors.As(err, &caller):
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):

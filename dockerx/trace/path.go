@@ -30,6 +30,9 @@ func (t *Tracer) matchPath(q Query) ([]Hit, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if m, _ := mountOf(mounts, names[0]); m != nil && isCgroup(m) {
+		return t.matchCgroup(Query{Kind: Cgroup, Name: names[0]})
+	}
 	var hits []Hit
 	for _, by := range []func(*dockerx.Container, string) (string, error){
 		func(c *dockerx.Container, name string) (string, error) { return t.mounted(c, mounts, name) },

@@ -1,12 +1,11 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
-
-	"errors"
 
 	"dx/dockerx"
 	"dx/nsops/proc"

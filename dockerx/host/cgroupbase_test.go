@@ -1,0 +1,30 @@
+package host
+
+import (
+	"strings"
+	"testing"
+
+	"dx/nsops/proc"
+)
+
+func TestCgroupBase(t *testing.T) {
+	id, other := strings.Repeat("a1", 32), strings.Repeat("b2", 32)
+	for path, want := range map[string]string{
+		"/docker/" + id:                                "/docker/" + id,
+		"/docker/" + id + "/init":                      "/docker/" + id,
+		"/docker/" + id + "/docker/" + id:              "/docker/" + id,
+		"/docker/" + id + "/" + other:                  "/docker/" + id,
+		"/system.slice/docker-" + id + ".scope":        "/system.slice/docker-" + id + ".scope",
+		"/kube/pod7/cri-containerd-" + id + ".scope/x": "/kube/pod7/cri-containerd-" + id + ".scope",
+		"/../" + id:        "/../" + id,
+		"/docker/" + other: "",
+		"/":                "",
+	} {
+		if got, ok := CgroupBase(proc.Cgroup{Path: path}, id); got != want || ok != (want != "") {
+			t.Errorf("%s: %q %v, want %q", path, got, ok, want)
+		}
+	}
+	if got, ok := CgroupBase(proc.Cgroup{Path: "/"}, ""); ok {
+		t.Errorf("no ID has a cgroup: %q", got)
+	}
+}

@@ -1,0 +1,148 @@
+package netns
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// TestReadOwn compares with Go's net package.
+func TestReadOwn(t *testing.T) {
+	self, err := proc.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	n, err := Read(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range want {
+		l, ok := n.Link(i.Index)
+		if !ok || l.Name != i.Name {
+			t.Errorf("%s (%d) is %+v", i.Name, i.Index, l)
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range addrs {
+			p := netip.MustParsePrefix(a.String())
+			if !slices.ContainsFunc(n.Addrs, func(a Addr) bool { return a.Index == i.Index && a.Prefix == p }) {
+				t.Errorf("%s lacks %v: %v", i.Name, p, n.Addrs)
+			}
+		}
+	}
+	if len(n.Links) < len(want) {
+		t.Errorf("%d links, want %d", len(n.Links), len(want))
+	}
+}
+
+// TestReadOther makes a network namespace with a veth whose other end stays here.
+func TestReadOther(t *testing.T) {
+	ip, err := exec.LookPath("ip")
+	if err != nil || os.Geteuid() != 0 {
+		t.Skip("takes root and ip: ", err)
+	}
+	child := exec.Command("unshare", "-n", "sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { child.Process.Kill(); child.Wait() }()
+	p := inOwnNetwork(t, child.Process.Pid)
+	defer p.Close()
+	here := "dxt" + string(rune('a'+os.Getpid()%26)) + "0"
+	run(t, ip, "link", "add", here, "type", "veth", "peer", "name", "dxinside", "netns", strconv.Itoa(p.PID))
+	defer exec.Command(ip, "link", "del", here).Run()
+	run(t, "nsenter", "-t", strconv.Itoa(p.PID), "-n", ip, "addr", "add", "10.99.0.2/30", "dev", "dxinside")
+	before := ownNamespace(t)
+	n, err := Read(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(n.Links, func(l Link) bool { return l.Name == "dxinside" })
+	if i < 0 {
+		t.Fatalf("no dxinside in %+v", n.Links)
+	}
+	peer, err := net.InterfaceByName(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := n.Links[i]; l.Kind != "veth" || l.Lower != peer.Index || l.LowerNS != n.Caller || n.Caller == NoNS {
+		t.Errorf("%+v in a namespace that calls ours %d; the peer has index %d", l, n.Caller, peer.Index)
+	}
+	want := Addr{Index: n.Links[i].Index, Prefix: netip.MustParsePrefix("10.99.0.2/30")}
+	if !slices.Contains(n.Addrs, want) {
+		t.Errorf("%v lacks %v", n.Addrs, want)
+	}
+	if after := ownNamespace(t); after != before {
+		t.Errorf("the caller has moved from %s to %s", before, after)
+	}
+}
+
+func inOwnNetwork(t *testing.T, pid int) *proc.Process {
+	t.Helper()
+	p, err := proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5000 {
+		b, err := p.ReadFile("cmdline")
+		if err == nil && strings.HasPrefix(string(b), "sleep") {
+			return p
+		}
+	}
+	t.Fatal("unshare does not get to its command")
+	return nil
+}
+
+func ownNamespace(t *testing.T) string {
+	t.Helper()
+	link, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
+func run(t *testing.T, args ...string) {
+	t.Helper()
+	if b, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", args, err, b)
+	}
+}
+
+func attr(typ uint16, value []byte) []byte {
+	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = append(b, value...)
+	return append(b, make([]byte, (4-len(b)%4)%4)...)
+}
+
+func FuzzParse(f *testing.F) {
+	link := make([]byte, unix.SizeofIfInfomsg)
+	link = append(link, attr(unix.IFLA_IFNAME, []byte("eth\x1b0\x00"))...)
+	link = append(link, attr(unix.IFLA_LINKINFO, attr(unix.IFLA_INFO_KIND, []byte("veth\x00")))...)
+	f.Add(append(link, attr(unix.IFLA_LINK, []byte{7, 0, 0, 0})...))
+	f.Add(append(make([]byte, unix.SizeofIfAddrmsg), attr(unix.IFA_LOCAL, []byte{10, 0, 0, 1})...))
+	f.Add(append(make([]byte, sizeofRtGenMsg), attr(netnsaNSID, []byte{1, 0, 0, 0})...))
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		parseLink(msg)
+		parseAddr(msg)
+		parseNSID(msg)
+	})
+}

@@ -1,0 +1,127 @@
+package nsops
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"dx/nsops/proc"
+)
+
+func TestBelow(t *testing.T) {
+	for _, c := range []struct {
+		path, base string
+		want       bool
+	}{
+		{"/docker/a", "/docker/a", true}, {"/docker/a/b", "/docker/a", true}, {"/docker/ab", "/docker/a", false},
+		{"/docker", "/docker/a", false}, {"/x", "/", true}, {"/", "/", true}, {"/../docker/a", "/../docker/a", true},
+	} {
+		if got := Below(c.path, c.base); got != c.want {
+			t.Errorf("%s below %s: %v", c.path, c.base, got)
+		}
+	}
+}
+
+func TestParseInode(t *testing.T) {
+	self, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if typ, n, ok := ParseInode(self); !ok || typ != Net || n == 0 {
+		t.Errorf("%s: %v %d %v", self, typ, n, ok)
+	}
+	for _, bad := range []string{"", "net", "net:[]", "net:[x]", "net:[1", "nat:[1]", "net:1", "net:[1] "} {
+		if typ, n, ok := ParseInode(bad); ok {
+			t.Errorf("%q is %s %d", bad, typ, n)
+		}
+	}
+}
+
+// TestScopeOfTheCaller: what is like the caller has a scope of nothing.
+func TestScopeOfTheCaller(t *testing.T) {
+	self, err := proc.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	cgroups, err := self.Cgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ScopeOf(self, cgroups)
+	if err != nil || !s.IsEmpty() {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// TestMembersOfAPIDNamespace: also one below counts.
+func TestMembersOfAPIDNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("making PID namespaces takes root")
+	}
+	script := `sleep 61 & unshare --fork --kill-child -p sleep 62 & echo ready; wait`
+	outer := exec.Command("unshare", "--fork", "--kill-child", "-p", "sh", "-c", script)
+	ready, err := outer.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := outer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { outer.Process.Kill(); outer.Wait() }()
+	if _, err := ready.Read(make([]byte, 16)); err != nil {
+		t.Fatal(err)
+	}
+	init := waitForChild(t, outer.Process.Pid, "sh")
+	p, err := proc.Open(init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ScopeOf(p, cgroups)
+	if err != nil || s.PID.IsZero() || len(s.Cgroups) != 0 {
+		t.Fatalf("%+v %v", s, err)
+	}
+	nested := waitForChild(t, waitForChild(t, init, "unshare"), "sleep")
+	var members Members
+	want := map[int]bool{init: true, waitForChild(t, init, "sleep"): true, waitForChild(t, init, "unshare"): true, nested: true, os.Getpid(): false, outer.Process.Pid: false}
+	seen := 0
+	err = proc.Each(func(p *proc.Process) error {
+		in, ours := want[p.PID]
+		if !ours {
+			return nil
+		}
+		seen++
+		m, err := members.In(s, p, cgroups)
+		if err != nil || m.PID != in || m.Any() != in {
+			t.Errorf("%d: %+v %v, want %v", p.PID, m, err, in)
+		}
+		return nil
+	})
+	if err != nil || seen != len(want) {
+		t.Errorf("%d seen of %d: %v", seen, len(want), err)
+	}
+}
+
+// waitForChild waits for a child with that name.
+func waitForChild(t *testing.T, parent int, comm string) (pid int) {
+	t.Helper()
+	for range 1000 {
+		proc.Each(func(p *proc.Process) error {
+			if st, err := p.Stat(); err == nil && st.PPID == parent && strings.TrimSpace(st.Comm) == comm {
+				pid = p.PID
+			}
+			return nil
+		})
+		if pid != 0 {
+			return pid
+		}
+	}
+	t.Fatalf("%d has no child %s", parent, comm)
+	return 0
+}
