@@ -142,7 +142,7 @@ func treeOf(sorted []topRecord) []topRecord {
 func topTable(list []topRecord) table {
 	t := table{header: []string{"PID", "CPID", "USER", "STATE", "%CPU", "TIME", "RSS", "ELAPSED", "VIA", "COMMAND"}}
 	for _, r := range list {
-		cpid := "-"
+		cpid, via := "-", cmp.Or(string(r.Via), "-")
 		if r.ContainerPid != 0 {
 			cpid = strconv.Itoa(r.ContainerPid)
 		}
@@ -151,7 +151,7 @@ func topTable(list []topRecord) table {
 			command += "…"
 		}
 		cells := row(strconv.Itoa(r.Pid), cpid, r.User, r.State, fmt.Sprintf("%.1f", r.CPU), clock(r.Time),
-			units.BytesSize(float64(r.RSS)), clock(r.Elapsed), string(r.Via), command)
+			units.BytesSize(float64(r.RSS)), clock(r.Elapsed), via, command)
 		cells[8].alert = r.Via == dockerx.ViaNsenter
 		t.rows = append(t.rows, cells)
 	}
