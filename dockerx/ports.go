@@ -29,7 +29,7 @@ func portsOfDocker(d *host.Docker) []Port {
 	var out []Port
 	for port, bindings := range d.NetworkSettings.Ports {
 		for _, b := range bindings {
-			out = appendPort(out, port, b.HostIp, b.HostPort)
+			out = appendPort(out, port, b.HostIP, b.HostPort)
 		}
 	}
 	return sortPorts(out)

@@ -63,7 +63,7 @@ func TestForestIsLinear(t *testing.T) {
 			t.Fatalf("root of %d is %d", i+1, f.root(i))
 		}
 	}
-	if got := descendants(tasks, 50001); len(got) != 50000 {
+	if got := tasksBelow(tasks, 50001); len(got) != 50000 {
 		t.Errorf("%d descendants", len(got))
 	}
 }

@@ -55,7 +55,7 @@ func (f *forest) below(i, pid int) bool {
 func (f *forest) climb(i int, stop func(Task) bool) int {
 	var path []int
 	seen := map[int]bool{}
-	top := f.tasks[i].PID
+	var top int
 	for {
 		t := f.tasks[i]
 		if known, ok := f.roots[t.PID]; ok {

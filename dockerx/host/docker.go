@@ -38,7 +38,7 @@ type Docker struct {
 
 	NetworkSettings struct {
 		Networks map[string]*Endpoint
-		Ports    map[string][]struct{ HostIp, HostPort string } // by "80/tcp"
+		Ports    map[string][]struct{ HostIP, HostPort string } // by "80/tcp"
 	}
 
 	HostConfig HostConfig `json:"-"`

@@ -2,9 +2,7 @@ package trace
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -184,8 +182,8 @@ func absolute(name string) ([]string, error) {
 		return nil, err
 	}
 	real, err := filepath.EvalSymlinks(name)
-	if errors.Is(err, fs.ErrNotExist) || err != nil || real == name {
-		return []string{name}, nil
+	if err == nil && real != name {
+		return []string{name, real}, nil
 	}
-	return []string{name, real}, nil
+	return []string{name}, nil // also of what is not there: its name alone may tell
 }
