@@ -40,7 +40,7 @@ func parseNSID(msg []byte) (int, bool) {
 	if len(msg) < sizeofRtGenMsg {
 		return NoNS, false
 	}
-	attrs, err := nl.ParseRouteAttr(msg[sizeofRtGenMsg:])
+	attrs, err := attributes(msg[sizeofRtGenMsg:])
 	if err != nil {
 		return NoNS, false
 	}

@@ -67,7 +67,7 @@ func (n Network) Link(index int) (Link, bool) {
 // Read reads the network of the namespace that the process is in. It takes
 // CAP_SYS_ADMIN, unless that is the caller's own.
 func Read(p *proc.Process) (Network, error) {
-	self, err := os.Open("/proc/self/ns/net")
+	self, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return Network{}, err
 	}
@@ -94,11 +94,24 @@ func In(p *proc.Process, f func() error) error {
 		return err
 	}
 	defer ns.Close()
+	return elsewhere(func() error {
+		if err := enter(ns); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
+// elsewhere runs f on a thread that ends with it; never on the process's first one, which
+// the runtime cannot end, and whose namespaces /proc/PID calls the process's own.
+func elsewhere(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the runtime throws it away
-		if err := enter(ns); err != nil {
-			done <- err
+		runtime.LockOSThread() // and not unlocked: the runtime throws the thread away
+		if unix.Gettid() == unix.Getpid() {
+			// While this goroutine holds the first thread, the next gets another.
+			done <- elsewhere(f)
+			runtime.UnlockOSThread()
 			return
 		}
 		done <- f()

@@ -94,6 +94,28 @@ func TestReadOther(t *testing.T) {
 	}
 }
 
+// onFirstThread counts what elsewhere has run on the process's first thread. The main
+// goroutine is where it would: what it starts runs on its own thread once it waits.
+var onFirstThread int
+
+func TestMain(m *testing.M) {
+	for range 200 {
+		elsewhere(func() error {
+			if unix.Gettid() == unix.Getpid() {
+				onFirstThread++
+			}
+			return nil
+		})
+	}
+	os.Exit(m.Run())
+}
+
+func TestFirstThreadStaysHome(t *testing.T) {
+	if onFirstThread > 0 {
+		t.Errorf("%d functions have run on the first thread", onFirstThread)
+	}
+}
+
 func inOwnNetwork(t *testing.T, pid int) *proc.Process {
 	t.Helper()
 	p, err := proc.Open(pid)

@@ -12,6 +12,15 @@ import (
 
 var errShort = errors.New("message is too short")
 
+// attributes parses attributes. The kernel pads each to 4 bytes; nl.ParseRouteAttr
+// panics where the last one is not.
+func attributes(b []byte) ([]syscall.NetlinkRouteAttr, error) {
+	if odd := len(b) % unix.RTA_ALIGNTO; odd != 0 {
+		b = append(b[:len(b):len(b)], make([]byte, unix.RTA_ALIGNTO-odd)...)
+	}
+	return nl.ParseRouteAttr(b)
+}
+
 // attrType takes off the flags of nla_type (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
 func attrType(a syscall.NetlinkRouteAttr) uint16 {
 	return a.Attr.Type &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
@@ -40,7 +49,7 @@ func parseLink(msg []byte) (Link, error) {
 		return Link{}, errShort
 	}
 	l := Link{Index: int(int32(binary.NativeEndian.Uint32(msg[4:]))), LowerNS: NoNS}
-	attrs, err := nl.ParseRouteAttr(msg[unix.SizeofIfInfomsg:])
+	attrs, err := attributes(msg[unix.SizeofIfInfomsg:])
 	if err != nil {
 		return l, err
 	}
@@ -65,7 +74,7 @@ func parseLink(msg []byte) (Link, error) {
 }
 
 func kind(info []byte) string {
-	attrs, err := nl.ParseRouteAttr(info)
+	attrs, err := attributes(info)
 	if err != nil {
 		return ""
 	}
@@ -84,7 +93,7 @@ func parseAddr(msg []byte) (Addr, error) {
 		return Addr{}, errShort
 	}
 	a := Addr{Index: int(binary.NativeEndian.Uint32(msg[4:]))}
-	attrs, err := nl.ParseRouteAttr(msg[unix.SizeofIfAddrmsg:])
+	attrs, err := attributes(msg[unix.SizeofIfAddrmsg:])
 	if err != nil {
 		return a, err
 	}
