@@ -106,9 +106,12 @@ func hint(err error) string {
 	var filter *dockerx.UnknownFilterError
 	var caller *launch.CallerError
 	var unknown *trace.UnknownError
+	var unshare *unshareError
 	switch {
 	case ofTools(err):
 		return toolsHint(err)
+	case errors.As(err, &unshare):
+		return unshare.hint()
 	case errors.As(err, &unknown):
 		if os.Geteuid() != 0 {
 			return "; other users' containers are only seen with sudo"

@@ -137,12 +137,29 @@ func shed(spec *dockerx.ExecSpec) (launch.Shed, error) {
 	if err != nil {
 		return s, err
 	}
+	s.IgnoredSignals = ignored(st)
+	return s, nil
+}
+
+func ignored(st proc.Status) (list []int) {
 	for n := 1; n <= 64; n++ {
 		if st.SigIgn&(1<<(n-1)) != 0 { // nohup, a shell's &
-			s.IgnoredSignals = append(s.IgnoredSignals, n)
+			list = append(list, n)
 		}
 	}
-	return s, nil
+	return list
+}
+
+// ignoredSignals are those that dx's caller ignores: of HUP and INT alone the Go
+// runtime keeps that.
+func ignoredSignals() ([]int, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	defer self.Close()
+	st, err := self.Status()
+	return ignored(st), err
 }
 
 // describe names a container and its process in messages: "web (pid 4711)".

@@ -62,6 +62,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.psCommand(),
 		a.shellCommand(),
 		a.topCommand(),
+		a.unshareCommand(),
 		a.whoCommand(),
 	)
 	return root

@@ -27,6 +27,10 @@ type signals struct {
 	cancel context.CancelCauseFunc
 	proxy  bool
 	to     atomic.Pointer[launch.Process]
+
+	// skip says which signals the command gets without dx; nil: none. It is set
+	// before there is a command.
+	skip func(unix.Signal) bool
 }
 
 // catchSignals returns a context that ends with a *signalError.
@@ -42,10 +46,13 @@ func (s *signals) run() {
 	impatient := 0
 	for sig := range s.caught {
 		n := sig.(unix.Signal)
+		p := s.to.Load()
+		if p != nil && s.skip != nil && s.skip(n) {
+			continue
+		}
 		if n == unix.SIGINT || n == unix.SIGTERM {
 			impatient++
 		}
-		p := s.to.Load()
 		if p == nil || !s.proxy || impatient >= impatience {
 			s.cancel(&signalError{signal: n})
 			continue

@@ -15,6 +15,9 @@ type Program struct {
 
 	files []*os.File // descriptors 3, 4, … of P; statusFile stands for the report page
 	names []string   // what they are, for --explain
+
+	init   bool                // the child is an init that starts the command
+	paused func(pid int) error // what is to be done while P has stopped itself; may be nil
 }
 
 // statusFile holds the place of the report page among a program's files.
@@ -118,7 +121,7 @@ func (c *compiler) build(o order) error {
 		c.spawn(true)
 	}
 	c.newSession()
-	c.mountProc()
+	c.mountChildsProc()
 	if nnp && o == filterInChild {
 		c.installFilter()
 	}

@@ -17,6 +17,10 @@ import (
 // begin makes P unreadable and opens the way back to dx.
 func (c *compiler) begin() {
 	c.hide("become undumpable")
+	c.mapReport()
+}
+
+func (c *compiler) mapReport() {
 	c.call("map the report page", "", "mmap", unix.SYS_MMAP,
 		named(statusBase, "REPORT"), num(pageSize), named(unix.PROT_READ|unix.PROT_WRITE, "PROT_READ|PROT_WRITE"),
 		named(unix.MAP_SHARED|unix.MAP_FIXED, "MAP_SHARED|MAP_FIXED"), c.file(statusFile, "report"), num(0))

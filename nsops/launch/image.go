@@ -117,6 +117,9 @@ func (d *segment) arg(a *Arg) uint64 {
 	if a.share != nil {
 		return d.arg(a.share)
 	}
+	if a.at != nil {
+		return a.at.address()
+	}
 	if addr, ok := d.placed[a]; ok {
 		return addr
 	}

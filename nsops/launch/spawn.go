@@ -138,17 +138,22 @@ func (c *compiler) spawn(clean bool) {
 	}
 	// setuid and capset may have changed it (fs.suid_dumpable).
 	c.hide("stay undumpable")
-	flags := unix.CLONE_PARENT | unix.CLONE_VFORK | unix.CLONE_PARENT_SETTID | int(unix.SIGCHLD)
+	c.birth(unix.CLONE_VFORK, "|CLONE_VFORK")
+	if clean {
+		c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
+	}
+}
+
+// birth lets P clone the child and end; what follows is the child's.
+func (c *compiler) birth(more int, name string) {
+	flags := unix.CLONE_PARENT | more | unix.CLONE_PARENT_SETTID | int(unix.SIGCHLD)
 	clone := c.call("start the process", "", "clone", unix.SYS_CLONE,
-		named(flags, "CLONE_PARENT|CLONE_VFORK|CLONE_PARENT_SETTID|SIGCHLD"), num(0), named(statusBase+offReportChild, "&REPORT.child"), num(0), num(0))
+		named(flags, "CLONE_PARENT"+name+"|CLONE_PARENT_SETTID|SIGCHLD"), num(0), named(statusBase+offReportChild, "&REPORT.child"), num(0), num(0))
 	born := newLabel()
 	clone.onZero = born
 	c.call("end: the child is on its own", "", "exit_group", unix.SYS_EXIT_GROUP, num(0))
 	c.child = true
 	c.add(born)
-	if clean {
-		c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
-	}
 }
 
 func (c *compiler) newSession() {

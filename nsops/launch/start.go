@@ -44,13 +44,25 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 	}
 	defer exe.Close()
 
-	pid, pidfd, err := p.fork(stdio, exe, report.file)
+	notice, other, err := p.openNotice()
+	if err != nil {
+		return nil, err
+	}
+	defer notice.Close()
+	pid, pidfd, err := p.fork(stdio, exe, report.file, other)
+	other.Close()
 	if err != nil {
 		return nil, err
 	}
 	defer pidfd.Close()
+	if err := p.atPause(pid); err != nil {
+		return nil, err
+	}
 	status, err := waitFor(ctx, pid, pidfd, report)
 	if err != nil {
+		return nil, err
+	}
+	if err := awaitInit(ctx, notice, report); err != nil {
 		return nil, err
 	}
 	return p.outcome(ctx, status, report)
@@ -58,11 +70,14 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 
 // fork starts P. syscall.ForkExec, not os.StartProcess: the latter probes pidfd
 // support with a child of its own.
-func (p *Program) fork(stdio [3]*os.File, exe, report *os.File) (pid int, pidfd *os.File, err error) {
+func (p *Program) fork(stdio [3]*os.File, exe, report, notice *os.File) (pid int, pidfd *os.File, err error) {
 	files := []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()}
 	for _, f := range p.files {
-		if f == statusFile {
+		switch f {
+		case statusFile:
 			f = report
+		case noticeFile:
+			f = notice
 		}
 		files = append(files, f.Fd())
 	}
@@ -141,6 +156,9 @@ func (p *Program) outcome(ctx context.Context, status unix.WaitStatus, r *report
 	}
 	if !born {
 		return nil, fmt.Errorf("the program ended without starting the command: %s", statusText(status))
+	}
+	if p.init { // the child stays a program, and has started the command
+		return newProcess(child), nil
 	}
 	return p.becameCommand(ctx, child)
 }

@@ -65,7 +65,7 @@ func StatFS(ctx context.Context, points []MountPoint) ([]Answer, error) {
 		return nil, err
 	}
 	defer null.Close()
-	pid, pidfd, err := p.fork([3]*os.File{null, null, null}, exe, report.file)
+	pid, pidfd, err := p.fork([3]*os.File{null, null, null}, exe, report.file, nil)
 	if err != nil {
 		report.close()
 		return nil, err

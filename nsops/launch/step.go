@@ -50,6 +50,7 @@ type Arg struct {
 	words  []Arg    // placed as a structure of 64-bit words
 	buffer int      // bytes of zeroed space
 	share  *Arg     // the same place as another argument
+	at     *slot    // the place of a step's own argument, for the kernel to write to
 }
 
 // slot is where a step's result goes: an argument of a later step, its call

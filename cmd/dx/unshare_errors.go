@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+	"dx/nsops/launch"
+)
+
+// unshareError is a step that failed on the way to the command.
+type unshareError struct {
+	step     *launch.StepError
+	rootless bool // a user namespace was not asked for, and the caller is not root
+}
+
+func (e *unshareError) Error() string { return e.step.Error() }
+func (e *unshareError) Unwrap() error { return e.step }
+
+func (e *unshareError) hint() string {
+	name, errno := e.step.Step.Name, e.step.Errno
+	switch {
+	case errno == unix.EPERM && e.rootless:
+		return "; --map-root-user (-r) needs no right, or run with sudo"
+	case errno == unix.EPERM:
+		return "; a security module, a sysctl or an outer user namespace forbids it"
+	case name == "unshare" && errno == unix.ENOSPC:
+		return "; the limit of such namespaces is reached (sysctl user.max_*_namespaces)"
+	case name == "pivot_root" && errno == unix.EINVAL:
+		return "; the present root is the kernel's first one (an initramfs), which cannot be left"
+	case errno == unix.ENOENT && name == "mount":
+		return "; make that folder first"
+	}
+	return ""
+}
+
+// unshareFailed has the exit codes of unshare(1) for a command that cannot be
+// executed: 127 if it is not there, else 126.
+func unshareFailed(u *launch.Unshare, err error) error {
+	var step *launch.StepError
+	if !errors.As(err, &step) {
+		return err
+	}
+	switch step.Step.Stage {
+	case launch.StageLookup, launch.StageExec:
+		code := exitNotRunable
+		if step.Errno == unix.ENOENT {
+			code = exitNotFound
+		}
+		return &clientError{code: code, err: fmt.Errorf("dx: cannot execute %q: %w", u.Args[0], step.Errno)}
+	}
+	return &unshareError{step: step, rootless: os.Geteuid() != 0 && !slices.Contains(u.New, nsops.User)}
+}
