@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -171,13 +170,5 @@ func (a *app) runPlan(ctx context.Context, e *entry, plan *openPlan) error {
 
 // callerEnvironment is dx's own environment with that of -e over it.
 func callerEnvironment(e *entry) []string {
-	env := os.Environ()
-	for _, v := range e.env {
-		name, _, set := strings.Cut(v, "=")
-		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
-		if set {
-			env = append(env, v)
-		}
-	}
-	return withPrompt(env, e, "dx host-tools")
+	return withPrompt(withVariables(os.Environ(), e.env), e, "dx host-tools")
 }

@@ -107,9 +107,12 @@ func hint(err error) string {
 	var caller *launch.CallerError
 	var unknown *trace.UnknownError
 	var unshare *unshareError
+	var exposure *exposureError
 	switch {
 	case ofTools(err):
 		return toolsHint(err)
+	case errors.As(err, &exposure):
+		return "; --expose-host goes on all the same"
 	case errors.As(err, &unshare):
 		return unshare.hint()
 	case errors.As(err, &unknown):
@@ -130,7 +133,7 @@ func hint(err error) string {
 	case errors.Is(err, proc.ErrGone):
 		return "; the process has just ended"
 	case errors.Is(err, unix.EAGAIN):
-		return "; the container may be at its limit of processes (pids.max)"
+		return "; the container may be at its limit of processes (pids.max): dx exec --no-cgroup gets in"
 	case errors.Is(err, unix.ENODEV):
 		return "; the cgroup has just been removed"
 	}

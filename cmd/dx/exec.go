@@ -26,6 +26,7 @@ type execOptions struct {
 
 	debug, explain, ignorePaused, ignoreFilter, ignoreCaller, sigProxy bool
 
+	part  partOptions
 	tools *launch.Tools // what dx debug gives the command
 }
 
@@ -39,23 +40,32 @@ func (a *app) execCommand() *cobra.Command {
 
 		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
 			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
-			"unique prefix of one, or pid:N for any process.",
+			"unique prefix of one, or pid:N for any process." + partHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return usage(cmd, errors.New("dx: 'dx exec' requires at least 2 arguments"), exitFailure)
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runExec(cmd.Context(), o, args[0], args[1:]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.part.check(cmd); err != nil {
+				return usage(cmd, err, exitFailure)
+			}
+			return a.runExec(cmd.Context(), o, args[0], args[1:])
+		},
 	}
 	f := cmd.Flags()
 	o.processFlags(f)
 	f.BoolVarP(&o.detach, "detach", "d", false, "Detached mode: run command in the background")
+	o.part.flags(f)
 	return cmd
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
 	return a.enter(ctx, o, ref, func(e *entry) error {
+		if len(o.part.namespaces) > 0 {
+			return a.runInNamespaces(ctx, e, args)
+		}
 		spec, err := a.spec(ctx, e, args)
 		if err != nil {
 			return err
@@ -99,7 +109,7 @@ func (a *app) mayExec(o execOptions, c *dockerx.Container) error {
 	if o.tty && o.interactive && !o.detach && !term.IsTerminal(a.in.Fd()) {
 		return &clientError{code: exitFailure, err: errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")}
 	}
-	if c.Paused && !o.ignorePaused {
+	if c.Paused && !o.ignorePaused && !o.part.outsideCgroup() {
 		return &dockerx.StateError{State: dockerx.Paused, ID: c.ID, Ref: c.Ref}
 	}
 	return nil

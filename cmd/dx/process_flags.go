@@ -99,8 +99,15 @@ func (a *app) spec(ctx context.Context, e *entry, args []string) (*dockerx.ExecS
 		Args: args, Env: e.env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
 		IgnoreUnknownFilter: o.ignoreFilter,
 	})
-	if err == nil && o.debug {
+	if err != nil {
+		return nil, err
+	}
+	if o.part.noCgroup {
+		spec.Cgroups = nil
+		spec.Origins["Cgroups"] = "none: --no-cgroup"
+	}
+	if o.debug {
 		a.printOrigins(e.container, spec.Origins)
 	}
-	return spec, err
+	return spec, nil
 }

@@ -24,6 +24,8 @@ const (
 	Capsh       Need = "capsh, ip, ss, prlimit, findmnt and setpriv"
 	CgroupV1    Need = "a host with cgroup v1"
 	CgroupV2    Need = "cgroup v2, or the right to mount it"
+	Debootstrap Need = "debootstrap"
+	Uidmap      Need = "newuidmap and newgidmap"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
 )
 
@@ -31,7 +33,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Debootstrap: true, Uidmap: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -67,6 +69,10 @@ func (n Need) check() error {
 		return inPath("dot")
 	case Capsh:
 		return inPath("capsh", "ip", "ss", "prlimit", "findmnt", "setpriv")
+	case Debootstrap:
+		return inPath("debootstrap")
+	case Uidmap:
+		return inPath("newuidmap", "newgidmap")
 	case CgroupV1:
 		if HostIsCgroup2() {
 			return fmt.Errorf("/sys/fs/cgroup is cgroup v2 alone")

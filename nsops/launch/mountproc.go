@@ -8,6 +8,6 @@ const exitProc = 96
 // which P itself is not in.
 func (c *compiler) mountChildsProc() {
 	if c.plan.MountProc {
-		c.mountProc().exit = exitProc
+		c.freshProc().exit = exitProc
 	}
 }

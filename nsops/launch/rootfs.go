@@ -45,7 +45,7 @@ func (c *compiler) newMounts(u *Unshare) {
 		c.newDev()
 	}
 	if u.Proc {
-		c.mountProc()
+		c.freshProc()
 	}
 	if u.Root != "" {
 		c.chdir("/")
@@ -60,7 +60,7 @@ func (c *compiler) chdir(dir string) {
 	c.call("go to "+dir, "", "chdir", unix.SYS_CHDIR, str(dir))
 }
 
-func (c *compiler) mountProc() *Step {
+func (c *compiler) freshProc() *Step {
 	return c.mount("proc", "/proc", "proc", named(unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "MS_NOSUID|MS_NOEXEC|MS_NODEV"), "")
 }
 

@@ -159,7 +159,7 @@ func (c *compiler) newNamespaces(u *Unshare) {
 		case nsops.User:
 			c.mapIDs(u.Maps)
 		case nsops.Mnt:
-			c.propagate(u.Propagation)
+			c.propagate(u.Propagation, "--propagation")
 		case nsops.UTS:
 			c.setHostname(u.Hostname)
 		case nsops.Net:
@@ -187,9 +187,9 @@ func (c *compiler) loopbackUp() {
 }
 
 // propagate is for all mounts at once, before the first new one.
-func (c *compiler) propagate(p Propagation) {
+func (c *compiler) propagate(p Propagation, origin string) {
 	if flags, ok := propagationFlags[p]; ok {
-		c.call("make the mounts "+string(p), "--propagation", "mount", unix.SYS_MOUNT,
+		c.call("make the mounts "+string(p), origin, "mount", unix.SYS_MOUNT,
 			str("none"), str("/"), num(0), flags, num(0))
 	}
 }

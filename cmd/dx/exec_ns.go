@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"dx/dockerx"
+	"dx/nsops"
+	"dx/nsops/launch"
+	"dx/nsops/proc"
+	"dx/nsops/tools"
+)
+
+// partOptions are the flags of an exec that joins a part of a container.
+type partOptions struct {
+	namespaces nsFlag
+	noCgroup   bool
+	exposeHost bool
+}
+
+const partHelp = "\n\n" +
+	"With --ns, COMMAND is a program of the host with your own user, capabilities,\n" +
+	"environment and directory, in the named namespaces of the container only, as\n" +
+	"nsenter has it. Not joined are all others, the container's root (unless mnt is\n" +
+	"named), its cgroups, limits, seccomp filter and security labels. Of its files\n" +
+	"COMMAND sees, without mnt, copies of two over the host's when net is named:\n" +
+	"/etc/resolv.conf and /etc/hosts; nsswitch.conf and /sys stay the host's. When pid\n" +
+	"is named, its /proc is that of the container. In a joined PID namespace the\n" +
+	"container sees COMMAND, and is refused if one of its processes could take over\n" +
+	"the host through it (/proc/PID/root), unless --expose-host is given."
+
+func (o *partOptions) flags(f *pflag.FlagSet) {
+	f.Var(&o.namespaces, "ns", "Join only these namespaces, comma separated, with a program of the host: cgroup, ipc, mnt, net, pid, time, user, uts")
+	f.BoolVar(&o.noCgroup, "no-cgroup", false, "Do not enter the container's cgroups: gets in when its limits are reached, and is not bound by them")
+	f.BoolVar(&o.exposeHost, "expose-host", false, "With --ns pid: go on although a process of the container could take over the host through the command")
+}
+
+// check refuses flags that would have no effect beside --ns, or without it.
+func (o *partOptions) check(cmd *cobra.Command) error {
+	given := cmd.Flags().Changed
+	if len(o.namespaces) == 0 {
+		if given("expose-host") {
+			return errors.New("dx: --expose-host is for --ns pid")
+		}
+		return nil
+	}
+	for _, name := range []string{"user", "privileged", "ignore-paused", "ignore-unknown-filter", "ignore-caller-limits", "no-cgroup"} {
+		if given(name) {
+			return fmt.Errorf("dx: --%s has no meaning with --ns: the command has your own user and rights, and is in no cgroup of the container", name)
+		}
+	}
+	return nil
+}
+
+// outsideCgroup says that a paused container does not hold the command up.
+func (o *partOptions) outsideCgroup() bool { return o.noCgroup || len(o.namespaces) > 0 }
+
+// nsFlag is a list of kinds; mount and network are understood as well.
+type nsFlag []nsops.Type
+
+func (n *nsFlag) String() string { return "" }
+func (n *nsFlag) Type() string   { return "kinds" }
+
+func (n *nsFlag) Set(s string) error {
+	for _, name := range strings.Split(s, ",") {
+		t := nsops.Type(strings.TrimSpace(name))
+		switch t {
+		case "mount":
+			t = nsops.Mnt
+		case "network":
+			t = nsops.Net
+		}
+		if !slices.Contains(nsops.Types, t) {
+			return fmt.Errorf("%q is no kind of namespace: cgroup, ipc, mnt, net, pid, time, user, uts", name)
+		}
+		if !slices.Contains(*n, t) {
+			*n = append(*n, t)
+		}
+	}
+	return nil
+}
+
+// exposureError says that a process of the container could take over the host
+// through the command.
+type exposureError struct{ container, reason string }
+
+func (e *exposureError) Error() string {
+	return fmt.Sprintf("%s: %s: through /proc/PID/root of the command, which would be in its PID namespace, it could take over the host", e.container, e.reason)
+}
+
+// runInNamespaces is exec --ns.
+func (a *app) runInNamespaces(ctx context.Context, e *entry, args []string) error {
+	o, c := e.options, e.container
+	target, err := launch.OpenTarget(c.Process, o.part.namespaces)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", describe(c), err)
+	}
+	defer target.Close()
+	own, err := ownStatus()
+	if err != nil {
+		return err
+	}
+	joins := kindsOf(target.Joins)
+	if !o.part.exposeHost && !o.explain {
+		if err := checkExposure(c, joins, own); err != nil {
+			return err
+		}
+	}
+	v := &launch.Visit{Plan: &launch.Plan{
+		Process: &specs.Process{Args: args, Env: withVariables(os.Environ(), e.env), Cwd: o.workdir, Terminal: o.tty},
+		Joins:   target.Joins,
+		Origins: map[string]string{"Args": "the command line", "Namespaces": fmt.Sprintf("--ns, /proc/%d/ns", c.Process.PID), "Env[PATH]": "your PATH"},
+	}}
+	root, err := a.placeVisit(v, target, c, joins)
+	if err != nil {
+		return err
+	}
+	if root != target.Root {
+		defer root.Close()
+	}
+	if o.debug {
+		a.printOrigins(c, v.Origins)
+	}
+	return a.runVisit(ctx, e, v, root, own)
+}
+
+func (a *app) runVisit(ctx context.Context, e *entry, v *launch.Visit, root *os.File, own proc.Status) error {
+	prog, err := launch.CompileVisit(v)
+	if err != nil {
+		return err
+	}
+	if e.options.explain {
+		return prog.Explain(a.out)
+	}
+	return a.runProgram(ctx, &execution{
+		options: e.options, container: e.container, program: prog, root: root, uid: int(own.UID[1]), gid: int(own.GID[1]),
+		command: v.Process.Args[0], detachKeys: e.detachKeys,
+	})
+}
+
+// placeVisit says which files the command sees, and returns its root.
+func (a *app) placeVisit(v *launch.Visit, target *launch.Target, c *dockerx.Container, joins []nsops.Type) (*os.File, error) {
+	var err error
+	if v.Kernel, err = launch.ThisKernel(); err != nil {
+		return nil, err
+	}
+	if slices.Contains(joins, nsops.Mnt) {
+		v.Root = target.Root
+		if v.Process.Cwd == "" {
+			v.Process.Cwd = "/"
+		}
+		return target.Root, nil
+	}
+	v.Proc = slices.Contains(joins, nsops.PID)
+	if slices.Contains(joins, nsops.Net) {
+		if err := a.addNameFiles(v, c); err != nil {
+			return nil, err
+		}
+	}
+	return launch.HostRoot()
+}
+
+// addNameFiles lets the command resolve names as the container does, as far as
+// both sides have the files for it.
+func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
+	files, err := c.NameFiles()
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(a.err, "dx: the host has no %s over which that of %s could be mounted\n", path, describe(c))
+			continue
+		}
+		v.Files = append(v.Files, launch.Overlay{Path: path, Content: files[path]})
+	}
+	return nil
+}
+
+// checkExposure refuses to be seen by a process that would have power over the
+// command.
+func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) error {
+	has := func(t nsops.Type) bool { return slices.Contains(joins, t) }
+	if !has(nsops.PID) {
+		return nil
+	}
+	if has(nsops.User) {
+		if has(nsops.Mnt) {
+			return nil // nothing of the host is left
+		}
+		return &exposureError{container: describe(c), reason: "the command would be root of the container's user namespace, as its processes may be"}
+	}
+	watchers, err := tools.Watchers(c.Process, own)
+	if err != nil || len(watchers) == 0 {
+		return err
+	}
+	w := watchers[0]
+	return &exposureError{container: describe(c), reason: fmt.Sprintf("its process %d (%s) has %s", w.PID, w.Name, w.Reason)}
+}
+
+func kindsOf(joins []launch.Join) (kinds []nsops.Type) {
+	for _, j := range joins {
+		kinds = append(kinds, j.Type)
+	}
+	return kinds
+}
+
+// withVariables sets variables in an environment; a bare NAME removes one.
+func withVariables(env, set []string) []string {
+	for _, v := range set {
+		name, _, given := strings.Cut(v, "=")
+		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		if given {
+			env = append(env, v)
+		}
+	}
+	return env
+}
