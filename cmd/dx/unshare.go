@@ -170,7 +170,7 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 	}
 	prog, err := launch.CompileUnshare(u)
 	if err != nil {
-		return err
+		return &clientError{code: exitDx, err: fmt.Errorf("dx: %w", err)}
 	}
 	if o.explain {
 		return prog.Explain(a.out)

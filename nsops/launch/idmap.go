@@ -51,7 +51,10 @@ func (m *IDMaps) AddSubordinate(uid int) error {
 		if len(ranges) == 0 {
 			return fmt.Errorf("%w of %s in %s", ErrNoSubordinateIDs, name, f.path)
 		}
-		*f.to = append(*f.to, IDMap{Inside: 1, Outside: uint32(ranges[0].SubID), Count: uint32(ranges[0].Count)})
+		// Inside they are numbered as in unshare(1): 65,536 ids end with 65535.
+		if n := ranges[0].Count - 1; n > 0 {
+			*f.to = append(*f.to, IDMap{Inside: 1, Outside: uint32(ranges[0].SubID), Count: uint32(n)})
+		}
 	}
 	return nil
 }
