@@ -144,6 +144,16 @@ func debianRoot(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("debootstrap: %v: %s", err, out[max(0, len(out)-1000):])
 	}
+	// In a sandbox the first stage leaves a link to the host's /proc there.
+	proc := filepath.Join(dir, "proc")
+	if st, err := os.Lstat(proc); err == nil && !st.IsDir() {
+		if err := os.Remove(proc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(proc, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
