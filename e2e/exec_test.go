@@ -10,50 +10,59 @@ import (
 	"dx/e2e/engine"
 )
 
-// kinds are containers in which a process must not be able to tell dx from docker.
-var kinds = []struct {
+// kind is a container in which a process must not be able to tell dx from docker.
+type kind struct {
 	name  string
-	run   []string // flags of docker run
+	run   []string // flags of docker run, with names of fixtures
 	execs [][]string
-}{
-	{"default", nil, [][]string{{}, {"-u", "app"}, {"-t"}, {"-i"}, {"-w", "/tmp"}, {"-e", "A=1"}}},
-	{"cap-drop", []string{"--cap-drop", "ALL"}, [][]string{{}, {"-u", "app"}}},
-	{"cap-add", []string{"--cap-add", "SYS_ADMIN", "--cap-drop", "CHOWN"}, [][]string{{}, {"-u", "1000"}}},
-	{"pid-host", []string{"--pid", "host"}, [][]string{{}}},
-	{"ipc-host", []string{"--ipc", "host"}, [][]string{{}}},
-	{"uts-host", []string{"--uts", "host"}, [][]string{{}}},
-	{"network-host", []string{"--network", "host"}, [][]string{{}}},
-	{"cgroupns-host", []string{"--cgroupns", "host"}, [][]string{{}}},
-	{"cgroupns-private", []string{"--cgroupns", "private"}, [][]string{{}}},
-	{"seccomp-unconfined", []string{"--security-opt", "seccomp=unconfined"}, [][]string{{}, {"-u", "app"}}},
-	{"no-new-privileges", []string{"--security-opt", "no-new-privileges"}, [][]string{{}, {"-u", "app"}}},
-	{"user", []string{"--user", "app", "--group-add", "4711"}, [][]string{{}, {"-u", "0"}, {"-u", "root:extra"}}},
-	{"user-numeric", []string{"--user", "77:88"}, [][]string{{}, {"-u", "app"}}},
-	{"group-add", []string{"--group-add", "extra", "--group-add", "99"}, [][]string{{}, {"-u", "app"}}},
+	// prepare is a shell script that changes the container first.
+	prepare string
+}
+
+var kinds = []kind{
+	{name: "default", execs: [][]string{{}, {"-u", "app"}, {"-t"}, {"-i"}, {"-w", "/tmp"}, {"-e", "A=1"}}},
+	{name: "cap-drop", run: []string{"--cap-drop", "ALL"}, execs: [][]string{{}, {"-u", "app"}}},
+	{name: "cap-add", run: []string{"--cap-add", "SYS_ADMIN", "--cap-drop", "CHOWN"}, execs: [][]string{{}, {"-u", "1000"}}},
+	{name: "pid-host", run: []string{"--pid", "host"}, execs: [][]string{{}}},
+	{name: "ipc-host", run: []string{"--ipc", "host"}, execs: [][]string{{}}},
+	{name: "uts-host", run: []string{"--uts", "host"}, execs: [][]string{{}}},
+	{name: "network-host", run: []string{"--network", "host"}, execs: [][]string{{}}},
+	{name: "cgroupns-host", run: []string{"--cgroupns", "host"}, execs: [][]string{{}}},
+	{name: "cgroupns-private", run: []string{"--cgroupns", "private"}, execs: [][]string{{}}},
+	{name: "seccomp-unconfined", run: []string{"--security-opt", "seccomp=unconfined"}, execs: [][]string{{}, {"-u", "app"}}},
+	{name: "no-new-privileges", run: []string{"--security-opt", "no-new-privileges"}, execs: [][]string{{}, {"-u", "app"}}},
+	{name: "user", run: []string{"--user", "app", "--group-add", "4711"}, execs: [][]string{{}, {"-u", "0"}, {"-u", "root:extra"}}},
+	{name: "user-numeric", run: []string{"--user", "77:88"}, execs: [][]string{{}, {"-u", "app"}}},
+	{name: "group-add", run: []string{"--group-add", "extra", "--group-add", "99"}, execs: [][]string{{}, {"-u", "app"}}},
 	// Not nofile: see TestExecLimits.
-	{"ulimit", []string{"--ulimit", "nproc=1000:2000", "--ulimit", "core=0"}, [][]string{{}}},
-	{"oom-score-adj", []string{"--oom-score-adj", "321"}, [][]string{{}}},
-	{"read-only", []string{"--read-only", "--tmpfs", "/run"}, [][]string{{}}},
-	{"init", []string{"--init"}, [][]string{{}}},
-	{"cpuset", []string{"--cpuset-cpus", "0"}, [][]string{{}}},
-	{"limits", []string{"--memory", "64m", "--pids-limit", "50"}, [][]string{{}}},
-	{"workdir-hostname-env", []string{"-w", "/home/app", "-h", "box", "-e", "PATH=/bin", "-e", "B=x y", "-e", "HOME=/tmp"}, [][]string{{}, {"-e", "B=2", "-e", "C=3", "-e", "HOSTNAME"}}},
-	{"tty", []string{"-t"}, [][]string{{}, {"-t"}}},
-	{"volume", []string{"-v", "/v", "--tmpfs", "/scratch:size=1m", "--shm-size", "1m"}, [][]string{{}}},
+	{name: "ulimit", run: []string{"--ulimit", "nproc=1000:2000", "--ulimit", "core=0"}, execs: [][]string{{}}},
+	{name: "oom-score-adj", run: []string{"--oom-score-adj", "321"}, execs: [][]string{{}}},
+	{name: "read-only", run: []string{"--read-only", "--tmpfs", "/run"}, execs: [][]string{{}}},
+	{name: "init", run: []string{"--init"}, execs: [][]string{{}}},
+	{name: "cpuset", run: []string{"--cpuset-cpus", "0"}, execs: [][]string{{}}},
+	{name: "limits", run: []string{"--memory", "64m", "--pids-limit", "50"}, execs: [][]string{{}}},
+	{name: "workdir-hostname-env", run: []string{"-w", "/home/app", "-h", "box", "-e", "PATH=/bin", "-e", "B=x y", "-e", "HOME=/tmp"}, execs: [][]string{{}, {"-e", "B=2", "-e", "C=3", "-e", "HOSTNAME"}}},
+	{name: "tty", run: []string{"-t"}, execs: [][]string{{}, {"-t"}}},
+	{name: "volume", run: []string{"-v", "/v", "--tmpfs", "/scratch:size=1m", "--shm-size", "1m"}, execs: [][]string{{}}},
 }
 
 func TestExecIsDockerExec(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		for _, k := range kinds {
-			t.Run(k.name, func(t *testing.T) {
-				t.Parallel()
-				c := e.Run(t, engine.Busybox, k.run...)
-				for _, flags := range k.execs {
-					t.Run(strings.Join(flags, " "), func(t *testing.T) { mustMatch(t, e, c, flags...) })
-				}
-			})
-		}
-	})
+	onBoth(t, func(t *testing.T, e *engine.Engine) { mustMatchAll(t, e, kinds) })
+}
+
+// TestExecOfOtherKinds: what these are about is the same on each cgroup version.
+func TestExecOfOtherKinds(t *testing.T) { mustMatchAll(t, suite.Engine(t, engine.Host), otherKinds) }
+
+func mustMatchAll(t *testing.T, e *engine.Engine, kinds []kind) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			c := k.start(t, e)
+			for n, flags := range k.execs {
+				t.Run(flagsName(n, flags), func(t *testing.T) { mustMatch(t, e, c, flags...) })
+			}
+		})
+	}
 }
 
 // TestExecPrivileged: docker exec --privileged works without CAP_SYS_RESOURCE
@@ -162,12 +171,7 @@ func same(t *testing.T, e *engine.Engine, c engine.Container, flags []string, co
 func TestExecUsernsRemap(t *testing.T) {
 	for name, c := range cgroups {
 		t.Run(name, func(t *testing.T) {
-			e := suite.Start(t, engine.Options{Cgroup: c, UsernsRemap: true})
-			for _, flags := range [][]string{nil, {"--cap-drop", "ALL"}, {"--user", "app"}} {
-				box := e.Run(t, engine.Busybox, flags...)
-				mustMatch(t, e, box)
-				mustMatch(t, e, box, "-t", "-u", "app")
-			}
+			mustMatchAll(t, suite.Start(t, engine.Options{Cgroup: c, UsernsRemap: true}), remappedKinds)
 		})
 	}
 }
