@@ -16,7 +16,7 @@ export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/dx
@@ -66,6 +66,15 @@ engine: ## Tests of the libraries against a private engine
 .PHONY: e2e
 e2e: ## Tests of dx on real containers, cgroup v1 and v2
 	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
+
+# Neither is part of `make test`: they take many minutes and gigabytes of disk.
+.PHONY: e2e-matrix
+e2e-matrix: ## Compare with the docker exec of other Debian releases
+	e2e/matrix/run
+
+.PHONY: e2e-vm
+e2e-vm: ## The same in a virtual machine: systemd, AppArmor, --privileged
+	e2e/vm/run
 
 .PHONY: lint
 lint: $(LINT) ## gofmt, go vet, golangci-lint

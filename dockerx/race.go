@@ -23,10 +23,9 @@ func race[T any](ctx context.Context, r *Resolver, engine func() (T, error), onH
 	said := &heldBack{to: r.warn}
 	asked := make(chan answer[T], 1)
 	ask := sync.OnceFunc(func() {
-		beside := *r
-		beside.warn = said.warn
+		beside := &Resolver{engine: r.engine, from: r.from, warn: said.warn}
 		go func() {
-			v, err := onHost(&beside)
+			v, err := onHost(beside)
 			asked <- answer[T]{v, err}
 		}()
 	})

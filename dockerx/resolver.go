@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dx/dockerx/engine"
@@ -34,6 +35,8 @@ type Resolver struct {
 	engine *engine.Client
 	from   Source
 	warn   func(string)
+
+	answered atomic.Bool // the engine has answered
 }
 
 // NewResolver finds out which engine to ask. It asks nothing yet.
@@ -63,6 +66,22 @@ func serialized(warn func(string)) func(string) {
 		}
 	}
 }
+
+// Versions are those of the engine, in whose words errors are to be said. It is
+// asked only if it has answered before; otherwise nothing is known.
+func (r *Resolver) Versions(ctx context.Context) Versions {
+	if !r.answered.Load() {
+		return Versions{}
+	}
+	v, err := r.engine.Versions(ctx)
+	if err != nil {
+		return Versions{} // no reason to say more than the error at hand
+	}
+	return v
+}
+
+// Versions are what an engine is made of.
+type Versions = engine.Versions
 
 // Close drops the connections to the engine. Containers stay open.
 func (r *Resolver) Close() error { return r.engine.Close() }
@@ -136,6 +155,7 @@ func (r *Resolver) fromEngine(ctx context.Context, ref string) (*Container, erro
 
 func (r *Resolver) inspected(ctx context.Context, ref, name string) (*Container, error) {
 	d, err := r.engine.Inspect(ctx, name)
+	r.answered.Store(err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrRefused))
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		return nil, &NotFoundError{Ref: ref}

@@ -30,6 +30,7 @@ var kinds = []kind{
 	{name: "cgroupns-host", run: []string{"--cgroupns", "host"}, execs: [][]string{{}}},
 	{name: "cgroupns-private", run: []string{"--cgroupns", "private"}, execs: [][]string{{}}},
 	{name: "seccomp-unconfined", run: []string{"--security-opt", "seccomp=unconfined"}, execs: [][]string{{}, {"-u", "app"}}},
+	{name: "apparmor-unconfined", run: []string{"--security-opt", "apparmor=unconfined"}, execs: [][]string{{}}},
 	{name: "no-new-privileges", run: []string{"--security-opt", "no-new-privileges"}, execs: [][]string{{}, {"-u", "app"}}},
 	{name: "user", run: []string{"--user", "app", "--group-add", "4711"}, execs: [][]string{{}, {"-u", "0"}, {"-u", "root:extra"}}},
 	{name: "user-numeric", run: []string{"--user", "77:88"}, execs: [][]string{{}, {"-u", "app"}}},

@@ -14,12 +14,14 @@ import (
 // probe prints all that a process can see of itself, in sections. It reads the
 // files of the shell ($$), which is the process that exec started. A file that
 // it may not read shows as an error message, alike for docker and dx. The status is
-// read without a fork, around which shells block signals.
+// read before anything is forked: shells that wait have signals blocked.
 const probe = `
+while IFS= read -r l; do status="$status$l
+"; done </proc/$$/status
 cd / 2>/dev/null
 s() { echo "== $1"; }
 {
-s status; while IFS= read -r l; do echo "$l"; done </proc/$$/status
+s status; echo "$status"
 for f in limits oom_score_adj cgroup loginuid personality timerslack_ns coredump_filter cmdline environ mountinfo attr/current sched stat; do
 	s $f; cat /proc/$$/$f
 done

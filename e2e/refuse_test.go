@@ -72,7 +72,9 @@ func TestExecRefuses(t *testing.T) {
 				}
 				args = append(args, a)
 			}
-			want, got := essence(e.Docker(t, args...)), essence(e.Dx(t, args...))
+			want, got := e.Docker(t, args...), e.Dx(t, args...)
+			t.Logf("docker: %q %q %d", want.Stdout, want.Stderr, want.Code)
+			want, got = essence(want), essence(got)
 			if got != want && (r.newest.Code == 0 || got != essence(r.newest)) {
 				t.Errorf("docker: %+v\ndx:     %+v", want, got)
 			}

@@ -58,9 +58,12 @@ func (a *app) exitCode(err error) int {
 	var interrupted *signalError
 	var start *startError
 	var step *launch.StepError
+	var older *dialectError
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &older):
+		return a.sayAs(older)
 	case errors.As(err, &status):
 		return status.code
 	case errors.As(err, &client):
@@ -72,10 +75,9 @@ func (a *app) exitCode(err error) int {
 		fmt.Fprintln(a.err, "read escape sequence")
 		return exitFailure
 	case errors.As(err, &start):
-		return a.startFailed(start)
+		return a.startFailed(start, dockerx.Versions{})
 	case errors.Is(err, dockerx.ErrRelativeCwd):
-		fmt.Fprintf(a.out, "OCI runtime exec failed: exec failed: %v\r\n", err)
-		return exitRuntime
+		return a.sayStart(relativeCwd, false, dockerx.Versions{})
 	case dockerSays(err):
 		fmt.Fprintln(a.err, "Error response from daemon:", errorText(err))
 		return exitFailure
@@ -171,21 +173,38 @@ type startError struct {
 func (e *startError) Error() string { return e.text() }
 func (e *startError) Unwrap() error { return e.step }
 
-// startFailed prints what docker and runc print, and returns docker's code
-// (moby, daemon/exec_linux.go and errors.go: translateContainerdStartErr).
-func (a *app) startFailed(e *startError) int {
+const (
+	execFailed  = "OCI runtime exec failed: exec failed: "
+	relativeCwd = execFailed + "Cwd must be an absolute path"
+)
+
+// startFailed prints what docker and runc print, and returns docker's code.
+func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 	if e.step.Step.Stage == launch.StageExec {
 		// runc's last words, on the process's own stderr.
 		fmt.Fprintf(a.err, "exec %s: %s\n", printable(e.command), e.step.Errno.Error())
+		if older(v.Runc, 1, 2) {
+			return exitFailure
+		}
 		return exitLateExec
 	}
-	text := "OCI runtime exec failed: exec failed: unable to start container process: " + printable(e.text())
-	if e.detached {
+	return a.sayStart(execFailed+"unable to start container process: "+printable(e.text()), e.detached, v)
+}
+
+// sayStart prints the reason why a command could not be started, and returns the
+// exit code (moby, daemon/exec_linux.go and errors.go).
+func (a *app) sayStart(text string, detached bool, v dockerx.Versions) int {
+	code := startCode(text)
+	if older(v.Engine, 29, 0) {
+		code = exitNotRunable
+	}
+	text += olderEnd(text, v)
+	if detached {
 		fmt.Fprintln(a.err, "Error response from daemon:", text)
 		return exitFailure
 	}
 	fmt.Fprintf(a.out, "%s\r\n", text)
-	return startCode(text)
+	return code
 }
 
 func startCode(text string) int {

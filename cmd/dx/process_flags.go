@@ -81,15 +81,21 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*en
 		return err
 	}
 	defer r.Close()
+	err = a.enterBy(ctx, r, ref, &entry{options: o, env: env, detachKeys: keys}, run)
+	return inWordsOf(ctx, r, o.detach, err)
+}
+
+func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *entry, run func(*entry) error) error {
 	c, err := r.Resolve(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := a.mayExec(o, c); err != nil {
+	if err := a.mayExec(e.options, c); err != nil {
 		return err
 	}
-	return run(&entry{options: o, container: c, env: env, detachKeys: keys})
+	e.container = c
+	return run(e)
 }
 
 // spec is what docker exec would run.

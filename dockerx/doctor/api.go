@@ -21,9 +21,9 @@ func (p *Patient) ping(ctx context.Context) []Finding {
 }
 
 func (p *Patient) version(ctx context.Context) []Finding {
-	v, err := p.client.Version(ctx)
+	v, err := p.client.Versions(ctx)
 	p.mu.Lock()
-	p.engine.Version = v
+	p.engine.Version = v.Engine
 	p.mu.Unlock()
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil // if ping does not answer either; else it is no harm

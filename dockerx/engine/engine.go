@@ -82,15 +82,26 @@ func (c *Client) Ping(ctx context.Context) error {
 	})
 }
 
-// Version is the engine's version, "28.5.2".
-func (c *Client) Version(ctx context.Context) (string, error) {
-	var version string
+// Versions are what an engine is made of, "28.5.2"; empty: not known.
+type Versions struct{ Engine, Containerd, Runc string }
+
+// Versions asks for the engine's versions.
+func (c *Client) Versions(ctx context.Context) (Versions, error) {
+	var out Versions
 	err := c.call(ctx, "ask version", func(ctx context.Context) error {
 		v, err := c.api.ServerVersion(ctx)
-		version = v.Version
+		out.Engine = v.Version
+		for _, component := range v.Components {
+			switch component.Name {
+			case "containerd":
+				out.Containerd = component.Version
+			case "runc":
+				out.Runc = component.Version
+			}
+		}
 		return err
 	})
-	return version, err
+	return out, err
 }
 
 // call runs one request under its own deadline and names what failed.

@@ -65,7 +65,7 @@ func recorded(t *testing.T) http.HandlerFunc {
 		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/web/json"):
 			w.Write(inspect)
 		case strings.HasSuffix(r.URL.Path, "/version"):
-			w.Write([]byte(`{"Version":"20.10.24"}`))
+			w.Write([]byte(`{"Version":"20.10.24","Components":[{"Name":"Engine","Version":"20.10.24"},{"Name":"containerd","Version":"1.6.20"},{"Name":"runc","Version":"1.1.5"}]}`))
 		default:
 			w.WriteHeader(http.StatusNotFound)
 			w.Write([]byte(`{"message":"No such container: x"}`))
@@ -88,7 +88,7 @@ func TestAnswers(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Name != "web" || list[0].ID != d.ID || list[0].State != "running" || list[0].Labels["tier"] != "front" {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if v, err := c.Version(ctx); v != "20.10.24" || err != nil {
+	if v, err := c.Versions(ctx); v != (Versions{Engine: "20.10.24", Containerd: "1.6.20", Runc: "1.1.5"}) || err != nil {
 		t.Errorf("%q, %v", v, err)
 	}
 	if err := c.Ping(ctx); err != nil {
@@ -111,7 +111,7 @@ func calls(c *Client) map[string]func() error {
 	return map[string]func() error{
 		"inspect": func() error { _, err := c.Inspect(ctx, "web"); return err },
 		"list":    func() error { _, err := c.List(ctx, false); return err },
-		"version": func() error { _, err := c.Version(ctx); return err },
+		"version": func() error { _, err := c.Versions(ctx); return err },
 		"ping":    func() error { return c.Ping(ctx) },
 	}
 }

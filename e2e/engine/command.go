@@ -15,7 +15,7 @@ import (
 )
 
 // commandTime bounds every command that a test runs.
-const commandTime = 60 * time.Second
+var commandTime = patience(60 * time.Second)
 
 // Result is what a command did.
 type Result struct {

@@ -39,7 +39,18 @@ const (
 func (c Cgroup) String() string { return [...]string{"host's cgroups", "cgroup v1", "cgroup v2"}[c] }
 
 // startTime bounds how long an engine may take until it answers.
-const startTime = 30 * time.Second
+var startTime = patience(30 * time.Second)
+
+// patienceEnv is a factor for all limits of time, for machines that are slow
+// (emulated ones).
+const patienceEnv = "DX_TEST_PATIENCE"
+
+func patience(d time.Duration) time.Duration {
+	if n, err := strconv.Atoi(os.Getenv(patienceEnv)); err == nil && n > 0 {
+		return time.Duration(n) * d
+	}
+	return d
+}
 
 // Options say what kind of engine is wanted.
 type Options struct {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"dx/dockerx"
+)
+
+// dialectError is an error that the engine of this host would put in other words,
+// on another stream or with another exit code than the newest one.
+type dialectError struct {
+	error
+	detached bool
+	versions dockerx.Versions
+}
+
+func (e *dialectError) Unwrap() error { return e.error }
+
+// inWordsOf asks the engine for its version if that matters for what is to be
+// said: after an error, and where the engine was heard before.
+func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err error) error {
+	var start *startError
+	if !dockerSays(err) && !errors.As(err, &start) && !errors.Is(err, dockerx.ErrRelativeCwd) {
+		return err
+	}
+	v := r.Versions(ctx)
+	if v == (dockerx.Versions{}) {
+		return err
+	}
+	return &dialectError{error: err, detached: detached, versions: v}
+}
+
+// sayAs prints an error as that engine would, and returns the exit code.
+func (a *app) sayAs(e *dialectError) int {
+	var start *startError
+	var user *dockerx.UserError
+	switch {
+	case errors.As(e.error, &start):
+		return a.startFailed(start, e.versions)
+	case errors.Is(e.error, dockerx.ErrRelativeCwd):
+		return a.sayStart(relativeCwd, e.detached, e.versions)
+	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 29, 0):
+		// The exec has been created when its user is looked up.
+		fmt.Fprintf(a.out, "%s\r\n", errorText(user))
+		return exitNotRunable
+	}
+	fmt.Fprintln(a.err, "Error response from daemon:", e.text())
+	return exitFailure
+}
+
+// text has older engines' capital letters (moby, daemon/errors.go to 24, and
+// pkg/truncindex to 20.10).
+func (e *dialectError) text() string {
+	text := errorText(e.error)
+	var ambiguous *dockerx.AmbiguousError
+	var state *dockerx.StateError
+	switch {
+	case errors.As(e.error, &ambiguous) && older(e.versions.Engine, 23, 0),
+		errors.As(e.error, &state) && older(e.versions.Engine, 25, 0):
+		return strings.ToUpper(text[:1]) + text[1:]
+	}
+	return text
+}
+
+// olderEnd is what older versions append to the reason of a failed start:
+// containerd to 1.7 the name of the class that an error has over gRPC, dockerd to
+// 28 a guess (translateContainerdStartErr).
+func olderEnd(text string, v dockerx.Versions) string {
+	var end string
+	if older(v.Containerd, 2, 0) {
+		end = ": unknown"
+	}
+	if older(v.Engine, 29, 0) && strings.HasSuffix(text, "not a directory") {
+		end += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+	}
+	return end
+}
+
+// older says that a version, "1.1.5+ds1", is known and before another.
+func older(version string, major, minor int) bool {
+	var gotMajor, gotMinor int
+	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &gotMajor, &gotMinor); n != 2 {
+		return false
+	}
+	return gotMajor < major || gotMajor == major && gotMinor < minor
+}
