@@ -81,7 +81,7 @@ printf '%s\n' '# a comment' '' 'short' 'root:x:0:0:root:/root:/bin/sh' 'nan:x:ab
 	'crlf:x:5000:5000::/crlf:/bin/sh\r' 'nohome:x:5001:5001:::' 'big:x:4294967296:1::/big:' 'neg:x:-1:-1::/neg:' >/etc/passwd
 head -c 5000 /dev/zero | tr '\0' x >>/etc/passwd
 printf '\nlate:x:6000:6000::/late:/bin/sh' >>/etc/passwd
-printf '%s\n' 'root:x:0:' '#odd' 'odd:x:7000:app,, late ,app' 'odd:x:7001:app' 'app:x:1000:app' 'bad:x:gid:app' 'huge:x:99999999999:app' 'end:x:7002:late' >/etc/group
+printf '%s\n' 'root:x:0:' '#odd' 'odd:x:7000:app,, late ,app' 'odd:x:7001:app' 'app:x:1000:app' 'bad:x:gid:app' 'end:x:7002:late' >/etc/group
 `
 
 // thousand sets 1,000 variables.

@@ -42,8 +42,8 @@ func (a *app) sayAs(e *dialectError) int {
 		return a.startFailed(start, e.versions)
 	case errors.Is(e.error, dockerx.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, e.detached, e.versions)
-	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 29, 0):
-		// The exec has been created when its user is looked up.
+	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
+		// To 27 a user is looked up when the exec starts, not when it is created.
 		fmt.Fprintf(a.out, "%s\r\n", errorText(user))
 		return exitNotRunable
 	}
@@ -65,18 +65,26 @@ func (e *dialectError) text() string {
 	return text
 }
 
-// olderEnd is what older versions append to the reason of a failed start:
-// containerd to 1.7 the name of the class that an error has over gRPC, dockerd to
-// 28 a guess (translateContainerdStartErr).
-func olderEnd(text string, v dockerx.Versions) string {
-	var end string
+// startText is the reason of a failed start with what is appended on its way:
+// containerd to 1.7 the name of the class that an error has over gRPC, dockerd its
+// own comments (translateContainerdStartErr). To Go 1.19, with which the runc of
+// that time was built, a folder is a file that may not be executed.
+func startText(text string, v dockerx.Versions) string {
+	const folder, notFolder = "is a directory", "not a directory"
+	if older(v.Engine, 23, 0) && strings.HasSuffix(text, folder) {
+		text = strings.TrimSuffix(text, folder) + "permission denied"
+	}
+	isFolder, isNotFolder := strings.HasSuffix(text, folder), strings.HasSuffix(text, notFolder)
 	if older(v.Containerd, 2, 0) {
-		end = ": unknown"
+		text += ": unknown"
 	}
-	if older(v.Engine, 29, 0) && strings.HasSuffix(text, "not a directory") {
-		end += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+	switch {
+	case isFolder:
+		text += ": permission denied"
+	case isNotFolder:
+		text += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
 	}
-	return end
+	return text
 }
 
 // older says that a version, "1.1.5+ds1", is known and before another.

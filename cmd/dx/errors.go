@@ -195,10 +195,10 @@ func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 // exit code (moby, daemon/exec_linux.go and errors.go).
 func (a *app) sayStart(text string, detached bool, v dockerx.Versions) int {
 	code := startCode(text)
-	if older(v.Engine, 29, 0) {
+	if older(v.Engine, 28, 0) { // moby#48552
 		code = exitNotRunable
 	}
-	text += olderEnd(text, v)
+	text = startText(text, v)
 	if detached {
 		fmt.Fprintln(a.err, "Error response from daemon:", text)
 		return exitFailure
