@@ -19,6 +19,7 @@ import (
 // dx exec, and asks both about every number of every ABI that they know: also of
 // those that this kernel does not have.
 func TestTheFilterIsDockers(t *testing.T) {
+	t.Parallel()
 	e := suite.Engine(t, engine.Host)
 	for _, k := range filtered {
 		t.Run(k.name, func(t *testing.T) {

@@ -61,6 +61,8 @@ func normalise(section, line string) string {
 		return normaliseStat(line)
 	case "fd":
 		return normaliseFd(line)
+	case "mountinfo":
+		return cgroup2Options.ReplaceAllString(line, "$1")
 	}
 	return line
 }
@@ -73,6 +75,10 @@ func normaliseFd(line string) string {
 	line = pts.ReplaceAllString(line, "/dev/pts/N")
 	return ptyFlags.ReplaceAllString(line, "${1}2")
 }
+
+// cgroup2Options belong to the hierarchy, of which there is one: each container that
+// mounts it from the host's cgroup namespace sets them for all.
+var cgroup2Options = regexp.MustCompile(`( - cgroup2 \S+ rw)(,nsdelegate|,memory_recursiveprot)*$`)
 
 var (
 	pts      = regexp.MustCompile(`/dev/pts/\d+`)

@@ -23,6 +23,7 @@ var filtered = []kind{
 // TestNoCallTellsDxFromDocker tries every system call number of every ABI that the
 // kernel has, and asks for all that a process can find out by calls only.
 func TestNoCallTellsDxFromDocker(t *testing.T) {
+	t.Parallel()
 	e := suite.Engine(t, engine.Host)
 	for _, k := range filtered {
 		t.Run(k.name, func(t *testing.T) {
