@@ -138,6 +138,7 @@ var faults = map[string]fault{
 func TestDoctorNamesTheFault(t *testing.T) {
 	for name, cgroup := range cgroups {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e := suite.Start(t, engine.Options{Cgroup: cgroup, Args: []string{"--live-restore"}})
 			e.Run(t, engine.Busybox) // one with which nothing is wrong
 			for name, f := range faults {

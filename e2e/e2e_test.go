@@ -16,8 +16,18 @@ func TestMain(m *testing.M) { os.Exit(suite.Main(m)) }
 // cgroups are the versions on which everything is tested.
 var cgroups = map[string]engine.Cgroup{"v1": engine.V1, "v2": engine.V2}
 
-// onBoth runs a test on an engine of each cgroup version.
+// onBoth runs a test on an engine of each cgroup version, side by side.
 func onBoth(t *testing.T, test func(*testing.T, *engine.Engine)) {
+	for name, c := range cgroups {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, suite.Engine(t, c))
+		})
+	}
+}
+
+// onOneThenOther is onBoth for a test that sets what is dx's environment.
+func onOneThenOther(t *testing.T, test func(*testing.T, *engine.Engine)) {
 	for name, c := range cgroups {
 		t.Run(name, func(t *testing.T) { test(t, suite.Engine(t, c)) })
 	}

@@ -172,6 +172,7 @@ func same(t *testing.T, e *engine.Engine, c engine.Container, flags []string, co
 func TestExecUsernsRemap(t *testing.T) {
 	for name, c := range cgroups {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mustMatchAll(t, suite.Start(t, engine.Options{Cgroup: c, UsernsRemap: true}), remappedKinds)
 		})
 	}

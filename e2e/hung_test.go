@@ -70,6 +70,7 @@ func stop(t *testing.T, pid int) {
 func TestHungEngine(t *testing.T) {
 	for name, cgroup := range cgroups {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e := suite.Start(t, engine.Options{Cgroup: cgroup, Args: []string{"--live-restore"}})
 			c := e.Run(t, engine.Busybox)
 			ended := e.Create(t, engine.Busybox)

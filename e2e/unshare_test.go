@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -169,6 +170,10 @@ func TestUnshareInit(t *testing.T) {
 // PID namespace, and through init.
 func TestUnshareSignals(t *testing.T) {
 	engine.Require(t, engine.Root)
+	// A shell cannot trap what its caller ignores, as nohup does.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	for _, flags := range [][]string{{}, {"--pid"}, {"--pid", "--init"}} {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGINT} {
 			cmd := exec.Command(suite.Dx(t), slices.Concat([]string{"unshare"}, flags, []string{"sh", "-c",

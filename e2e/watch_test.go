@@ -176,7 +176,7 @@ func report(seen []observation, rights map[string]string) (map[string]int, int) 
 func TestNothingOfTheHostIsSeenInTheContainer(t *testing.T) {
 	t.Setenv("DX_E2E_ENV", secret)
 	const runs = 25 // of each kind: 200 in all
-	onBoth(t, func(t *testing.T, e *engine.Engine) {
+	onOneThenOther(t, func(t *testing.T, e *engine.Engine) {
 		for _, flags := range [][]string{{}, {"-u", "app"}, {"-t"}, {"-i"}} {
 			t.Run(strings.Join(flags, " "), func(t *testing.T) {
 				c := e.Run(t, engine.Busybox, "--cap-add", "SYS_PTRACE")
@@ -254,7 +254,7 @@ func TestTheWatcherCanSee(t *testing.T) {
 // execve run whatever started it, inside the container (CVE-2019-5736).
 func TestSelfExeAttack(t *testing.T) {
 	t.Setenv("DX_E2E_ENV", secret)
-	onBoth(t, func(t *testing.T, e *engine.Engine) {
+	onOneThenOther(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox)
 		dx := e.DxPath(t)
 		before := fileState(t, dx)

@@ -4,7 +4,8 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,13 +21,21 @@ func (e *signalError) Error() string { return "interrupted by " + unix.SignalNam
 // the command may ignore them. docker's client has the same number.
 const impatience = 3
 
-// signals takes what is sent to dx: before there is a command, and without
-// --sig-proxy, a signal ends dx; afterwards it goes to the command.
+// startPatience is how long a signal waits for a command that is being started, which
+// takes milliseconds unless something hangs.
+const startPatience = time.Second
+
+// signals takes what is sent to dx. It goes to the command; one that comes before dx
+// knows that the command runs, which others may know already, is kept for it. A signal
+// ends dx without --sig-proxy, and where the start takes too long.
 type signals struct {
 	caught chan os.Signal
 	cancel context.CancelCauseFunc
 	proxy  bool
-	to     atomic.Pointer[launch.Process]
+
+	mu      sync.Mutex
+	to      *launch.Process
+	waiting []unix.Signal // until there is a command
 
 	// skip says which signals the command gets without dx; nil: none. It is set
 	// before there is a command.
@@ -46,23 +55,51 @@ func (s *signals) run() {
 	impatient := 0
 	for sig := range s.caught {
 		n := sig.(unix.Signal)
-		p := s.to.Load()
-		if p != nil && s.skip != nil && s.skip(n) {
-			continue
-		}
 		if n == unix.SIGINT || n == unix.SIGTERM {
 			impatient++
 		}
-		if p == nil || !s.proxy || impatient >= impatience {
+		if !s.proxy || impatient >= impatience {
 			s.cancel(&signalError{signal: n})
 			continue
 		}
-		_ = p.Signal(n) // ESRCH: it has just ended, which is noticed elsewhere
+		s.pass(n)
 	}
 }
 
-// passTo sends later signals to the command.
-func (s *signals) passTo(p *launch.Process) { s.to.Store(p) }
+// pass gives a signal to the command, or keeps it.
+func (s *signals) pass(n unix.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.to != nil {
+		s.send(n)
+		return
+	}
+	s.waiting = append(s.waiting, n)
+	time.AfterFunc(startPatience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.to == nil {
+			s.cancel(&signalError{signal: n})
+		}
+	})
+}
+
+func (s *signals) send(n unix.Signal) {
+	if s.skip == nil || !s.skip(n) {
+		_ = s.to.Signal(n) // ESRCH: it has just ended, which is noticed elsewhere
+	}
+}
+
+// passTo sends the signals that waited, and later ones, to the command.
+func (s *signals) passTo(p *launch.Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.to = p
+	for _, n := range s.waiting {
+		s.send(n)
+	}
+	s.waiting = nil
+}
 
 func (s *signals) stop() {
 	signal.Stop(s.caught)
