@@ -127,8 +127,9 @@ func debugBare(t *testing.T, e *engine.Engine, c engine.Container) {
 	if got := posture(r.Stdout); got != want {
 		t.Errorf("rights\n%s\nbut init has\n%s", got, want)
 	}
-	if r := e.Dx(t, "debug", c.Name, "nosuch"); r.Code != 127 {
-		t.Errorf("a command that nobody has: %+v", r)
+	missing := e.Docker(t, "exec", c.Name, "nosuch")
+	if r := e.Dx(t, "debug", c.Name, "nosuch"); r.Code != missing.Code || r.Stdout != missing.Stdout {
+		t.Errorf("a command that nobody has: %+v\ndocker exec: %+v", r, missing)
 	}
 	if after := state(t, e, c); after != before {
 		t.Errorf("the container was\n%s\nand is\n%s", before, after)

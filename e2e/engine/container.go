@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,9 +17,10 @@ type Container struct {
 	PID  int // of its init; 0 when created only
 }
 
-// Name is a container name that this engine has not given out yet.
+// Name is a container name that no engine on this host has given out yet: with no
+// engine to ask, dx finds those of all.
 func (e *Engine) Name(hint string) string {
-	return fmt.Sprintf("%s-%d-%d", hint, os.Getpid(), e.names.Add(1))
+	return fmt.Sprintf("%s-%s-%d", hint, strings.TrimPrefix(filepath.Base(e.Dir), "dxe-"), e.names.Add(1))
 }
 
 // Run starts a container of the image with flags of docker run, and removes it
