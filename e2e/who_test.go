@@ -200,10 +200,10 @@ func TestWhoseNetwork(t *testing.T) {
 		isOf(t, e, c, addr, "ip", there+" in its net namespace has "+addr+"/24")
 
 		e.Docker(t, "exec", "-d", c.Name, "nc", "-ll", "-p", "4321", "-e", "true")
-		holder := inside(t, "nc -ll -p 4321 -e true")
+		holder := findProcess(t, c.ID, "nc\x00-ll\x00-p\x004321\x00-e\x00true\x00")
 		waitListening(t, c.PID, "10E1") // 4321
 		for _, arg := range []string{":4321", "tcp:4321", "port:4321", "4321/tcp"} {
-			isOf(t, e, c, arg, "port", fmt.Sprintf("process %d (nc) listens on ", holder))
+			isOf(t, e, c, arg, "port", fmt.Sprintf("process %s (nc) listens on ", holder))
 		}
 	})
 }
