@@ -26,12 +26,7 @@ func ofTools(err error) bool {
 // toolsHint is hint for these.
 func toolsHint(err error) string {
 	var dynamic *tools.DynamicError
-	var exposed *exposedError
 	switch {
-	case errors.As(err, &exposed) && exposed.pidHost:
-		return "; the container has the host's PID namespace, so that --share-pid=false does not help; --expose-host goes on all the same"
-	case errors.As(err, &exposed):
-		return "; --share-pid=false hides the command from the container, --expose-host goes on all the same"
 	case errors.Is(err, tools.ErrNoBusybox):
 		return "; install one (Debian: busybox-static), or name tools with --tools"
 	case errors.As(err, &dynamic):

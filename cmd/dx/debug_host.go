@@ -17,24 +17,6 @@ import (
 	"dx/nsops/tools"
 )
 
-// exposedError says that a process of the container could take over the host through
-// the command.
-type exposedError struct {
-	container string
-	watchers  []tools.Watcher
-	pidHost   bool // it shares the host's PID namespace anyway
-}
-
-func (e *exposedError) Error() string {
-	w := e.watchers[0]
-	more := ""
-	if len(e.watchers) > 1 {
-		more = fmt.Sprintf(" (and %d more)", len(e.watchers)-1)
-	}
-	return fmt.Sprintf("%s: its process %d (%s)%s has %s: through /proc/PID/root of a command with the host's root it could take over the host",
-		e.container, w.PID, w.Name, more, w.Reason)
-}
-
 func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args []string) error {
 	o.ignorePaused = true // the command is not in the container's cgroup
 	return a.enter(ctx, o.execOptions, ref, func(e *entry) error {
@@ -76,10 +58,14 @@ func (e *entry) checkExposure(o debugOptions, own proc.Status, joins bool) error
 	if err != nil {
 		return err
 	}
-	if len(watchers) > 0 {
-		return &exposedError{container: describe(e.container), watchers: watchers, pidHost: pidHost}
+	if len(watchers) == 0 {
+		return nil
 	}
-	return nil
+	instead := "--share-pid=false hides the command from the container"
+	if pidHost {
+		instead = "the container has the host's PID namespace, so that --share-pid=false does not help"
+	}
+	return &exposedError{container: describe(e.container), reason: watched(watchers), instead: instead}
 }
 
 func ownStatus() (proc.Status, error) {

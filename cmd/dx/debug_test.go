@@ -44,13 +44,10 @@ func TestPlainName(t *testing.T) {
 
 // Each refusal says what can be done.
 func TestToolsHints(t *testing.T) {
-	exposed := func(pidHost bool) error {
-		return &exposedError{container: "web (pid 1)", watchers: []tools.Watcher{{PID: 7, Name: "evil\n", Reason: "CAP_SYS_PTRACE"}}, pidHost: pidHost}
-	}
 	for err, want := range map[error]string{
-		exposed(false):                          "--share-pid=false hides",
-		exposed(true):                           "does not help",
-		fmt.Errorf("x: %w", tools.ErrNoBusybox): "busybox-static",
+		&exposedError{instead: "--share-pid=false hides it"}: "--share-pid=false hides",
+		&exposedError{}:                                                 "--expose-host goes on",
+		fmt.Errorf("x: %w", tools.ErrNoBusybox):                         "busybox-static",
 		&tools.DynamicError{Path: "/bin/x", Loader: "/lib/ld.so"}:       "--host-tools",
 		fmt.Errorf("tools of %s: %w", "/x", tools.ErrOldKernel):         "dx exec",
 		fmt.Errorf("%w: %w", tools.ErrNoBusybox, &tools.DynamicError{}): "busybox-static",

@@ -109,12 +109,12 @@ func hint(err error) string {
 	var caller *launch.CallerError
 	var unknown *trace.UnknownError
 	var unshare *unshareError
-	var exposure *exposureError
+	var exposed *exposedError
 	switch {
+	case errors.As(err, &exposed):
+		return exposed.hint()
 	case ofTools(err):
 		return toolsHint(err)
-	case errors.As(err, &exposure):
-		return "; --expose-host goes on all the same"
 	case errors.As(err, &unshare):
 		return unshare.hint()
 	case errors.As(err, &unknown):

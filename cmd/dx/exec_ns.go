@@ -90,14 +90,6 @@ func (n *nsFlag) Set(s string) error {
 	return nil
 }
 
-// exposureError says that a process of the container could take over the host
-// through the command.
-type exposureError struct{ container, reason string }
-
-func (e *exposureError) Error() string {
-	return fmt.Sprintf("%s: %s: through /proc/PID/root of the command, which would be in its PID namespace, it could take over the host", e.container, e.reason)
-}
-
 // runInNamespaces is exec --ns.
 func (a *app) runInNamespaces(ctx context.Context, e *entry, args []string) error {
 	o, c := e.options, e.container
@@ -198,14 +190,13 @@ func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) er
 		if has(nsops.Mnt) {
 			return nil // nothing of the host is left
 		}
-		return &exposureError{container: describe(c), reason: "the command would be root of the container's user namespace, as its processes may be"}
+		return &exposedError{container: describe(c), reason: "the command would be root of the container's user namespace, as its processes may be"}
 	}
 	watchers, err := tools.Watchers(c.Process, own)
 	if err != nil || len(watchers) == 0 {
 		return err
 	}
-	w := watchers[0]
-	return &exposureError{container: describe(c), reason: fmt.Sprintf("its process %d (%s) has %s", w.PID, w.Name, w.Reason)}
+	return &exposedError{container: describe(c), reason: watched(watchers)}
 }
 
 func kindsOf(joins []launch.Join) (kinds []nsops.Type) {

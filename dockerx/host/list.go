@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -83,25 +82,16 @@ func (l *lister) close() {
 
 // findShims makes the one pass over /proc.
 func (l *lister) findShims() error {
-	dir, err := os.Open("/proc")
+	pids, err := proc.PIDs()
 	if err != nil {
 		return err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return fmt.Errorf("list /proc: %w", err)
 	}
 	trust, err := newTrust()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		cwd, err := os.Readlink("/proc/" + name + "/cwd")
+	for _, pid := range pids {
+		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 		if err != nil {
 			continue // gone, a kernel thread, or not ours to see
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -27,20 +26,15 @@ func Orphans(known []Found) ([]Found, error) {
 	if o.trust, err = newTrust(); err != nil {
 		return nil, err
 	}
-	dir, err := os.Open("/proc")
+	pids, err := proc.PIDs()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list /proc: %w", err)
-	}
 	here := fmt.Sprintf("pid:[%d]", o.trust.pidns.Inode)
-	for _, name := range names {
+	for _, pid := range pids {
 		// One system call a process tells nearly all that cannot be one.
-		if ns, err := os.Readlink("/proc/" + name + "/ns/pid"); err == nil && ns != here {
-			o.look(name)
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && ns != here {
+			o.look(pid)
 		}
 	}
 	return o.found, nil
@@ -54,11 +48,7 @@ type orphans struct {
 
 // look adds a process if it is a container's init. One that ends meanwhile, or
 // may not be read, is none.
-func (o *orphans) look(name string) {
-	pid, err := strconv.Atoi(name)
-	if err != nil {
-		return
-	}
+func (o *orphans) look(pid int) {
 	p, err := proc.Open(pid)
 	if err != nil {
 		return

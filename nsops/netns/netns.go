@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -94,29 +94,12 @@ func In(p *proc.Process, f func() error) error {
 		return err
 	}
 	defer ns.Close()
-	return elsewhere(func() error {
+	return nsops.OnOwnThread(func() error {
 		if err := enter(ns); err != nil {
 			return err
 		}
 		return f()
 	})
-}
-
-// elsewhere runs f on a thread that ends with it; never on the process's first one, which
-// the runtime cannot end, and whose namespaces /proc/PID calls the process's own.
-func elsewhere(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and not unlocked: the runtime throws the thread away
-		if unix.Gettid() == unix.Getpid() {
-			// While this goroutine holds the first thread, the next gets another.
-			done <- elsewhere(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		done <- f()
-	}()
-	return <-done
 }
 
 func enter(ns *os.File) error {

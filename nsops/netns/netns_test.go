@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -100,7 +101,7 @@ var onFirstThread int
 
 func TestMain(m *testing.M) {
 	for range 200 {
-		elsewhere(func() error {
+		nsops.OnOwnThread(func() error {
 			if unix.Gettid() == unix.Getpid() {
 				onFirstThread++
 			}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -84,23 +83,19 @@ func inNamespace(ns *os.File, read func() (*Network, error)) (*Network, error) {
 		err error
 	}
 	done := make(chan answer, 1) // read may outlast the caller
-	if ns == nil {
-		go func() {
-			n, err := read()
-			done <- answer{n, err}
-		}()
-	} else {
-		onLostThread(func() {
-			err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			ns.Close()
-			if err != nil {
-				done <- answer{nil, fmt.Errorf("join the network namespace: %w", err)}
-				return
-			}
-			n, err := read()
-			done <- answer{n, err}
-		})
-	}
+	go func() {
+		var a answer
+		get := func() error {
+			a.n, a.err = read()
+			return a.err
+		}
+		if ns == nil {
+			_ = get()
+		} else {
+			a.err = nsops.OnOwnThread(func() error { return visit(ns, get) })
+		}
+		done <- a
+	}()
 	select {
 	case a := <-done:
 		return a.n, a.err
@@ -109,25 +104,14 @@ func inNamespace(ns *os.File, read func() (*Network, error)) (*Network, error) {
 	}
 }
 
-// onLostThread runs f on a thread that ends with it, so that nothing else of dx ever
-// runs where f has gone. The process's first thread does not end with a goroutine:
-// the runtime parks it, and /proc/self would show its namespaces as dx's. A goroutine
-// that finds itself there holds the thread until another one has found a better.
-func onLostThread(f func()) {
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			f()
-			return // locked: the thread ends
-		}
-		defer runtime.UnlockOSThread()
-		elsewhere := make(chan struct{})
-		onLostThread(func() {
-			close(elsewhere)
-			f()
-		})
-		<-elsewhere
-	}()
+// visit runs get in a network namespace, which it closes.
+func visit(ns *os.File, get func() error) error {
+	err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+	ns.Close()
+	if err != nil {
+		return fmt.Errorf("join the network namespace: %w", err)
+	}
+	return get()
 }
 
 func readLinks() (*Network, error) {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -58,7 +59,7 @@ func cloneRoot(p *proc.Process) (*os.File, error) {
 	}
 	defer ns.Close()
 	var clone *os.File
-	err = onOwnThread(func() (err error) {
+	err = nsops.OnOwnThread(func() (err error) {
 		if err = unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("unshare the working directory: %w", err)
 		}

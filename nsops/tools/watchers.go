@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -30,21 +29,12 @@ func Watchers(target *proc.Process, own proc.Status) ([]Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.Open("/proc")
+	pids, err := proc.PIDs()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list the processes: %w", err)
-	}
 	var found []Watcher
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
+	for _, pid := range pids {
 		w, err := s.look(pid, own)
 		if err != nil {
 			return nil, err
