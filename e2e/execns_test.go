@@ -103,7 +103,7 @@ func TestExecNSExposure(t *testing.T) {
 			flags := []string{"exec", "--ns", "pid"}
 			if test.stolen {
 				r := e.Dx(t, "exec", "--ns", "pid", c.Name, "true")
-				if r.Code != 1 || !strings.Contains(r.Stderr, "has CAP_SYS_PTRACE") || !strings.Contains(r.Stderr, "--expose-host") {
+				if r.Code != 125 || !strings.Contains(r.Stderr, "has CAP_SYS_PTRACE") || !strings.Contains(r.Stderr, "--expose-host") {
 					t.Errorf("not refused: %+v", r)
 				}
 				flags = append(flags, "--expose-host")
