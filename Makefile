@@ -36,9 +36,10 @@ arm64: ## Tests of the arm64 launcher under qemu-user
 	$(ARM64_TESTS)
 
 .PHONY: generate
-generate: ## Write what is generated: golden images, the system call table
+generate: ## Write what is generated: golden images, the system call table, man pages
 	$(GO) generate ./...
 	$(GO) test ./nsops/launch -run Golden -update
+	$(GO) test ./cmd/dx -run ManPages -update
 	$(ARM64_TESTS) -test.run Golden -update
 
 .PHONY: demo
@@ -65,7 +66,7 @@ engine: ## Tests of the libraries against a private engine
 # One package at a time: each has engines of its own.
 .PHONY: e2e
 e2e: ## Tests of dx on real containers, cgroup v1 and v2
-	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
+	$(GO) test -count=1 -p 1 -timeout 30m ./e2e/...
 
 # Neither is part of `make test`: they take many minutes and gigabytes of disk.
 .PHONY: e2e-matrix
