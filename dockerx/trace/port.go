@@ -12,6 +12,9 @@ import (
 	"dx/nsops/proc"
 )
 
+// maxPorts bounds how many open ports of one network namespace are looked at.
+const maxPorts = 1 << 20
+
 // listener is a socket on the port, and who holds it.
 type listener struct {
 	proc.Socket
@@ -87,7 +90,7 @@ func (p *portSearch) listen() error {
 }
 
 func (p *portSearch) ports(of *proc.Process, ns nsops.ID) error {
-	sockets, err := of.OpenPorts()
+	sockets, _, err := of.OpenPorts(maxPorts)
 	for _, s := range sockets {
 		if s.Addr.Port() != p.query.Port || p.query.Proto != "" && s.Proto != p.query.Proto {
 			continue

@@ -1,11 +1,9 @@
 package posture
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -19,47 +17,6 @@ import (
 	"dx/nsops"
 	"dx/nsops/proc"
 )
-
-func TestParsePorts(t *testing.T) {
-	// Of kernel 6.18: a listener, a connection that waits, one on port 8080.
-	tcp := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
-		"   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1120 1 000000009e1e017a 100 0 0 10 0\n" +
-		"   1: 020200C0:AFDA 507100CB:0050 06 00000000:00000000 03:000011D3 00000000     0        0 0 3 000000008653402b\n" +
-		"   2: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000000000000000 100 0 0 10 0\n"
-	got, more, err := ParsePorts(strings.NewReader(tcp), "tcp", 10)
-	want := []Port{
-		{Protocol: "tcp", Address: netip.MustParseAddrPort("0.0.0.0:2024"), Inode: 1120},
-		{Protocol: "tcp", Address: netip.MustParseAddrPort("127.0.0.1:8080"), UID: 1000, Inode: 4711},
-	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" || more || err != nil {
-		t.Errorf("%s more %v, %v", diff, more, err)
-	}
-	if got, more, err := ParsePorts(strings.NewReader(tcp), "tcp", 1); len(got) != 1 || !more || err != nil {
-		t.Errorf("bounded: %v, more %v, %v", got, more, err)
-	}
-	udp6 := "header\n  12: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 99 2 0 0\n"
-	if got, _, err := ParsePorts(strings.NewReader(udp6), "udp6", 10); err != nil || len(got) != 1 || got[0].Address.String() != "[::1]:53" {
-		t.Errorf("%v %v", got, err)
-	}
-	for _, bad := range []string{"h\n1 2 3\n", "h\n 0: zz:1 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 00000000:FFFFF 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 000000:1 0:0 0A 0 0 0 0 0 1\n"} {
-		if got, _, err := ParsePorts(strings.NewReader(bad), "tcp", 10); err == nil {
-			t.Errorf("%q gives %v", bad, got)
-		}
-	}
-}
-
-func FuzzParsePorts(f *testing.F) {
-	for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		if b, err := os.ReadFile("/proc/self/net/" + file); err == nil {
-			f.Add(b, file)
-		}
-	}
-	f.Fuzz(func(t *testing.T, data []byte, protocol string) {
-		if got, more, err := ParsePorts(bytes.NewReader(data), protocol, 3); len(got) > 3 || more && err != nil {
-			t.Errorf("%d ports, more %v, %v", len(got), more, err)
-		}
-	})
-}
 
 func FuzzParseMappings(f *testing.F) {
 	f.Add("         0          0 4294967295\n")

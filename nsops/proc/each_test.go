@@ -112,7 +112,7 @@ func TestOpenPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer self.Close()
-	ports, err := self.OpenPorts()
+	ports, _, err := self.OpenPorts(1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,14 +134,32 @@ const tcp6File = `  sl  local_address                         remote_address    
 `
 
 func TestParseSockets(t *testing.T) {
-	got, err := ParseSockets(strings.NewReader(tcp6File), "tcp")
-	want := Socket{Proto: "tcp", Addr: netip.MustParseAddrPort("[::1]:8080"), Inode: 4711}
-	if err != nil || len(got) != 1 || got[0] != want {
+	// Of kernel 6.18: a listener, a connection that waits, one on port 8080.
+	tcp := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
+		"   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1120 1 000000009e1e017a 100 0 0 10 0\n" +
+		"   1: 020200C0:AFDA 507100CB:0050 06 00000000:00000000 03:000011D3 00000000     0        0 0 3 000000008653402b\n" +
+		"   2: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000000000000000 100 0 0 10 0\n"
+	got, more, err := ParseSockets(strings.NewReader(tcp), "tcp", 10)
+	want := []Socket{
+		{Proto: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:2024"), Inode: 1120},
+		{Proto: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:8080"), UID: 1000, Inode: 4711},
+	}
+	if !slices.Equal(got, want) || more || err != nil {
+		t.Errorf("%v, more %v, %v", got, more, err)
+	}
+	if got, more, err := ParseSockets(strings.NewReader(tcp), "tcp", 1); len(got) != 1 || !more || err != nil {
+		t.Errorf("bounded: %v, more %v, %v", got, more, err)
+	}
+	got, _, err = ParseSockets(strings.NewReader(tcp6File), "tcp", 10)
+	if want := (Socket{Proto: "tcp", Addr: netip.MustParseAddrPort("[::1]:8080"), Inode: 4711}); err != nil || len(got) != 1 || got[0] != want {
 		t.Errorf("%v %v", got, err)
 	}
-	for _, bad := range []string{"x\n 0: 00:1 0:0 0A a b c d e 1", "x\n 0: 0100007F:1F90 0:0 0A a b c d e -"} {
-		if got, err := ParseSockets(strings.NewReader(bad), "tcp"); err == nil {
-			t.Errorf("%q: %v", bad, got)
+	for _, bad := range []string{
+		"h\n1 2 3\n", "h\n 0: zz:1 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 00000000:FFFFF 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 000000:1 0:0 0A 0 0 0 0 0 1\n",
+		"h\n 0: 0100007F:1F90 0:0 0A 0 0 0 0 0 -\n",
+	} {
+		if got, _, err := ParseSockets(strings.NewReader(bad), "tcp", 10); err == nil {
+			t.Errorf("%q gives %v", bad, got)
 		}
 	}
 }
@@ -168,10 +186,16 @@ func TestIDMap(t *testing.T) {
 }
 
 func FuzzParseSockets(f *testing.F) {
-	f.Add(tcp6File)
-	f.Fuzz(func(t *testing.T, s string) {
-		ParseSockets(strings.NewReader(s), "tcp")
-		ParseSockets(strings.NewReader(s), "udp")
+	for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		if b, err := os.ReadFile("/proc/self/net/" + name); err == nil {
+			f.Add(string(b), name[:3])
+		}
+	}
+	f.Add(tcp6File, "tcp")
+	f.Fuzz(func(t *testing.T, s, proto string) {
+		if got, more, err := ParseSockets(strings.NewReader(s), proto, 3); len(got) > 3 || more && err != nil {
+			t.Errorf("%d ports, more %v, %v", len(got), more, err)
+		}
 	})
 }
 

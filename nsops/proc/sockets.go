@@ -19,34 +19,39 @@ import (
 // Socket is a local port that is open in a network namespace: a TCP socket that
 // listens, or a UDP socket that is bound and not connected.
 type Socket struct {
-	Proto string // "tcp", "udp"; of both versions of IP
-	Addr  netip.AddrPort
-	Inode uint64 // as /proc/PID/fd shows it: "socket:[…]"
+	Proto string         // "tcp", "udp"; of both versions of IP
+	Addr  netip.AddrPort // Is6 also of a socket of IPv6 for addresses of IPv4
+	UID   uint32         // of its owner, as the caller sees it
+	Inode uint64         // as /proc/PID/fd shows it: "socket:[…]"
 }
 
-// maxSockets bounds how many lines of one file are read: a container can have as
-// many sockets as its limits allow.
-const maxSockets = 1 << 20
+// maxNetFile bounds what is read of one file: a container can have as many sockets
+// as its limits allow.
+const maxNetFile = 64 << 20
 
 // OpenPorts reads /proc/PID/net/{tcp,tcp6,udp,udp6}: of the whole network namespace
-// that the process is in, without joining it. Each file is read to 64 MiB at the most.
-func (p *Process) OpenPorts() ([]Socket, error) {
-	var out []Socket
+// that the process is in, without joining it. It returns a number of them at the
+// most; more says that there may be others.
+func (p *Process) OpenPorts(most int) (out []Socket, more bool, err error) {
 	for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		b, _, err := p.ReadPrefix("net/"+name, 64<<20)
+		b, cut, err := p.ReadPrefix("net/"+name, maxNetFile)
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrGone) {
 			continue // a kernel without IPv6
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		list, err := ParseSockets(bytes.NewReader(b), name[:3])
+		if cut {
+			b = b[:bytes.LastIndexByte(b, '\n')+1]
+		}
+		// The kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c).
+		list, others, err := ParseSockets(bytes.NewReader(b), name[:3], most-len(out))
 		if err != nil {
-			return nil, fmt.Errorf("/proc/%d/net/%s: %w", p.PID, name, err)
+			return nil, false, fmt.Errorf("/proc/%d/net/%s: %w", p.PID, name, err)
 		}
-		out = append(out, list...)
+		out, more = append(out, list...), more || cut || others
 	}
-	return out, nil
+	return out, more, nil
 }
 
 // States of a socket in /proc/net/tcp and udp (kernel include/net/tcp_states.h); a
@@ -57,34 +62,50 @@ const (
 )
 
 // ParseSockets picks the open ports out of a /proc/net/{tcp,tcp6,udp,udp6}
-// (proc_pid_net(5)). proto is "tcp" or "udp".
-func ParseSockets(r io.Reader, proto string) ([]Socket, error) {
+// (proc_pid_net(5)), a number of them at the most; more says that there are others.
+// proto is "tcp" or "udp".
+func ParseSockets(r io.Reader, proto string, most int) (out []Socket, more bool, err error) {
 	open := tcpListen
 	if proto == "udp" {
 		open = tcpClose
 	}
-	var out []Socket
 	sc := bufio.NewScanner(r)
 	sc.Scan() // the header
-	for n := 0; sc.Scan() && n < maxSockets; n++ {
+	for sc.Scan() {
 		f := strings.Fields(sc.Text())
 		if len(f) < 10 {
-			continue // cut short, or empty
+			return nil, false, fmt.Errorf("%d columns in %q, want at least 10", len(f), sc.Text())
 		}
 		if f[3] != open {
 			continue
 		}
-		addr, err := parseHexAddr(f[1])
-		if err != nil {
-			return nil, err
+		if len(out) >= most {
+			return out, true, nil
 		}
-		inode, err := strconv.ParseUint(f[9], 10, 64)
+		s, err := parseSocket(f)
 		if err != nil {
-			return nil, fmt.Errorf("inode: %w", err)
+			return nil, false, fmt.Errorf("%q: %w", sc.Text(), err)
 		}
-		out = append(out, Socket{Proto: proto, Addr: addr, Inode: inode})
+		s.Proto = proto
+		out = append(out, s)
 	}
-	return out, sc.Err()
+	return out, false, sc.Err()
+}
+
+// parseSocket takes the columns local_address, uid and inode.
+func parseSocket(f []string) (s Socket, err error) {
+	if s.Addr, err = parseHexAddr(f[1]); err != nil {
+		return s, err
+	}
+	uid, err := strconv.ParseUint(f[7], 10, 32)
+	if err != nil {
+		return s, fmt.Errorf("uid: %w", err)
+	}
+	s.UID = uint32(uid)
+	if s.Inode, err = strconv.ParseUint(f[9], 10, 64); err != nil {
+		return s, fmt.Errorf("inode: %w", err)
+	}
+	return s, nil
 }
 
 // parseHexAddr parses "0100007F:1F90": the address is printed as 32-bit words in the
