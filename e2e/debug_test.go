@@ -330,7 +330,7 @@ func TestDebugRefuses(t *testing.T) {
 	c := e.Run(t, engine.Busybox)
 	for _, args := range [][]string{
 		{"debug"}, {"debug", "nosuch"}, {"debug", "--tools", "", c.Name}, {"debug", "--share-pid=false", c.Name}, {"debug", "--expose-host", c.Name},
-		{"debug", "--host-tools", "-u", "app", c.Name}, {"debug", "--host-tools", "--tools", "/bin", c.Name},
+		{"debug", "--host-tools", "-u", "app", c.Name}, {"debug", "--host-tools", "--ignore-paused", c.Name, "true"}, {"debug", "--host-tools", "--tools", "/bin", c.Name},
 		{"debug", "--host-tools", "-w", "etc", c.Name, "true"}, {"debug", "-w", "/nosuch", c.Name, "true"}, {"shell"}, {"shell", "nosuch"},
 	} {
 		if r := e.Dx(t, args...); r.Code == 0 || r.Stderr == "" && r.Stdout == "" {

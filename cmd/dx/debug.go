@@ -65,7 +65,7 @@ func (a *app) debugCommand() *cobra.Command {
 func (o *debugOptions) check(cmd *cobra.Command) error {
 	flags, text := []string{"share-pid", "expose-host"}, "dx: --%s works with --host-tools only"
 	if o.hostTools {
-		flags = []string{"tools", "tools-first", "user", "privileged", "ignore-unknown-filter", "ignore-caller-limits"}
+		flags = []string{"tools", "tools-first", "user", "privileged", "ignore-paused", "ignore-unknown-filter", "ignore-caller-limits"}
 		text = "dx: --%s and --host-tools exclude each other: the command runs as the caller, with the host's programs"
 	}
 	for _, name := range flags {

@@ -123,6 +123,9 @@ func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *dockerx.Ex
 	if !path.IsAbs(spec.Process.Cwd) {
 		return dockerx.ErrRelativeCwd
 	}
+	if e.options.debug {
+		a.printOrigins(e.container, spec.Origins)
+	}
 	spec.Namespaces = sharedKinds(pids)
 	plan, err := newPlan(e.container, spec)
 	if err != nil {

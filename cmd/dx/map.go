@@ -14,7 +14,6 @@ import (
 
 	"dx/cmpdiff"
 	"dx/cmpdiff/draw"
-	"dx/dockerx"
 )
 
 // pictures are the formats of dx map.
@@ -70,16 +69,10 @@ func (a *app) checkPicture(format string) error {
 }
 
 func (a *app) drawMap(ctx context.Context, find finder, picture func(draw.Picture) string, refs []string) error {
-	g := nsGathering{app: a, find: find, host: nsSubject{name: "host", pid: 1, source: dockerx.SourcePID}}
-	if err := g.readHost(); err != nil {
+	g, err := a.gather(ctx, find, refs, false)
+	if err != nil {
 		return err
 	}
-	if len(refs) == 0 {
-		g.running(ctx)
-	} else {
-		g.named(ctx, refs)
-	}
-	g.sayUnread()
 	if len(refs) == 0 || len(g.found) > 0 {
 		if _, err := a.out.WriteString(picture(newPicture(g.host, g.found))); err != nil {
 			return err

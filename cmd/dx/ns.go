@@ -114,19 +114,11 @@ type finder interface {
 }
 
 func (a *app) showNamespaces(ctx context.Context, find finder, out *output, refs []string) error {
-	g := nsGathering{app: a, find: find, host: nsSubject{name: "host", pid: 1, source: dockerx.SourcePID}}
-	if err := g.readHost(); err != nil {
+	g, err := a.gather(ctx, find, refs, true)
+	if err != nil {
 		return err
 	}
-	if len(refs) == 0 {
-		g.running(ctx)
-	} else {
-		g.named(ctx, refs)
-	}
-	g.sayUnread()
-
 	v := newNSView(g.host, g.found, g.others, out.options.noTrunc)
-	var err error
 	switch {
 	case len(refs) == 0:
 		err = render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)
@@ -150,6 +142,26 @@ type nsSubject struct {
 	source   dockerx.Source
 	set      nsops.Set // Own is nil where it could not be read
 	inside   []census.Process
+}
+
+// gather reads the host's namespaces and those of refs, by default of all running
+// containers. With neighbours it also finds out who shares them, and what in the
+// containers is elsewhere than their init.
+func (a *app) gather(ctx context.Context, find finder, refs []string, neighbours bool) (*nsGathering, error) {
+	g := &nsGathering{app: a, find: find, host: nsSubject{name: "host", pid: 1, source: dockerx.SourcePID}}
+	if err := g.readHost(); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(refs) == 0:
+		g.running(ctx)
+	case neighbours:
+		g.named(ctx, refs)
+	default:
+		g.resolved(ctx, refs)
+	}
+	g.sayUnread()
+	return g, nil
 }
 
 // nsGathering reads namespaces and says on stderr what it could not have.
@@ -188,8 +200,22 @@ func (g *nsGathering) running(ctx context.Context) {
 	}
 }
 
-// named takes what the user asked for. As docker inspect does, one that fails does
-// not keep the others from being shown. The other running containers are read too,
+// resolved takes what the user asked for. As docker inspect does, one that fails does
+// not keep the others from being shown.
+func (g *nsGathering) resolved(ctx context.Context, refs []string) {
+	for _, ref := range refs {
+		c, err := g.find.Resolve(ctx, ref)
+		if err != nil {
+			g.take(nsSubject{}, err)
+			continue
+		}
+		s, err := g.read(c)
+		c.Close()
+		g.take(s, err)
+	}
+}
+
+// named is resolved with neighbours. The other running containers are read too,
 // to say who shares; they are also where a reference is looked up first, so that an
 // engine that does not answer is waited for once.
 func (g *nsGathering) named(ctx context.Context, refs []string) {

@@ -86,7 +86,7 @@ func (l *lister) findShims() error {
 	if err != nil {
 		return err
 	}
-	trust, err := newTrust()
+	trust, err := NewTrust()
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (l *lister) findShims() error {
 		if err != nil {
 			continue
 		}
-		if !trust.shim(p) {
+		if !trust.Host(p) {
 			p.Close()
 			continue
 		}
@@ -111,31 +111,34 @@ func (l *lister) findShims() error {
 	return nil
 }
 
-// trust tells the host's shims from what a container may show.
-type trust struct {
+// Trust tells the host's own processes from what a container may show.
+type Trust struct {
 	pidns nsops.ID
 	own   string // the ID of the container in which dx itself runs; empty: none
 }
 
-func newTrust() (trust, error) {
+// NewTrust looks at dx itself: the host's processes are those in its PID namespace
+// and in no container's cgroup but dx's own.
+func NewTrust() (Trust, error) {
 	self, err := proc.Self()
 	if err != nil {
-		return trust{}, err
+		return Trust{}, err
 	}
 	defer self.Close()
 	set, err := nsops.Read(self)
 	if err != nil {
-		return trust{}, err
+		return Trust{}, err
 	}
 	cgroups, err := self.Cgroups()
 	if err != nil {
-		return trust{}, err
+		return Trust{}, err
 	}
 	own, _ := CgroupID(cgroups)
-	return trust{pidns: set.Own[nsops.PID], own: own}, nil
+	return Trust{pidns: set.Own[nsops.PID], own: own}, nil
 }
 
-func (t trust) shim(p *proc.Process) bool {
+// Host says whether a process is the host's own.
+func (t Trust) Host(p *proc.Process) bool {
 	set, err := nsops.Read(p)
 	if err != nil || set.Own[nsops.PID] != t.pidns {
 		return false

@@ -23,7 +23,7 @@ func Orphans(known []Found) ([]Found, error) {
 		o.seen[known[i].ID] = true
 	}
 	var err error
-	if o.trust, err = newTrust(); err != nil {
+	if o.trust, err = NewTrust(); err != nil {
 		return nil, err
 	}
 	pids, err := proc.PIDs()
@@ -41,7 +41,7 @@ func Orphans(known []Found) ([]Found, error) {
 }
 
 type orphans struct {
-	trust trust
+	trust Trust
 	seen  map[string]bool // IDs
 	found []Found
 }

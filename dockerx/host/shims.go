@@ -98,19 +98,6 @@ func OpenPath(p *proc.Process, path string) (*os.File, error) {
 	return openDirIn(root, path)
 }
 
-// Trust tells the host's own processes from those of containers.
-type Trust struct{ t trust }
-
-// NewTrust looks at dx itself: the host's processes are those in its PID
-// namespace and in no container's cgroup but dx's own.
-func NewTrust() (Trust, error) {
-	t, err := newTrust()
-	return Trust{t: t}, err
-}
-
-// Host says whether a process is the host's own.
-func (t Trust) Host(p *proc.Process) bool { return t.t.shim(p) }
-
 // IsGone says that a process or a file has vanished, which is no error while one
 // looks at what lives.
 func IsGone(err error) bool {
