@@ -260,7 +260,6 @@ func TestUnshareRefuses(t *testing.T) {
 		flags []string
 		want  string
 	}{
-		{[]string{"--source", "host", "true"}, "--source has no meaning here"},
 		{[]string{"--fork=false", "true"}, "--fork=false"},
 		{[]string{"-r", "-c", "true"}, "exclude each other"},
 		{[]string{"--map-auto", "true"}, "--map-root-user (-r), which is missing"},

@@ -40,11 +40,6 @@ func (a *app) unshareCommand() *cobra.Command {
 			"environment and your terminal. Without root, -r makes you root of a user namespace\n" +
 			"that has no other user. --explain prints the system calls.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, name := range []string{"host", "api-timeout", "source"} {
-				if cmd.Flags().Changed(name) {
-					return usage(cmd, fmt.Errorf("dx: --%s has no meaning here: dx unshare asks no engine", name), exitDx)
-				}
-			}
 			u, err := o.plan(cmd, args)
 			if err != nil {
 				return usage(cmd, fmt.Errorf("dx: %w", err), exitDx)
