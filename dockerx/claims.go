@@ -29,13 +29,12 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 		return nil, nil
 	}
 	l := &claimLister{p: p}
-	if c.Config != nil && c.Config.said != nil {
-		l.docker(c.Config.said)
-	}
 	b, err := host.Open(c.Process)
 	switch {
 	case errors.Is(err, host.ErrNoBundle), errors.Is(err, fs.ErrPermission):
-		return l.claims, nil // the shim has died, or dx may not look at it
+		// The shim has died, or dx may not look at it.
+		l.docker(c.said(func() (*host.Docker, error) { return host.DockerOf(c.Process, c.ID) }))
+		return l.claims, nil
 	case err != nil:
 		return nil, err
 	}
@@ -44,6 +43,7 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.docker(c.said(func() (*host.Docker, error) { return b.Docker(spec) }))
 	shim, err := b.Shim.Status()
 	if err != nil {
 		return nil, err
@@ -70,8 +70,11 @@ func (l *claimLister) add(f posture.Fact, slack posture.Slack) *posture.Claim {
 	return &l.claims[len(l.claims)-1]
 }
 
-// docker lists what Docker keeps of the container.
+// docker lists what Docker keeps of the container; nil: it is not Docker's.
 func (l *claimLister) docker(s *said) {
+	if s == nil {
+		return
+	}
 	h := s.hostConfig
 	pid := l.one(posture.SectionIdentity, posture.PID, strconv.Itoa(s.pid), posture.Exact, s.stateOrigin+"State.Pid")
 	if id := l.p.Identity; id != nil {

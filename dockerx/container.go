@@ -7,11 +7,7 @@
 // Joining and launching do not belong here: they are nsops'.
 package dockerx
 
-import (
-	"time"
-
-	"dx/nsops/proc"
-)
+import "dx/nsops/proc"
 
 // Source says where a container was found.
 type Source string
@@ -33,8 +29,7 @@ type Container struct {
 	Engine string // the engine's address; empty without one
 	Source Source
 
-	Started time.Time
-	Paused  bool // read from the freezer
+	Paused bool // read from the freezer
 
 	// Process is the verified init process, held open: see Resolve.
 	Process *proc.Process
@@ -42,8 +37,8 @@ type Container struct {
 	// Ports are the published ones, by Docker's word.
 	Ports []Port
 
-	// Config is what Docker keeps of the container's configuration; nil for
-	// pid:N and host.
+	// Config is what the engine says of the container's configuration; nil if it was
+	// not asked. Docker's files have it too: see ExecSpec, Claims.
 	Config *Config
 
 	warn func(string)

@@ -181,7 +181,7 @@ func configOfDocker(d *host.Docker) *Config {
 	return &Config{
 		Hostname: d.Config.Hostname, User: d.Config.User, Env: d.Config.Env, WorkingDir: d.Config.WorkingDir,
 		Tty: d.Config.Tty, GroupAdd: d.HostConfig.GroupAdd, Privileged: d.HostConfig.Privileged,
-		Linked: len(d.HostConfig.Links) > 0, Origin: d.Path, said: saidByFiles(d),
+		Linked: len(d.HostConfig.Links) > 0, Origin: d.Path,
 	}
 }
 

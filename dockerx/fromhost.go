@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"dx/dockerx/host"
+	"dx/nsops"
+	"dx/nsops/proc"
 )
 
 // useless says that the engine gave no answer, or one that the kernel
@@ -41,23 +43,24 @@ func (r *Resolver) whyNot(ctx context.Context, err error) string {
 // fromHost resolves a reference with no engine, in Docker's order of precedence:
 // ID, name, unique prefix of an ID.
 func (r *Resolver) fromHost(ref string) (*Container, error) {
-	return r.among(ref, r.foundOnHost)
-}
-
-func (r *Resolver) foundOnHost() ([]host.Found, error) {
-	return host.List(func(err error) { r.warn(err.Error()) })
-}
-
-// among resolves a reference among what list finds.
-func (r *Resolver) among(ref string, list func() ([]host.Found, error)) (*Container, error) {
-	found, err := list()
+	l, err := r.listHost()
 	if err != nil {
 		return nil, err
 	}
-	f, err := match(found, ref)
+	defer l.Close()
+	return r.among(ref, l)
+}
+
+func (r *Resolver) listHost() (*host.Listing, error) {
+	return host.List(func(err error) { r.warn(err.Error()) })
+}
+
+// among resolves a reference among what was found.
+func (r *Resolver) among(ref string, l *host.Listing) (*Container, error) {
+	f, err := match(l.Found, ref)
 	var notFound *NotFoundError
 	if errors.As(err, &notFound) {
-		f, err = r.orphan(found, ref, err)
+		f, err = r.orphan(l, ref, err)
 	}
 	if err != nil {
 		return nil, err
@@ -66,24 +69,20 @@ func (r *Resolver) among(ref string, list func() ([]host.Found, error)) (*Contai
 }
 
 // orphan looks for one whose shim has died, and then for one that does not run.
-func (r *Resolver) orphan(found []host.Found, ref string, notFound error) (*host.Found, error) {
-	orphans, err := host.Orphans(found)
+func (r *Resolver) orphan(l *host.Listing, ref string, notFound error) (*host.Found, error) {
+	f, err := match(l.Orphans(), ref)
 	if err != nil {
-		return nil, err
-	}
-	f, err := match(orphans, ref)
-	if err != nil {
-		return nil, r.stopped(found, ref, notFound)
+		return nil, r.stopped(l.Found, ref, notFound)
 	}
 	return f, nil
 }
 
 // stopped says that a container is there but does not run, if Docker's files have
 // it; otherwise notFound.
-func (r *Resolver) stopped(running []host.Found, ref string, notFound error) error {
-	var all []host.Found
+func (r *Resolver) stopped(running []*host.Found, ref string, notFound error) error {
+	var all []*host.Found
 	for _, d := range host.Stored(running, func(err error) { r.warn(err.Error()) }) {
-		all = append(all, host.Found{ID: d.ID, Docker: d})
+		all = append(all, host.FoundIn(d))
 	}
 	f, err := match(all, ref)
 	if err != nil {
@@ -93,7 +92,7 @@ func (r *Resolver) stopped(running []host.Found, ref string, notFound error) err
 }
 
 // match picks the container that ref stands for.
-func match(found []host.Found, ref string) (*host.Found, error) {
+func match(found []*host.Found, ref string) (*host.Found, error) {
 	name := strings.TrimPrefix(ref, "/")
 	for _, is := range []func(*host.Found) bool{
 		func(f *host.Found) bool { return f.ID == ref },
@@ -101,9 +100,9 @@ func match(found []host.Found, ref string) (*host.Found, error) {
 		func(f *host.Found) bool { return ref != "" && strings.HasPrefix(f.ID, ref) },
 	} {
 		var hits []*host.Found
-		for i := range found {
-			if is(&found[i]) {
-				hits = append(hits, &found[i])
+		for _, f := range found {
+			if is(f) {
+				hits = append(hits, f)
 			}
 		}
 		if len(hits) > 1 {
@@ -124,36 +123,71 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Ref: ref, ID: f.ID, Name: f.Name(), Source: SourceHost, Process: p, warn: r.warn}
-	if d := f.Docker; d != nil {
-		c.Image, c.Started, c.Config = d.Config.Image, d.State.StartedAt, configOfDocker(d)
-		c.Ports = portsOfDocker(d)
+	c := &Container{ID: f.ID, Process: p, warn: r.warn}
+	c.readFreezer(false)
+	c.named(ref, f)
+	return c, nil
+}
+
+// named takes what Docker's files call the container.
+func (c *Container) named(ref string, f *host.Found) {
+	c.Ref, c.Name, c.Source = ref, f.Name(), SourceHost
+	if d := f.Docker(); d != nil {
+		c.Image, c.Ports = d.Config.Image, portsOfDocker(d)
 	}
+}
+
+// shownAll makes containers for a list. nil is one that cannot be had.
+func (r *Resolver) shownAll(found []*host.Found) []*Container {
+	out := make([]*Container, len(found))
+	errs := make([]error, len(found))
+	nsops.Spread(len(found), func(i int) { out[i], errs[i] = r.shown(found[i]) })
+	for i, err := range errs {
+		var stale *StaleError
+		// A runtime's files outlive its process.
+		if err != nil && !errors.As(err, &stale) {
+			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
+		}
+	}
+	return out
+}
+
+// shown makes a container for a list, of no more than what the kernel shows: its init
+// is the child of the bundle's shim that init.pid names, in a cgroup that holds the ID.
+// For one that is to be entered, or where that cannot be told, see verify.
+func (r *Resolver) shown(f *host.Found) (*Container, error) {
+	p, err := proc.OpenReading(f.PID)
+	if err == nil && f.IsInit(p) {
+		cgroups, err := p.Cgroups()
+		if err == nil && host.InCgroup(cgroups, f.ID) {
+			c := &Container{ID: f.ID, Process: p, warn: r.warn}
+			c.Paused, _, _ = host.AreFrozen(cgroups)
+			return c, nil
+		}
+	}
+	if err == nil {
+		p.Close()
+	}
+	if p, err = verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost}); err != nil {
+		return nil, err
+	}
+	c := &Container{ID: f.ID, Process: p, warn: r.warn}
 	c.readFreezer(false)
 	return c, nil
 }
 
-// runningOnHost returns the containers that the kernel runs, by name.
-func (r *Resolver) runningOnHost() ([]*Container, error) {
-	found, err := r.foundOnHost()
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(found, func(a, b host.Found) int { return strings.Compare(a.Name()+a.ID, b.Name()+b.ID) })
+// runningOf returns the containers that the kernel runs, by name.
+func (r *Resolver) runningOf(l *host.Listing) []*Container {
+	found := slices.Concat(l.Found, l.Orphans())
 	var out []*Container
-	for i := range found {
-		c, err := r.fromFound(found[i].Name(), &found[i])
-		var stale *StaleError
-		switch {
-		case err == nil:
+	for i, c := range r.shownAll(found) {
+		if c != nil {
+			c.named(found[i].Name(), found[i])
 			out = append(out, c)
-		case errors.As(err, &stale):
-			// A runtime's files outlive its process: it has ended.
-		default:
-			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b *Container) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
+	return out
 }
 
 // ParseSource reads --source: auto, engine or host.

@@ -3,7 +3,6 @@ package dockerx
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,22 +24,29 @@ type Listed struct {
 	Engine          string // the engine's address; empty if it was not asked or does not know it
 	Source          Source
 	Labels          map[string]string
+
+	found *host.Found
+}
+
+// name takes what Docker's files call the container.
+func (l *Listed) name() {
+	l.Name = l.found.Name()
+	if d := l.found.Docker(); d != nil {
+		l.Image, l.Labels = d.Config.Image, d.Config.Labels
+	}
 }
 
 // List lists running containers, or all: the kernel's side from the host, the
 // engine's from its list, which answers also while a container's lock is held.
 // Where the two contradict each other, the status says so.
 func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
-	known := r.askKnown(ctx)
-	found, err := r.foundOnHost()
+	known := r.askKnown(ctx, true)
+	l, err := r.listHost()
 	if err != nil {
 		return nil, err
 	}
-	orphans, err := host.Orphans(found)
-	if err != nil {
-		return nil, err
-	}
-	found = append(found, orphans...)
+	defer l.Close()
+	found := slices.Concat(l.Found, l.Orphans())
 	kernel := r.running(found)
 	told := <-known
 	asked := r.from != SourceHost && told.err == nil
@@ -67,43 +73,35 @@ func runs(state string) bool { return state == "running" || state == "paused" ||
 
 // askKnown asks for the engine's list, which comes while the host is looked at;
 // an empty one where only the host is asked.
-func (r *Resolver) askKnown(ctx context.Context) <-chan answer[[]engine.Summary] {
+func (r *Resolver) askKnown(ctx context.Context, all bool) <-chan answer[[]engine.Summary] {
 	known := make(chan answer[[]engine.Summary], 1)
 	if r.from == SourceHost {
 		known <- answer[[]engine.Summary]{}
 		return known
 	}
 	go func() {
-		list, err := r.engine.List(ctx, true)
+		list, err := r.engine.List(ctx, all)
 		known <- answer[[]engine.Summary]{list, err}
 	}()
 	return known
 }
 
-// running are the containers whose init is alive and theirs, by ID.
-func (r *Resolver) running(found []host.Found) map[string]Listed {
+// running are the containers whose init is alive and theirs, by ID. What Docker calls
+// them is yet to be looked up.
+func (r *Resolver) running(found []*host.Found) map[string]Listed {
+	shown := r.shownAll(found)
 	out := map[string]Listed{}
-	for i := range found {
-		c, err := r.fromFound(found[i].Name(), &found[i])
-		var stale *StaleError
-		if errors.As(err, &stale) {
-			continue // a runtime's files outlive its process
+	for i, c := range shown {
+		if c != nil {
+			out[c.ID] = listedOf(c, found[i])
+			c.Close()
 		}
-		if err != nil {
-			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
-			continue
-		}
-		out[c.ID] = listedOf(c, &found[i])
-		c.Close()
 	}
 	return out
 }
 
 func listedOf(c *Container, f *host.Found) Listed {
-	l := Listed{ID: c.ID, Name: c.Name, Image: c.Image, PID: c.Process.PID, State: "running", Source: SourceHost}
-	if f.Docker != nil {
-		l.Labels = f.Docker.Config.Labels
-	}
+	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running", Source: SourceHost, found: f}
 	if started, err := c.Process.Started(); err == nil {
 		l.StartedAt = started.Truncate(time.Second)
 		l.Status = "Up " + units.HumanDuration(time.Since(started))
@@ -145,15 +143,16 @@ func (r *Resolver) merge(kernel map[string]Listed, known []engine.Summary, asked
 		delete(kernel, s.ID)
 		switch {
 		case !alive:
-			l = Listed{ID: s.ID, Name: s.Name, Image: s.Image, State: s.State, Status: s.Status, Labels: s.Labels, Source: SourceHost}
+			l = Listed{ID: s.ID, State: s.State, Status: s.Status, Source: SourceHost}
 			if s.State == "running" || s.State == "paused" {
 				l.Status += " (no such process)"
 			}
 		case !runs(s.State):
 			l.Status += fmt.Sprintf(" (known as %s)", s.State)
 		}
+		l.Name, l.Image, l.Labels = s.Name, s.Image, s.Labels
 		if asked {
-			l.Source, l.Engine, l.Name, l.Image = SourceEngine, r.engine.Host(), s.Name, s.Image
+			l.Source, l.Engine = SourceEngine, r.engine.Host()
 		}
 		out = append(out, l)
 	}
@@ -161,6 +160,7 @@ func (r *Resolver) merge(kernel map[string]Listed, known []engine.Summary, asked
 		return out
 	}
 	for _, l := range kernel {
+		l.name()
 		if asked {
 			l.Status += " (unknown to the engine)"
 		}

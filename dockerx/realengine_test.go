@@ -164,7 +164,7 @@ func parseFacts(text string) (f facts, err error) {
 	f.env = strings.Split(strings.TrimSuffix(file["environ"], "\x00"), "\x00")
 	f.oom = file["oom_score_adj"]
 	f.cgroups = map[string]string{}
-	cgroups, err := proc.ParseCgroups(strings.NewReader(file["cgroup"]))
+	cgroups, err := proc.ParseCgroups([]byte(file["cgroup"]))
 	for _, cg := range cgroups {
 		f.cgroups[strings.Join(cg.Controllers, ",")] = cg.Path
 	}
@@ -172,7 +172,7 @@ func parseFacts(text string) (f facts, err error) {
 		f.limits, err = proc.ParseLimits(strings.NewReader(file["limits"]))
 	}
 	if err == nil {
-		f.status, err = proc.ParseStatus(strings.NewReader(file["status"]))
+		f.status, err = proc.ParseStatus([]byte(file["status"]))
 	}
 	return f, err
 }

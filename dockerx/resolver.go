@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -210,7 +211,7 @@ func (r *Resolver) fromDetail(ref string, d *engine.Detail) (*Container, error) 
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Started: d.Started, Process: p, Ports: portsOfEngine(d.Ports), warn: r.warn, Config: &Config{
+		Process: p, Ports: portsOfEngine(d.Ports), warn: r.warn, Config: &Config{
 			Hostname: d.Hostname, User: d.User, Env: d.Env, WorkingDir: d.WorkingDir, Tty: d.Tty,
 			GroupAdd: d.GroupAdd, Privileged: d.Privileged, Linked: len(d.Links) > 0,
 			Origin: "GET /containers/" + d.ID + "/json", said: saidByEngine(d),
@@ -220,71 +221,88 @@ func (r *Resolver) fromDetail(ref string, d *engine.Detail) (*Container, error) 
 	return c, nil
 }
 
-// maxInspects is how many containers the engine is asked about at a time.
-const maxInspects = 8
-
-// Running returns all running containers in the engine's order, the newest
-// first. One that cannot be had (its lock is held, its process is not what the
-// engine says) is left out with a warning and never hides the others.
+// Running returns all running containers in the engine's order, the newest first; by
+// name where the engine gives no list. One that cannot be had (its lock is held, its
+// process is not what the engine says) is left out with a warning and never hides the
+// others.
 func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
-	switch r.from {
-	case SourceHost:
-		return r.runningOnHost()
-	case SourceEngine:
-		return r.runningInEngine(ctx)
+	if r.from == SourceEngine {
+		list, err := r.engine.List(ctx, false)
+		if err != nil {
+			return nil, err
+		}
+		return r.inspectedAll(ctx, list, nil), nil
 	}
-	return race(ctx, r,
-		func() ([]*Container, error) { return r.runningInEngine(ctx) },
-		(*Resolver).runningOnHost,
-		func(found []*Container) {
-			for _, c := range found {
-				c.Close()
-			}
-		})
-}
-
-func (r *Resolver) runningInEngine(ctx context.Context) ([]*Container, error) {
-	list, err := r.engine.List(ctx, false)
+	known := r.askKnown(ctx, false)
+	l, err := r.listHost()
 	if err != nil {
 		return nil, err
 	}
-	onHost := sync.OnceValues(r.foundOnHost)
+	defer l.Close()
+	told := <-known
+	switch {
+	case r.from == SourceHost:
+		return r.runningOf(l), nil
+	case told.err != nil && !useless(told.err):
+		return nil, told.err
+	case told.err != nil:
+		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
+		return r.runningOf(l), nil
+	}
+	return r.inspectedAll(ctx, told.value, l), nil
+}
+
+// maxInspects is how many containers the engine is asked about at a time.
+const maxInspects = 8
+
+// inspectedAll makes containers of the engine's list. Where the host shows the same
+// one, that tells its process; the engine is asked about any other.
+func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, l *host.Listing) []*Container {
+	onHost := map[string]*Container{}
+	if l != nil {
+		for _, c := range r.shownAll(slices.Concat(l.Found, l.Orphans())) {
+			if c != nil {
+				onHost[c.ID] = c
+			}
+		}
+	}
 	found := make([]*Container, len(list))
 	slots := make(chan struct{}, maxInspects)
 	var wg sync.WaitGroup
 	for i, s := range list {
+		if c := onHost[s.ID]; c != nil {
+			delete(onHost, s.ID)
+			c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOfEngine(s.Ports)
+			c.Source, c.Engine = SourceEngine, r.engine.Host()
+			found[i] = c
+			continue
+		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			found[i] = r.listed(ctx, s, onHost)
+			found[i] = r.asked(ctx, s)
 		})
 	}
 	wg.Wait()
-	out := found[:0]
-	for _, c := range found {
-		if c != nil {
-			out = append(out, c)
-		}
+	for _, c := range onHost {
+		c.Close() // another engine's
 	}
-	return out, nil
+	return slices.DeleteFunc(found, func(c *Container) bool { return c == nil })
 }
 
-// listed resolves one container of the list; nil if it cannot be had. The host is
-// asked once for all.
-func (r *Resolver) listed(ctx context.Context, s engine.Summary, onHost func() ([]host.Found, error)) *Container {
+// asked asks the engine about one container of its list; nil if it cannot be had.
+func (r *Resolver) asked(ctx context.Context, s engine.Summary) *Container {
 	c, err := r.fromEngine(ctx, s.ID)
 	var notFound *NotFoundError
 	var state *StateError
-	if r.from != SourceEngine && useless(err) {
-		r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-		c, err = r.among(s.ID, onHost)
-	}
 	switch {
 	case err == nil:
 		c.Ref = c.Name
 		return c
 	case errors.As(err, &notFound), errors.As(err, &state):
 		return nil // it has stopped since the list was made
+	case useless(err):
+		err = errors.New(r.whyNot(ctx, err))
 	}
 	r.warn(fmt.Sprintf("%s is left out: %v", s.Name, err))
 	return nil

@@ -18,6 +18,18 @@ type said struct {
 	hostOrigin, stateOrigin string
 }
 
+// said is what the engine says, else Docker's files; nil if neither says anything.
+func (c *Container) said(files func() (*host.Docker, error)) *said {
+	if c.Config != nil {
+		return c.Config.said
+	}
+	d, err := files()
+	if err != nil {
+		return nil
+	}
+	return saidByFiles(d)
+}
+
 func saidByFiles(d *host.Docker) *said {
 	return &said{
 		pid: d.State.Pid, paused: d.State.Paused, hostConfig: d.HostConfig, networks: d.NetworkSettings.Networks,

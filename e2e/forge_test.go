@@ -3,8 +3,10 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 // folder with the right name and a bundle of its own making, and a child that it
 // calls init. %s is a 64-digit ID.
 const forgery = `
-d=/io.containerd.runtime.v2.task/moby/%s; mkdir -p $d; cd $d
+d=${FORGE_IN:-}/io.containerd.runtime.v2.task/moby/%s; mkdir -p $d; cd $d
 echo '{"ociVersion":"1.0.2","root":{"path":"/"},"process":{"args":["x"],"env":["FORGED=1"],"cwd":"/","user":{"uid":0,"gid":0},
 "capabilities":{"bounding":["CAP_SYS_ADMIN","CAP_SYS_MODULE"],"permitted":["CAP_SYS_ADMIN","CAP_SYS_MODULE"],"effective":["CAP_SYS_ADMIN","CAP_SYS_MODULE"]}},
 "linux":{"namespaces":[],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}' >config.json
@@ -41,6 +43,46 @@ func TestForgedShim(t *testing.T) {
 		if bits(t, r.Stdout)&^bits(t, want.Stdout) != 0 || namespaceLines(r.Stdout) != namespaceLines(want.Stdout) {
 			t.Errorf("%q: a forged bundle gives\n%swhere the container has\n%s", flags, r.Stdout+r.Stderr, want.Stdout)
 		}
+	}
+}
+
+// TestForgedShimOfAUser: any user of the host can do the same outside of containers,
+// and would have root enter what he likes, as what he likes. Only what lies in a folder
+// of root's is a bundle.
+func TestForgedShimOfAUser(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	id := strings.Repeat("f1", 32)
+	const nobody = 65534
+	dir := t.TempDir()
+	for _, name := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	forger := exec.Command("sh", "-c", fmt.Sprintf(forgery, id))
+	forger.Env = append(os.Environ(), "FORGE_IN="+dir)
+	forger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := forger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		syscall.Kill(-forger.Process.Pid, syscall.SIGKILL)
+		forger.Wait()
+	}()
+	eventually(t, "the forged bundle", func() bool {
+		b, _ := os.ReadFile(filepath.Join(dir, "io.containerd.runtime.v2.task/moby", id, "init.pid"))
+		return len(b) > 0
+	})
+	for _, verb := range []string{"ps", "ns"} {
+		if r := e.Dx(t, "--source", "host", verb, "--no-trunc"); strings.Contains(r.Stdout, id) || r.Code != 0 {
+			t.Errorf("dx %s believes a user: %+v", verb, r)
+		}
+	}
+	if r := e.Dx(t, "--source", "host", "exec", id, "id"); !strings.Contains(r.Stderr, "No such container") {
+		t.Errorf("a user's shim answers to an ID: %+v", r)
 	}
 }
 

@@ -81,6 +81,22 @@ type Set struct {
 // PTRACE_MODE_READ_FSCREDS).
 func Read(p *proc.Process) (Set, error) { return read(p) }
 
+// Identify reads one namespace of a process; the zero ID if the kernel lacks the kind.
+// Errors are those of Read.
+func Identify(p *proc.Process, t Type) (ID, error) {
+	id, _, err := identifyOwn(p, t)
+	return id, err
+}
+
+// identifyOwn is identify for a namespace that a process is in as long as it lives.
+func identifyOwn(d directory, t Type) (id ID, listed bool, err error) {
+	id, listed, err = identify(d, "ns/"+string(t))
+	if err == nil && listed && id.IsZero() {
+		err = proc.ErrGone
+	}
+	return id, listed, err
+}
+
 // directory is the part of proc.Process that read needs.
 type directory interface {
 	Identity(name string) (unix.Stat_t, error)
@@ -90,10 +106,7 @@ type directory interface {
 func read(d directory) (Set, error) {
 	set := Set{Own: map[Type]ID{}, Children: map[Type]ID{}}
 	for _, t := range Types {
-		id, listed, err := identify(d, "ns/"+string(t))
-		if err == nil && listed && id.IsZero() {
-			err = proc.ErrGone
-		}
+		id, listed, err := identifyOwn(d, t)
 		if err != nil {
 			return Set{}, fmt.Errorf("%s namespace: %w", t, err)
 		}

@@ -190,13 +190,16 @@ func (g *nsGathering) running(ctx context.Context) {
 	if err != nil {
 		g.exitCode(fmt.Errorf("only the host is listed: %w", err))
 	}
-	for _, c := range list {
-		s, err := g.read(c)
-		c.Close()
-		if errors.Is(err, proc.ErrGone) {
-			continue
+	sets := make([]nsops.Set, len(list))
+	errs := make([]error, len(list))
+	nsops.Spread(len(list), func(i int) {
+		sets[i], errs[i] = nsops.Read(list[i].Process)
+		list[i].Close()
+	})
+	for i, c := range list {
+		if !errors.Is(errs[i], proc.ErrGone) {
+			g.take(g.subject(c, sets[i], errs[i]))
 		}
-		g.take(s, err)
 	}
 }
 
@@ -330,19 +333,21 @@ func (g *nsGathering) take(s nsSubject, err error) {
 
 // read reads a container's namespaces. Those of another user's stay unread.
 func (g *nsGathering) read(c *dockerx.Container) (nsSubject, error) {
-	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source}
 	if c.Ref == "host" && c.Source == dockerx.SourcePID {
-		s.set = g.host.set
-		return s, nil
+		return g.subject(c, g.host.set, nil)
 	}
 	set, err := nsops.Read(c.Process)
+	return g.subject(c, set, err)
+}
+
+func (g *nsGathering) subject(c *dockerx.Container, set nsops.Set, err error) (nsSubject, error) {
+	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source, set: set}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		g.unread = append(g.unread, printable(s.name)+"'s are shown as ?")
 	case err != nil:
 		return s, fmt.Errorf("%s: %w", c.Ref, err)
 	}
-	s.set = set
 	return s, nil
 }
 

@@ -129,7 +129,7 @@ func threads(p *proc.Process) ([]byte, error) {
 		if err != nil {
 			continue
 		}
-		if st, err := proc.ParseStat(bytes.NewReader(data)); err == nil {
+		if st, err := proc.ParseStat(data); err == nil {
 			fmt.Fprintf(&out, "%s %c %s\n", tid, st.State, where(p, "task/"+tid+"/"))
 		}
 	}
@@ -148,7 +148,7 @@ func (b *bundle) container(ctx context.Context, timeout time.Duration, c contain
 			b.read(ctx, timeout, dir+"/init/"+name, func() ([]byte, error) { return pr.ReadFile(name) })
 		}
 	}
-	if d := c.found.Docker; d != nil && c.shim != nil {
+	if d := c.found.Docker(); d != nil && c.shim != nil {
 		for _, name := range []string{"config.v2.json", "hostconfig.json"} {
 			b.masked(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Path), name)) })
 		}

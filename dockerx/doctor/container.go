@@ -96,7 +96,7 @@ func initFindings(c container) []Finding {
 	if err != nil {
 		return nil
 	}
-	st, err := proc.ParseStat(bytes.NewReader(b))
+	st, err := proc.ParseStat(b)
 	if err != nil || c.shim != nil && st.PPID != c.shim.Shim.PID {
 		return nil
 	}
@@ -129,7 +129,7 @@ func unreaped(c container) (left []string, waiter int) {
 		if err != nil {
 			continue
 		}
-		st, err := proc.ParseStat(bytes.NewReader(b))
+		st, err := proc.ParseStat(b)
 		if err != nil || st.State != 'Z' && st.State != 'D' && st.State != 't' || !inPIDNamespaceOf(dir, c) {
 			continue
 		}
@@ -148,7 +148,7 @@ func inPIDNamespaceOf(dir string, c container) bool {
 	if err != nil {
 		return false
 	}
-	st, err := proc.ParseStatus(bytes.NewReader(b))
+	st, err := proc.ParseStatus(b)
 	if err != nil || len(st.NSpid) < 2 {
 		return false
 	}
@@ -156,7 +156,7 @@ func inPIDNamespaceOf(dir string, c container) bool {
 	if err != nil {
 		return false
 	}
-	cgroups, err := proc.ParseCgroups(bytes.NewReader(b))
+	cgroups, err := proc.ParseCgroups(b)
 	if err != nil {
 		return false
 	}
@@ -200,7 +200,7 @@ func runtimeOf(pid int, parents map[int]container) (container, time.Duration, bo
 	if err != nil {
 		return container{}, 0, false
 	}
-	st, err := proc.ParseStat(bytes.NewReader(b))
+	st, err := proc.ParseStat(b)
 	c, ok := parents[st.PPID]
 	if err != nil || !ok || !slices.Contains([]string{"runc", "crun", "runc:[0:PARENT]", "runc:[1:CHILD]", "runc:[2:INIT]"}, st.Comm) && !strings.HasPrefix(st.Comm, "runc:") {
 		return container{}, 0, false

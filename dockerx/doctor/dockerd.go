@@ -45,8 +45,8 @@ func (p *Patient) withoutDockerd(ctx context.Context) []Finding {
 	p.mu.Lock()
 	root := ""
 	for _, c := range p.kernel {
-		if c.found.Docker != nil {
-			root = path.Dir(path.Dir(path.Dir(c.found.Docker.Path)))
+		if d := c.found.Docker(); d != nil {
+			root = path.Dir(path.Dir(path.Dir(d.Path)))
 		}
 	}
 	p.mu.Unlock()
@@ -147,14 +147,14 @@ func flagOf(cmdline []byte, name string) string {
 // ours says whether a container of the kernel's is this engine's. The data root
 // tells; where it is unknown, every container of Docker's may be.
 func (p *Patient) ours(c container) bool {
-	if c.found.Docker == nil {
+	if c.found.Docker() == nil {
 		return c.found.Namespace == "moby" && p.oursByFolder(c)
 	}
 	return p.engine.PID == 0 || inDataRoot(c, p.engine.DataRoot)
 }
 
 func inDataRoot(c container, root string) bool {
-	return strings.HasPrefix(c.found.Docker.Path, path.Join(root, "containers")+"/")
+	return strings.HasPrefix(c.found.Docker().Path, path.Join(root, "containers")+"/")
 }
 
 // oursByFolder goes by the other bundles of the same folder.
@@ -163,7 +163,7 @@ func (p *Patient) oursByFolder(c container) bool {
 		return true
 	}
 	for _, other := range p.kernel {
-		if other.found.Docker != nil && path.Dir(other.found.Bundle) == path.Dir(c.found.Bundle) {
+		if other.found.Docker() != nil && path.Dir(other.found.Bundle) == path.Dir(c.found.Bundle) {
 			return inDataRoot(other, p.engine.DataRoot)
 		}
 	}

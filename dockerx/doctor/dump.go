@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -88,8 +87,6 @@ func mayDump(of string, p *proc.Process, trust *host.Trust) error {
 		return fmt.Errorf("%s is stopped: it can write nothing", of)
 	case st.Comm != of || trust == nil || !trust.Host(p):
 		return fmt.Errorf("pid %d is called %q: it gets no signal, as it may die of it", p.PID, st.Comm)
-	case p.Pidfd() == nil:
-		return errors.New("this kernel has no pidfds to send a signal with")
 	}
 	return nil
 }
@@ -101,8 +98,8 @@ func (d *Dump) take(ctx context.Context, p *proc.Process, dir string, is func(st
 	if err != nil {
 		return err
 	}
-	if err := unix.PidfdSendSignal(int(p.Pidfd().Fd()), unix.SIGUSR1, nil, 0); err != nil {
-		return fmt.Errorf("send SIGUSR1 to pid %d: %w", p.PID, err)
+	if err := p.Signal(unix.SIGUSR1); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, dumpTime)
 	defer cancel()

@@ -159,16 +159,28 @@ func (p *Patient) lookAtShims(context.Context) []Finding {
 
 func (p *Patient) lookAtContainers(context.Context) []Finding {
 	var out []Finding
-	list, err := host.List(func(err error) { out = append(out, found(NotLookedAt, "%v", err)) })
+	list, err := kernelList(func(err error) { out = append(out, found(NotLookedAt, "%v", err)) })
 	if err != nil {
 		return append(out, found(NotLookedAt, "containers were not looked at: %v", err))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range list {
-		p.kernel = append(p.kernel, container{ID: list[i].ID, Name: list[i].Name(), PID: list[i].PID, found: &list[i]})
-	}
+	p.kernel = list
 	return out
+}
+
+// kernelList lists the containers that run, with what Docker has written down of each.
+func kernelList(warn func(error)) ([]container, error) {
+	l, err := host.List(warn)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	var out []container
+	for _, f := range l.Found {
+		out = append(out, container{ID: f.ID, Name: f.Name(), PID: f.PID, found: f})
+	}
+	return out, nil
 }
 
 // scope leaves only the containers and shims of this engine, where that can be

@@ -151,7 +151,7 @@ func sleepers(p *proc.Process) map[string]string {
 		if err != nil {
 			continue
 		}
-		if st, err := proc.ParseStat(bytes.NewReader(b)); err == nil && st.State == 'D' {
+		if st, err := proc.ParseStat(b); err == nil && st.State == 'D' {
 			status, _ := p.ReadFile("task/" + tid + "/status")
 			_, switches, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
 			out[tid] = switches

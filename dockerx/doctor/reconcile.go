@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"dx/dockerx/host"
@@ -165,12 +166,9 @@ func (p *Patient) again(ctx context.Context, about []Finding) {
 			p.mu.Unlock()
 		}
 	}
-	if list, err := host.List(func(error) {}); err == nil {
+	if list, err := kernelList(func(error) {}); err == nil {
 		p.mu.Lock()
-		p.kernel = nil
-		for i := range list {
-			p.kernel = append(p.kernel, container{ID: list[i].ID, Name: list[i].Name(), PID: list[i].PID, found: &list[i]})
-		}
+		p.kernel = list
 		p.scope()
 		p.mu.Unlock()
 	}
@@ -198,12 +196,16 @@ func (p *Patient) claims() []Claim {
 
 // stored are the claims of this engine's files.
 func (p *Patient) stored() []Claim {
-	var running []host.Found
+	var running []*host.Found
+	var written []*host.Docker
 	for _, c := range p.kernel {
-		running = append(running, *c.found)
+		running = append(running, c.found)
+		if d := c.found.Docker(); d != nil {
+			written = append(written, d)
+		}
 	}
 	var out []Claim
-	for _, d := range host.Stored(running, func(error) {}) {
+	for _, d := range slices.Concat(written, host.Stored(running, func(error) {})) {
 		if path.Dir(path.Dir(d.Path)) == path.Join(p.engine.DataRoot, "containers") {
 			out = append(out, storedClaim(d))
 		}
@@ -231,7 +233,7 @@ func (p *Patient) kernelSide() []Kernel {
 	var out []Kernel
 	for _, c := range p.kernel {
 		k := Kernel{ID: c.ID, Name: c.Name, PID: c.PID}
-		if d := c.found.Docker; d != nil {
+		if d := c.found.Docker(); d != nil {
 			k.Stored, k.HasStored = storedClaim(d), true
 		}
 		if c.shim != nil {

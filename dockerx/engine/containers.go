@@ -3,8 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/docker/docker/api/types/container"
 	apinetwork "github.com/docker/docker/api/types/network"
@@ -19,15 +20,15 @@ type Summary struct {
 	State  string // created, running, paused, restarting, removing, exited, dead
 	Status string // "Up 3 minutes"
 	Labels map[string]string
+	Ports  []Port // published ones
 }
 
 // Detail is a container as inspect shows it.
 type Detail struct {
-	ID      string
-	Name    string // without the leading slash
-	Image   string // as given to docker run
-	PID     int    // 0: no process
-	Started time.Time
+	ID    string
+	Name  string // without the leading slash
+	Image string // as given to docker run
+	PID   int    // 0: no process
 
 	Running, Paused, Restarting bool
 
@@ -67,10 +68,19 @@ func (c *Client) List(ctx context.Context, all bool) ([]Summary, error) {
 }
 
 func summary(s container.Summary) Summary {
-	return Summary{
+	out := Summary{
 		ID: s.ID, Name: ownName(s.Names), Image: s.Image,
 		State: s.State, Status: s.Status, Labels: s.Labels,
 	}
+	for _, p := range s.Ports {
+		if p.PublicPort != 0 {
+			out.Ports = append(out.Ports, Port{
+				Container: fmt.Sprintf("%d/%s", p.PrivatePort, p.Type),
+				HostIP:    p.IP, HostPort: strconv.Itoa(int(p.PublicPort)),
+			})
+		}
+	}
+	return out
 }
 
 // ownName picks the container's own name: the others, of legacy links, have two
@@ -104,10 +114,9 @@ func detail(r container.InspectResponse) (*Detail, error) {
 	if r.ContainerJSONBase == nil || r.State == nil || r.Config == nil || r.HostConfig == nil {
 		return nil, errors.New("the answer lacks State, Config or HostConfig")
 	}
-	started, _ := time.Parse(time.RFC3339Nano, r.State.StartedAt) // zero: unknown
 	d := &Detail{
 		ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image,
-		PID: r.State.Pid, Started: started,
+		PID:     r.State.Pid,
 		Running: r.State.Running, Paused: r.State.Paused, Restarting: r.State.Restarting,
 		Hostname: r.Config.Hostname, User: r.Config.User, Env: r.Config.Env,
 		WorkingDir: r.Config.WorkingDir, Tty: r.Config.Tty,

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -29,41 +28,39 @@ type Bundle struct {
 	Path      string // as the shim's root names it: for messages, not for opening
 	Shim      *proc.Process
 
-	dir *os.File
+	dir handle
 }
 
 // Close releases the bundle and its shim.
 func (b *Bundle) Close() error {
-	return errors.Join(b.dir.Close(), b.Shim.Close())
+	b.dir.close()
+	return b.Shim.Close()
 }
 
 // Spec reads config.json.
-func (b *Bundle) Spec() (*specs.Spec, error) {
-	data, err := readFile(b.dir, b.Path, "config.json")
+func (b *Bundle) Spec() (*specs.Spec, error) { return parse(b.dir, "config.json", ParseSpec) }
+
+// parse reads a file and parses it; the error of either names it.
+func parse[T any](dir handle, name string, parser func([]byte) (T, error)) (T, error) {
+	var none T
+	data, err := dir.read(name)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	spec, err := ParseSpec(bytes.NewReader(data))
+	v, err := parser(data)
 	if err != nil {
-		return nil, fmt.Errorf("parse %s/config.json: %w", b.Path, err)
+		return none, fmt.Errorf("parse %s/%s: %w", dir.path, name, err)
 	}
-	return spec, nil
+	return v, nil
 }
 
 // StatePath is where the runtime keeps its state of the container, as the
 // shim's root names it.
 func (b *Bundle) StatePath() (string, error) {
 	root := defaultRuntimeRoot
-	data, err := readFile(b.dir, b.Path, "options.json")
-	if errors.Is(err, unix.ENOENT) {
-		data, err = nil, nil
-	}
-	if err != nil {
+	named, err := parse(b.dir, "options.json", ParseOptions)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return "", err
-	}
-	named, err := ParseOptions(bytes.NewReader(data))
-	if err != nil {
-		return "", fmt.Errorf("parse %s/options.json: %w", b.Path, err)
 	}
 	if named != "" {
 		root = named
@@ -72,77 +69,97 @@ func (b *Bundle) StatePath() (string, error) {
 }
 
 // State reads the runtime's state: runc's state.json, or crun's status.
-func (b *Bundle) State() (*State, error) { return b.state(ParseState) }
-
-// StateHead reads no more of it than who the init process is.
-func (b *Bundle) StateHead() (*State, error) { return b.state(ParseStateHead) }
-
-func (b *Bundle) state(parseRunc parseState) (*State, error) {
-	name, err := b.StatePath()
+func (b *Bundle) State() (*State, error) {
+	dir, err := b.stateDir()
 	if err != nil {
 		return nil, err
 	}
-	root, err := b.shimRoot()
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	dir, err := openDirIn(root, name)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	s, err := readState(dir, name, "state.json", parseRunc)
+	defer dir.close()
+	s, err := parse(dir, "state.json", ParseState)
 	if errors.Is(err, unix.ENOENT) {
-		s, err = readState(dir, name, "status", ParseCrunStatus)
+		s, err = parse(dir, "status", ParseCrunStatus)
 	}
 	return s, err
+}
+
+// StateHead reads no more of it than who the init process is.
+func (b *Bundle) StateHead() (*State, error) {
+	dir, err := b.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.close()
+	return readStateHead(dir)
+}
+
+func (b *Bundle) stateDir() (handle, error) {
+	name, err := b.StatePath()
+	if err != nil {
+		return handle{fd: none}, err
+	}
+	return b.inRoot(name)
+}
+
+func readStateHead(dir handle) (*State, error) {
+	f, err := dir.file("state.json")
+	if errors.Is(err, unix.ENOENT) {
+		return parse(dir, "status", ParseCrunStatus)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	s, err := ParseStateHead(f)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", f.path, err)
+	}
+	return s, nil
 }
 
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
 func (b *Bundle) Docker(spec *specs.Spec) (*Docker, error) {
-	containers, ok := containersDir(spec.Mounts)
-	if !ok {
-		return nil, fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
+	containers, err := b.containers(spec)
+	if err != nil {
+		return nil, err
 	}
-	return b.dockerIn(containers)
+	defer containers.close()
+	return readDocker(containers, b.ID)
 }
 
-// dockerIn reads them from <data-root>/containers.
-func (b *Bundle) dockerIn(containers string) (*Docker, error) {
-	root, err := b.shimRoot()
+// containers opens <data-root>/containers.
+func (b *Bundle) containers(spec *specs.Spec) (handle, error) {
+	name, ok := containersDir(spec.Mounts)
+	if !ok {
+		return handle{fd: none}, fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
+	}
+	return b.inRoot(name)
+}
+
+// readDocker reads Docker's files of a container in <data-root>/containers.
+func readDocker(containers handle, id string) (*Docker, error) {
+	dir, err := containers.open(id)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	dir, err := openDirIn(root, path.Join(containers, b.ID))
+	defer dir.close()
+	d, err := readConfig(dir, id)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	d, err := readDocker(dir, path.Join(containers, b.ID))
-	if err == nil && d.ID != b.ID {
-		err = fmt.Errorf("%s holds the configuration of %s", d.Path, d.ID)
-	}
+	d.HostConfig, err = parse(dir, "hostconfig.json", ParseHostConfig)
 	return d, err
 }
 
-func readDocker(dir *os.File, label string) (*Docker, error) {
-	data, err := readFile(dir, label, "config.v2.json")
+// readConfig reads no more of them than config.v2.json.
+func readConfig(dir handle, id string) (*Docker, error) {
+	d, err := parse(dir, "config.v2.json", ParseDocker)
 	if err != nil {
 		return nil, err
 	}
-	d, err := ParseDocker(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("parse %s/config.v2.json: %w", label, err)
-	}
-	d.Path = label + "/config.v2.json"
-	if data, err = readFile(dir, label, "hostconfig.json"); err != nil {
-		return nil, err
-	}
-	if d.HostConfig, err = ParseHostConfig(bytes.NewReader(data)); err != nil {
-		return nil, fmt.Errorf("parse %s/hostconfig.json: %w", label, err)
+	d.Path = dir.path + "/config.v2.json"
+	if d.ID != id {
+		return nil, fmt.Errorf("%s holds the configuration of %s", d.Path, d.ID)
 	}
 	return d, nil
 }
@@ -151,7 +168,12 @@ func readDocker(dir *os.File, label string) (*Docker, error) {
 // mounts that only the container's mount namespace has.
 func (b *Bundle) OpenRootfs(spec *specs.Spec) (*os.File, error) {
 	if !path.IsAbs(spec.Root.Path) {
-		return openDirIn(b.dir, spec.Root.Path)
+		dir, err := b.dir.reopen()
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		return openDirIn(dir, spec.Root.Path)
 	}
 	root, err := b.shimRoot()
 	if err != nil {
@@ -159,6 +181,16 @@ func (b *Bundle) OpenRootfs(spec *specs.Spec) (*os.File, error) {
 	}
 	defer root.Close()
 	return openDirIn(root, spec.Root.Path)
+}
+
+// inRoot opens a directory by its path as the shim's root names it.
+func (b *Bundle) inRoot(name string) (handle, error) {
+	root, err := b.shimRoot()
+	if err != nil {
+		return handle{fd: none}, err
+	}
+	defer root.Close()
+	return handleIn(root, name)
 }
 
 func (b *Bundle) shimRoot() (*os.File, error) {

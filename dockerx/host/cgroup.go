@@ -49,7 +49,16 @@ func CgroupID(cgroups []proc.Cgroup) (id string, ok bool) {
 // Frozen says whether a process's cgroup is frozen, as docker pause freezes it:
 // freezer.state on v1, cgroup.events on v2. ok is false where no freezer tells.
 func Frozen(p *proc.Process) (frozen, ok bool, err error) {
-	dirs, err := cgroup.Dirs(p)
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return false, false, err
+	}
+	return AreFrozen(cgroups)
+}
+
+// AreFrozen is Frozen of the cgroups that a process has.
+func AreFrozen(cgroups []proc.Cgroup) (frozen, ok bool, err error) {
+	dirs, err := cgroup.DirsOf(cgroups, "freezer", "")
 	if err != nil {
 		return false, false, err
 	}
@@ -63,15 +72,14 @@ func Frozen(p *proc.Process) (frozen, ok bool, err error) {
 func readFrozen(d cgroup.Dir) (frozen, ok bool) {
 	switch d.Controller {
 	case "freezer":
-		b, err := os.ReadFile(path.Join(d.Path, "freezer.state"))
-		state := strings.TrimSpace(string(b))
-		return state == "FROZEN" || state == "FREEZING", err == nil
+		state, ok := d.ReadFile("freezer.state")
+		return state == "FROZEN" || state == "FREEZING", ok
 	case "":
-		b, err := os.ReadFile(path.Join(d.Path, "cgroup.events"))
-		if err != nil || !bytes.Contains(b, []byte("frozen ")) {
+		events, ok := d.ReadFile("cgroup.events")
+		if !ok || !strings.Contains(events, "frozen ") {
 			return false, false // the root cgroup, or a kernel before 5.2
 		}
-		return slices.Contains(strings.Split(string(b), "\n"), "frozen 1"), true
+		return slices.Contains(strings.Split(events, "\n"), "frozen 1"), true
 	}
 	return false, false
 }

@@ -2,7 +2,6 @@ package host
 
 import (
 	"errors"
-	"io"
 	"path"
 	"strings"
 	"time"
@@ -69,9 +68,9 @@ type Endpoint struct {
 }
 
 // ParseDocker parses config.v2.json.
-func ParseDocker(r io.Reader) (*Docker, error) {
+func ParseDocker(b []byte) (*Docker, error) {
 	var d Docker
-	if err := decode(r, &d); err != nil {
+	if err := decode(b, &d); err != nil {
 		return nil, err
 	}
 	if !IsID(d.ID) {
@@ -82,9 +81,9 @@ func ParseDocker(r io.Reader) (*Docker, error) {
 }
 
 // ParseHostConfig parses hostconfig.json.
-func ParseHostConfig(r io.Reader) (HostConfig, error) {
+func ParseHostConfig(b []byte) (HostConfig, error) {
 	var h HostConfig
-	err := decode(r, &h)
+	err := decode(b, &h)
 	return h, err
 }
 

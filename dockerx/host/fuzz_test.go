@@ -14,13 +14,13 @@ func FuzzParseState(f *testing.F) {
 	f.Add(testdata(f, "state.json"))
 	f.Add([]byte(`{"id":"x","init_process_pid":1,"init_process_start":2,"config":{"umask":18}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if s, err := ParseState(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0) {
+		if s, err := ParseState(data); err == nil && (s.ID == "" || s.InitPID <= 0) {
 			t.Errorf("%+v", s)
 		}
 		if s, err := ParseStateHead(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0 || s.InitStart == 0) {
 			t.Errorf("%+v", s)
 		}
-		if s, err := ParseCrunStatus(bytes.NewReader(data)); err == nil && s.InitPID <= 0 {
+		if s, err := ParseCrunStatus(data); err == nil && s.InitPID <= 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -29,7 +29,7 @@ func FuzzParseState(f *testing.F) {
 func FuzzParseSpec(f *testing.F) {
 	f.Add(testdata(f, "config.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := ParseSpec(bytes.NewReader(data))
+		s, err := ParseSpec(data)
 		if err != nil {
 			return
 		}
@@ -44,10 +44,10 @@ func FuzzParseDocker(f *testing.F) {
 	f.Add(testdata(f, "config.v2.json"))
 	f.Add(testdata(f, "hostconfig.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if d, err := ParseDocker(bytes.NewReader(data)); err == nil && !IsID(d.ID) {
+		if d, err := ParseDocker(data); err == nil && !IsID(d.ID) {
 			t.Errorf("%+v", d)
 		}
-		ParseHostConfig(bytes.NewReader(data))
+		ParseHostConfig(data)
 	})
 }
 
@@ -56,9 +56,9 @@ func FuzzParseSmall(f *testing.F) {
 	f.Add(testdata(f, "init.pid"))
 	f.Add(testdata(f, "limits"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ParseOptions(bytes.NewReader(data))
+		ParseOptions(data)
 		proc.ParseLimits(bytes.NewReader(data))
-		if pid, err := ParseInitPID(bytes.NewReader(data)); err == nil && pid <= 0 {
+		if pid, err := ParseInitPID(data); err == nil && pid <= 0 {
 			t.Errorf("pid %d", pid)
 		}
 	})
@@ -70,7 +70,7 @@ func FuzzMountinfo(f *testing.F) {
 	self := testdata(f, "host-mountinfo")
 	f.Fuzz(func(t *testing.T, mounts, cgroup []byte) {
 		containersDirIn(bytes.NewReader(mounts), bytes.NewReader(self))
-		cgroups, err := proc.ParseCgroups(bytes.NewReader(cgroup))
+		cgroups, err := proc.ParseCgroups(cgroup)
 		if err != nil {
 			return
 		}

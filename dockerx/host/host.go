@@ -142,7 +142,7 @@ func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
 		shim.Close()
 		return nil, err
 	}
-	return &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: shim, dir: dir.f}, nil
+	return &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: shim, dir: dir.handle}, nil
 }
 
 // isShim goes by the name, which anybody may read: it only decides whether a

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -51,7 +50,7 @@ func ImageLayers(dataRoot *os.File, name, ref string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := ParseRepositories(strings.NewReader(string(repositories)), ref)
+	id, err := ParseRepositories(repositories, ref)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w (%s)", ref, err, name)
 	}
@@ -59,7 +58,7 @@ func ImageLayers(dataRoot *os.File, name, ref string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := ParseChain(strings.NewReader(string(config)))
+	chain, err := ParseChain(config)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", ref, err)
 	}
@@ -104,11 +103,11 @@ func layerDir(dataRoot *os.File, name, chainID string) (string, error) {
 
 // ParseRepositories finds the ID of an image, 64 hex digits, by a name as docker
 // takes it (image/overlay2/repositories.json). ErrNoImage if there is none.
-func ParseRepositories(r io.Reader, ref string) (string, error) {
+func ParseRepositories(b []byte, ref string) (string, error) {
 	var f struct {
 		Repositories map[string]map[string]string
 	}
-	if err := decode(r, &f); err != nil {
+	if err := decode(b, &f); err != nil {
 		return "", err
 	}
 	repository, full := familiar(ref)
@@ -141,13 +140,13 @@ func familiar(ref string) (repository, full string) {
 
 // ParseChain computes the chain IDs of an image's layers from its configuration,
 // the topmost first (OCI image-spec, config.md, "Layer ChainID").
-func ParseChain(r io.Reader) ([]string, error) {
+func ParseChain(b []byte) ([]string, error) {
 	var config struct {
 		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		} `json:"rootfs"`
 	}
-	if err := decode(r, &config); err != nil {
+	if err := decode(b, &config); err != nil {
 		return nil, err
 	}
 	chain := make([]string, len(config.RootFS.DiffIDs))

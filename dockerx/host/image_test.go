@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -25,12 +24,12 @@ func TestParseRepositories(t *testing.T) {
 		"busybox@sha256:" + idB: idB, "localhost:5000/x/y": idB, "sha256:" + idB: idB,
 		"nosuch": "", "busybox:nosuch": "", "": "", ":": "", "bad": "", "sha256:x": "",
 	} {
-		got, err := ParseRepositories(strings.NewReader(repositories), ref)
+		got, err := ParseRepositories([]byte(repositories), ref)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q %v, want %q", ref, got, err, want)
 		}
 	}
-	if _, err := ParseRepositories(strings.NewReader(repositories), "nosuch"); !errors.Is(err, ErrNoImage) {
+	if _, err := ParseRepositories([]byte(repositories), "nosuch"); !errors.Is(err, ErrNoImage) {
 		t.Error(err)
 	}
 }
@@ -38,13 +37,13 @@ func TestParseRepositories(t *testing.T) {
 // The expected chain ID is the example of sha256sum: printf 'sha256:a… sha256:b…' | sha256sum.
 func TestParseChain(t *testing.T) {
 	config := `{"rootfs":{"type":"layers","diff_ids":["sha256:` + idA + `","sha256:` + idB + `"]}}`
-	got, err := ParseChain(strings.NewReader(config))
+	got, err := ParseChain([]byte(config))
 	want := []string{"ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c", idA}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v %v, want %v", got, err, want)
 	}
 	for _, bad := range []string{"", "{}", `{"rootfs":{"diff_ids":["sha256:../x"]}}`, `{"rootfs":{"diff_ids":["` + idA + `"]}}`} {
-		if got, err := ParseChain(strings.NewReader(bad)); err == nil {
+		if got, err := ParseChain([]byte(bad)); err == nil {
 			t.Errorf("%q gives %v", bad, got)
 		}
 	}
@@ -98,7 +97,7 @@ func FuzzParseRepositories(f *testing.F) {
 	f.Add(repositories, "busybox")
 	f.Add(repositories, "busybox@sha256:"+idB)
 	f.Fuzz(func(t *testing.T, data, ref string) {
-		if id, err := ParseRepositories(strings.NewReader(data), ref); err == nil && !IsID(id) {
+		if id, err := ParseRepositories([]byte(data), ref); err == nil && !IsID(id) {
 			t.Errorf("%q", id)
 		}
 	})
@@ -107,7 +106,7 @@ func FuzzParseRepositories(f *testing.F) {
 func FuzzParseChain(f *testing.F) {
 	f.Add(`{"rootfs":{"diff_ids":["sha256:` + idA + `","sha256:` + idB + `"]}}`)
 	f.Fuzz(func(t *testing.T, data string) {
-		chain, err := ParseChain(strings.NewReader(data))
+		chain, err := ParseChain([]byte(data))
 		if err == nil && (len(chain) == 0 || slices.ContainsFunc(chain, func(id string) bool { return !IsID(id) })) {
 			t.Errorf("%v", chain)
 		}

@@ -3,9 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -14,22 +12,75 @@ import (
 )
 
 // Found is a container that runs, as its shim's bundle tells of it. Nothing of it
-// is verified yet but that the shim is one of the host's.
+// is verified yet but that the shim is one of the host's. What it can still be asked
+// takes its Listing to be open.
 type Found struct {
 	ID        string
 	Namespace string // containerd's
 	PID       int
-	Bundle    string  // its path, as the shim's root names it
-	Orphan    bool    // its shim has died: there is no bundle
-	Docker    *Docker // nil: not Docker's
+	Bundle    string // its path, as the shim's root names it
+	Orphan    bool   // its shim has died: there is no bundle
+
+	listing *Listing
+	folder  *folder
+	shim    *proc.Process
+	dir     handle // the bundle
+	docker  *Docker
+	read    bool // Docker's files have been looked for
 }
+
+// FoundIn is a container that Docker's files tell of.
+func FoundIn(d *Docker) *Found { return &Found{ID: d.ID, docker: d, read: true, dir: handle{fd: none}} }
 
 // Name is Docker's name of the container, else its ID.
 func (f *Found) Name() string {
-	if f.Docker != nil {
-		return f.Docker.Name
+	if d := f.Docker(); d != nil {
+		return d.Name
 	}
 	return f.ID
+}
+
+// Docker is what Docker has written down of the container, without its HostConfig;
+// nil if it is not Docker's, or cannot be read, which has been reported then.
+func (f *Found) Docker() *Docker {
+	if f.read || f.listing == nil {
+		return f.docker
+	}
+	f.read = true
+	d, err := f.readDocker()
+	switch {
+	case err == nil:
+		f.docker = d
+	case !errors.Is(err, os.ErrNotExist):
+		f.listing.warn(err)
+	}
+	return f.docker
+}
+
+// IsInit says whether a process that was opened after the container was found is its
+// init: the bundle's init.pid named it, and it is a child of the bundle's shim, which
+// lives. False also if it cannot be told so cheaply.
+func (f *Found) IsInit(p *proc.Process) bool {
+	return f.shim != nil && p.PID == f.PID && p.ParentPID == f.shim.PID && f.shim.Alive() == nil
+}
+
+// Listing is the running containers of the host. It owns what it takes to ask more
+// of them.
+type Listing struct {
+	Found []*Found
+
+	warn    func(error)
+	trust   Trust
+	shims   map[int]*proc.Process
+	foreign []foreigner
+	folders []*folder
+	done    map[string]bool // namespace/ID
+}
+
+// foreigner is a process in another PID namespace than dx.
+type foreigner struct {
+	pid   int
+	pidns string // as its link reads
 }
 
 // List finds the running containers with no daemon and no assumption about paths:
@@ -39,93 +90,110 @@ func (f *Found) Name() string {
 // Only shims in dx's own PID namespace count, and none that lies in a container's
 // cgroup: whoever is in a container can dress up as a shim, and would then answer
 // to any name.
-func List(warn func(error)) ([]Found, error) {
-	l := &lister{warn: warn, shims: map[int]*proc.Process{}, done: map[string]bool{}, dataRoots: map[string]string{}}
-	defer l.close()
+func List(warn func(error)) (*Listing, error) {
+	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[string]bool{}}
 	if err := l.findShims(); err != nil {
+		l.Close()
 		return nil, err
 	}
 	for _, shim := range l.shims {
 		l.ownBundle(shim)
 	}
-	for _, parent := range l.parents {
-		l.siblings(parent)
+	for _, folder := range l.folders {
+		l.siblings(folder)
 	}
-	return l.found, nil
+	return l, nil
 }
 
-type lister struct {
-	warn    func(error)
-	shims   map[int]*proc.Process
-	parents []bundleParent
-	done    map[string]bool // namespace/ID
-
-	dataRoots map[string]string // folder of bundles → <data-root>/containers
-	found     []Found
-}
-
-// bundleParent is a folder of bundles: …/io.containerd.runtime.v2.task/<namespace>.
-type bundleParent struct {
-	namespace, path string
-	dir             *os.File
-	id              nsops.ID
-}
-
-func (l *lister) close() {
+// Close releases the shims and bundles.
+func (l *Listing) Close() {
 	for _, s := range l.shims {
 		s.Close()
 	}
-	for _, p := range l.parents {
-		p.dir.Close()
+	for _, f := range l.Found {
+		f.dir.close()
+		f.read = true
+	}
+	for _, f := range l.folders {
+		f.closeAll()
 	}
 }
 
-// findShims makes the one pass over /proc.
-func (l *lister) findShims() error {
+// findShims makes the one pass over /proc. One system call tells of a process in a
+// container, and two of any other, that it is no shim of the host's.
+func (l *Listing) findShims() error {
 	pids, err := proc.PIDs()
 	if err != nil {
 		return err
 	}
-	trust, err := NewTrust()
-	if err != nil {
+	if l.trust, err = NewTrust(); err != nil {
 		return err
 	}
-	for _, pid := range pids {
-		cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if err != nil {
-			continue // gone, a kernel thread, or not ours to see
+	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
+	shims := make([]*proc.Process, len(pids))
+	foreign := make([]string, len(pids))
+	nsops.Spread(len(pids), func(i int) {
+		ns, err := proc.ReadlinkOf(pids[i], "ns/pid")
+		switch {
+		case err != nil: // gone, or not ours to see
+		case ns != here:
+			foreign[i] = ns
+		default:
+			shims[i] = l.asShim(pids[i])
 		}
-		if _, _, ok := splitBundlePath(cutDeleted(cwd)); !ok {
-			continue
+	})
+	for i, pid := range pids {
+		switch {
+		case foreign[i] != "":
+			l.foreign = append(l.foreign, foreigner{pid, foreign[i]})
+		case shims[i] != nil:
+			l.shims[pid] = shims[i]
 		}
-		p, err := proc.Open(pid)
-		if err != nil {
-			continue
-		}
-		if !trust.Host(p) {
-			p.Close()
-			continue
-		}
-		l.shims[pid] = p
 	}
 	return nil
 }
 
+func isBundlePath(cwd string) bool {
+	_, _, ok := splitBundlePath(cutDeleted(cwd))
+	return ok
+}
+
+// asShim opens a process that is a shim of the host's; nil if it is none.
+func (l *Listing) asShim(pid int) *proc.Process {
+	if cwd, err := proc.ReadlinkOf(pid, "cwd"); err != nil || !isBundlePath(cwd) {
+		return nil
+	}
+	p, err := proc.OpenDir(pid)
+	if err != nil {
+		return nil
+	}
+	if !l.trust.Host(p) {
+		p.Close()
+		return nil
+	}
+	return p
+}
+
 // Trust tells the host's own processes from what a container may show.
 type Trust struct {
-	pidns nsops.ID
-	own   string // the ID of the container in which dx itself runs; empty: none
+	pidns, mntns nsops.ID
+	own          string // the ID of the container in which dx itself runs; empty: none
 }
 
 // NewTrust looks at dx itself: the host's processes are those in its PID namespace
-// and in no container's cgroup but dx's own.
+// and in no container's cgroup but dx's own. Who shares dx's mount namespace is in no
+// container either: to get there takes the rights of the host's root.
 func NewTrust() (Trust, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return Trust{}, err
 	}
 	defer self.Close()
-	set, err := nsops.Read(self)
+	pidns, err := nsops.Identify(self, nsops.PID)
+	if err != nil {
+		return Trust{}, err
+	}
+	mntns, err := nsops.Identify(self, nsops.Mnt)
 	if err != nil {
 		return Trust{}, err
 	}
@@ -134,14 +202,16 @@ func NewTrust() (Trust, error) {
 		return Trust{}, err
 	}
 	own, _ := CgroupID(cgroups)
-	return Trust{pidns: set.Own[nsops.PID], own: own}, nil
+	return Trust{pidns: pidns, mntns: mntns, own: own}, nil
 }
 
 // Host says whether a process is the host's own.
 func (t Trust) Host(p *proc.Process) bool {
-	set, err := nsops.Read(p)
-	if err != nil || set.Own[nsops.PID] != t.pidns {
+	if id, err := nsops.Identify(p, nsops.PID); err != nil || id != t.pidns {
 		return false
+	}
+	if id, err := nsops.Identify(p, nsops.Mnt); err == nil && id == t.mntns {
+		return true
 	}
 	cgroups, err := p.Cgroups()
 	if err != nil {
@@ -153,7 +223,7 @@ func (t Trust) Host(p *proc.Process) bool {
 
 // ownBundle adds the container of a shim's own working directory, and notes the
 // folder in which its siblings lie.
-func (l *lister) ownBundle(shim *proc.Process) {
+func (l *Listing) ownBundle(shim *proc.Process) {
 	text, err := shim.Readlink("cwd")
 	if err != nil {
 		return
@@ -163,110 +233,64 @@ func (l *lister) ownBundle(shim *proc.Process) {
 	if !ok {
 		return
 	}
-	cwd, err := shim.OpenFile("cwd", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
+	f := &Found{ID: id, Namespace: namespace, Bundle: text, listing: l, shim: shim}
+	if f.dir, err = cwdOf(shim, text); err != nil {
 		return
 	}
-	defer cwd.Close()
-	l.noteParent(cwd, namespace, path.Dir(text))
-	l.bundle(shim, &bundleDir{id: id, namespace: namespace, path: text, f: cwd})
-}
-
-func (l *lister) noteParent(cwd *os.File, namespace, name string) {
-	parent, err := openDirAt(cwd, "..")
-	if err != nil {
+	if f.folder, err = l.folderOf(f.dir, namespace); err != nil {
+		f.dir.close()
 		return
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(parent.Fd()), &st); err != nil {
-		parent.Close()
-		return
-	}
-	id := nsops.ID{Device: st.Dev, Inode: st.Ino}
-	for _, known := range l.parents {
-		if known.id == id {
-			parent.Close()
-			return
-		}
-	}
-	l.parents = append(l.parents, bundleParent{namespace: namespace, path: name, dir: parent, id: id})
+	l.add(f)
 }
 
 // siblings adds the bundles of shims that serve several containers.
-func (l *lister) siblings(p bundleParent) {
-	names, err := p.dir.Readdirnames(maxBundles)
-	if err != nil && !errors.Is(err, io.EOF) {
-		l.warn(fmt.Errorf("list %s: %w", p.path, err))
+func (l *Listing) siblings(folder *folder) {
+	names, err := folder.names()
+	if err != nil {
+		l.warn(err)
 		return
 	}
 	for _, name := range names {
-		if l.done[p.namespace+"/"+name] {
+		if l.done[folder.namespace+"/"+name] {
 			continue
 		}
-		f, err := openDirAt(p.dir, name)
-		if err != nil {
+		f := &Found{ID: name, Namespace: folder.namespace, listing: l, folder: folder}
+		if f.dir, err = folder.open(name); err != nil {
 			continue // removed meanwhile, or no folder
 		}
-		d := &bundleDir{id: name, namespace: p.namespace, path: path.Join(p.path, name), f: f}
-		if shim := l.shimOf(d); shim != nil {
-			l.bundle(shim, d)
+		f.Bundle = f.dir.path
+		if f.shim = l.shimOf(f); f.shim == nil {
+			f.dir.close()
+			continue
 		}
-		f.Close()
+		l.add(f)
 	}
 }
 
 // shimOf is the shim whose child the init of a bundle is.
-func (l *lister) shimOf(d *bundleDir) *proc.Process {
-	pid, err := d.initPID()
+func (l *Listing) shimOf(f *Found) *proc.Process {
+	pid, err := parse(f.dir, "init.pid", ParseInitPID)
 	if err != nil {
 		return nil
 	}
-	p, err := proc.Open(pid)
-	if err != nil {
-		return nil
-	}
-	defer p.Close()
-	st, err := p.Stat()
+	st, err := proc.StatOf(pid)
 	if err != nil {
 		return nil
 	}
 	return l.shims[st.PPID]
 }
 
-// bundle adds the container of one bundle.
-func (l *lister) bundle(shim *proc.Process, d *bundleDir) {
-	pid, err := d.initPID()
-	if errors.Is(err, unix.ENOENT) {
-		return // removed, or not started yet
-	}
-	if err != nil {
-		l.warn(err)
+// add adds the container of one bundle.
+func (l *Listing) add(f *Found) {
+	var err error
+	if f.PID, err = parse(f.dir, "init.pid", ParseInitPID); err != nil {
+		f.dir.close()
+		if !errors.Is(err, unix.ENOENT) { // removed, or not started yet
+			l.warn(err)
+		}
 		return
 	}
-	l.done[d.namespace+"/"+d.id] = true
-	f := Found{ID: d.id, Namespace: d.namespace, PID: pid, Bundle: d.path}
-	b := &Bundle{ID: d.id, Namespace: d.namespace, Path: d.path, Shim: shim, dir: d.f}
-	if f.Docker, err = l.docker(b); err != nil && !errors.Is(err, os.ErrNotExist) {
-		l.warn(err)
-	}
-	l.found = append(l.found, f)
-}
-
-// docker reads Docker's files of a bundle. All bundles of one folder are one
-// engine's: once its data root is known, the long config.json need not be read.
-func (l *lister) docker(b *Bundle) (*Docker, error) {
-	folder := path.Dir(b.Path)
-	if containers, ok := l.dataRoots[folder]; ok {
-		if d, err := b.dockerIn(containers); err == nil {
-			return d, nil
-		}
-	}
-	spec, err := b.Spec()
-	if err != nil {
-		return nil, err
-	}
-	if containers, ok := containersDir(spec.Mounts); ok {
-		l.dataRoots[folder] = containers
-	}
-	return b.Docker(spec)
+	l.done[f.Namespace+"/"+f.ID] = true
+	l.Found = append(l.Found, f)
 }

@@ -15,49 +15,56 @@ import (
 
 // Orphans finds the containers that run although their shim has died, so that List
 // cannot see them: inits of PID namespaces whose cgroup holds a container's ID.
-// known are those that List found. Whatever is nested in one of them is its own,
-// and no orphan; one that shares the host's PID namespace is not found.
-func Orphans(known []Found) ([]Found, error) {
-	o := orphans{seen: map[string]bool{}}
-	for i := range known {
-		o.seen[known[i].ID] = true
+// Whatever is nested in one that List found is its own, and no orphan; one that shares
+// the host's PID namespace is not found.
+func (l *Listing) Orphans() []*Found {
+	o := orphans{trust: l.trust, seen: map[string]bool{}, done: map[string]bool{}}
+	inits := map[int]bool{}
+	for _, f := range l.Found {
+		o.seen[f.ID] = true
+		inits[f.PID] = true
 	}
-	var err error
-	if o.trust, err = NewTrust(); err != nil {
-		return nil, err
-	}
-	pids, err := proc.PIDs()
-	if err != nil {
-		return nil, err
-	}
-	here := fmt.Sprintf("pid:[%d]", o.trust.pidns.Inode)
-	for _, pid := range pids {
-		// One system call a process tells nearly all that cannot be one.
-		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && ns != here {
-			o.look(pid)
+	// Whoever is in the PID namespace of a known init is no other container's.
+	for _, p := range l.foreign {
+		if inits[p.pid] {
+			o.done[p.pidns] = true
 		}
 	}
-	return o.found, nil
+	for _, p := range l.foreign {
+		if !o.done[p.pidns] {
+			o.look(p)
+		}
+	}
+	return o.found
 }
 
 type orphans struct {
 	trust Trust
 	seen  map[string]bool // IDs
-	found []Found
+	done  map[string]bool // PID namespaces of which all is known
+	found []*Found
 }
 
 // look adds a process if it is a container's init. One that ends meanwhile, or
 // may not be read, is none.
-func (o *orphans) look(pid int) {
-	p, err := proc.Open(pid)
+func (o *orphans) look(at foreigner) {
+	p, err := proc.Open(at.pid)
 	if err != nil {
 		return
 	}
 	defer p.Close()
 	st, err := p.Status()
-	if err != nil || len(st.NSpid) != 2 || st.NSpid[1] != 1 {
+	if err != nil {
 		return
 	}
+	if len(st.NSpid) != 2 {
+		o.done[at.pidns] = true // nested in another, as are all in it
+		return
+	}
+	if st.NSpid[1] != 1 {
+		return
+	}
+	o.done[at.pidns] = true
 	cgroups, err := p.Cgroups()
 	if err != nil {
 		return
@@ -67,8 +74,8 @@ func (o *orphans) look(pid int) {
 		return
 	}
 	o.seen[id] = true
-	f := Found{ID: id, PID: pid, Orphan: true}
-	f.Docker, _ = DockerOf(p, id) // nil: not Docker's, or its files are gone
+	f := &Found{ID: id, PID: at.pid, Orphan: true, read: true, dir: handle{fd: none}}
+	f.docker, _ = DockerOf(p, id) // nil: not Docker's, or its files are gone
 	o.found = append(o.found, f)
 }
 
@@ -106,16 +113,12 @@ func DockerOf(init *proc.Process, id string) (*Docker, error) {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := openDirIn(root, path.Join(dir, id))
+	containers, err := handleIn(root, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	d, err := readDocker(f, path.Join(dir, id))
-	if err == nil && d.ID != id {
-		err = fmt.Errorf("%s holds the configuration of %s", d.Path, d.ID)
-	}
-	return d, err
+	defer containers.close()
+	return readDocker(containers, id)
 }
 
 // containersDirIn finds <data-root>/containers: init's mountinfo gives the

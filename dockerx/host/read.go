@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,45 +17,147 @@ const maxFile = 8 << 20
 // ErrNotRegular says that a file of an engine is a FIFO, a device, a symbolic link.
 var ErrNotRegular = errors.New("not a regular file")
 
-// readFile reads the regular file name of a directory, without following a
-// link, without waiting for a FIFO's writer, and 8 MiB at the most. label names
-// the directory in errors.
-func readFile(dir *os.File, label, name string) ([]byte, error) {
-	path := label + "/" + name
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
-		// ELOOP: a symbolic link; ENXIO: a socket.
-		return nil, fmt.Errorf("open %s: %w", path, ErrNotRegular)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
-	return readRegular(f)
+// handle is an open directory, and its path as the engine's root names it: for
+// messages. The descriptor is a bare number, as there are several for each container.
+type handle struct {
+	fd   int
+	path string
 }
 
-// readRegular reads an open file if it is a regular one and small enough.
-func readRegular(f *os.File) ([]byte, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
+// none is no descriptor.
+const none = -1
+
+func (h *handle) close() {
+	if h.fd != none {
+		unix.Close(h.fd)
+		h.fd = none
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("read %s: %w", f.Name(), ErrNotRegular)
+}
+
+// open opens a directory by one name, "..": also of a directory that has been removed
+// meanwhile.
+func (h handle) open(name string) (handle, error) {
+	sub := handle{path: h.path + "/" + name}
+	var err error
+	sub.fd, err = unix.Openat(h.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return handle{fd: none}, fmt.Errorf("open %s: %w", sub.path, err)
 	}
-	var b bytes.Buffer
-	if st.Size < maxFile {
-		b.Grow(int(st.Size) + bytes.MinRead)
+	return sub, nil
+}
+
+// names lists the directory, of which it reads no more than a bound.
+func (h handle) names() ([]string, error) {
+	f, err := h.reopen()
+	if err != nil {
+		return nil, err
 	}
-	n, err := b.ReadFrom(io.LimitReader(f, maxFile+1))
-	if err == nil && n > maxFile {
-		err = fmt.Errorf("larger than %d MiB", maxFile>>20)
+	defer f.Close()
+	names, err := f.Readdirnames(maxBundles)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("list %s: %w", h.path, err)
+	}
+	return names, nil
+}
+
+// reopen opens the directory once more, for what takes an os.File.
+func (h handle) reopen() (*os.File, error) {
+	fd, err := unix.Openat(h.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", h.path, err)
+	}
+	return os.NewFile(uintptr(fd), h.path), nil
+}
+
+// read reads a regular file of the directory, without following a link, without
+// waiting for a FIFO's writer, and 8 MiB at the most.
+func (h handle) read(name string) ([]byte, error) {
+	f, err := h.file(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return f.all()
+}
+
+// file opens one for reading.
+func (h handle) file(name string) (file, error) {
+	path := h.path + "/" + name
+	fd, err := unix.Openat(h.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		// ELOOP: a symbolic link; ENXIO: a socket.
+		return file{}, fmt.Errorf("open %s: %w", path, ErrNotRegular)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
+		return file{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	return b.Bytes(), nil
+	f, err := regular(fd, path)
+	if err != nil {
+		unix.Close(fd)
+	}
+	return f, err
+}
+
+// file is a regular file, open for reading.
+type file struct {
+	fd   int
+	path string
+	size int64
+}
+
+func regular(fd int, path string) (file, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return file{}, fmt.Errorf("stat %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return file{}, fmt.Errorf("read %s: %w", path, ErrNotRegular)
+	}
+	return file{fd: fd, path: path, size: st.Size}, nil
+}
+
+func (f file) close() { unix.Close(f.fd) }
+
+// Read is io.Reader's.
+func (f file) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(f.fd, b)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("read %s: %w", f.path, err)
+		case n == 0 && len(b) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// all reads the file if it is small enough.
+func (f file) all() ([]byte, error) {
+	if f.size > maxFile {
+		return nil, fmt.Errorf("read %s: larger than %d MiB", f.path, maxFile>>20)
+	}
+	if f.size == 0 {
+		return f.unsized()
+	}
+	// A file that is written meanwhile is whole, or its parser says that it is not.
+	b := make([]byte, f.size)
+	n, err := io.ReadFull(f, b)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return b[:n], err
+}
+
+// unsized reads a file that is empty, or lies in a file system that tells no sizes.
+func (f file) unsized() ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("read %s: larger than %d MiB", f.path, maxFile>>20)
+	}
+	return b, err
 }
 
 // ReadInRoot reads a regular file below root, where symbolic links lead as they
@@ -76,12 +177,16 @@ func ReadInRoot(root *os.File, path string) ([]byte, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("read %s%s: %w", root.Name(), path, ErrNotRegular)
 	}
-	f, err := pathrs.Reopen(h, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	r, err := pathrs.Reopen(h, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
 	}
-	defer f.Close()
-	return readRegular(f)
+	defer r.Close()
+	f, err := regular(int(r.Fd()), root.Name()+path)
+	if err != nil {
+		return nil, err
+	}
+	return f.all()
 }
 
 // openDirIn opens a directory below root with symbolic links kept inside.
@@ -93,14 +198,18 @@ func openDirIn(root *os.File, path string) (*os.File, error) {
 	return h, nil
 }
 
-// openDirAt opens a directory by one name, "..": also of a directory that has
-// been removed meanwhile.
-func openDirAt(dir *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+// handleIn is openDirIn with nothing but a handle left.
+func handleIn(root *os.File, path string) (handle, error) {
+	f, err := openDirIn(root, path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s/%s: %w", dir.Name(), name, err)
+		return handle{fd: none}, err
 	}
-	return os.NewFile(uintptr(fd), dir.Name()+"/"+name), nil
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return handle{fd: none}, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
+	}
+	return handle{fd: fd, path: path}, nil
 }
 
 // IsProgramInRoot says whether path is a regular file below root that somebody may

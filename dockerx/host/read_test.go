@@ -64,20 +64,20 @@ func hostileDir(t *testing.T) *os.File {
 }
 
 func TestReadFileTakesRegularFilesOnly(t *testing.T) {
-	dir := hostileDir(t)
+	dir := handle{fd: int(hostileDir(t).Fd()), path: "/bundle"}
 	within(t, 10*time.Second, func() {
-		if b, err := readFile(dir, "/bundle", "regular"); string(b) != "yes" || err != nil {
+		if b, err := dir.read("regular"); string(b) != "yes" || err != nil {
 			t.Errorf("regular: %q, %v", b, err)
 		}
 		for _, name := range []string{"fifo", "link", "loop", "socket", "dir"} {
-			if b, err := readFile(dir, "/bundle", name); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), "/bundle/"+name) {
+			if b, err := dir.read(name); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), "/bundle/"+name) {
 				t.Errorf("%s: %q, %v, want an error that names it and says that it is no regular file", name, b, err)
 			}
 		}
-		if _, err := readFile(dir, "/bundle", "huge"); err == nil || !strings.Contains(err.Error(), "larger than 8 MiB") {
+		if _, err := dir.read("huge"); err == nil || !strings.Contains(err.Error(), "larger than 8 MiB") {
 			t.Errorf("huge: %v", err)
 		}
-		if _, err := readFile(dir, "/bundle", "absent"); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := dir.read("absent"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("absent: %v", err)
 		}
 	})

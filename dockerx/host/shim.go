@@ -1,10 +1,7 @@
 package host
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path"
 	"strings"
@@ -17,34 +14,13 @@ import (
 // maxBundles bounds how many bundles of one containerd namespace are looked at.
 const maxBundles = 20000
 
-type parseState func(io.Reader) (*State, error)
-
-func readState(dir *os.File, label, name string, parse parseState) (*State, error) {
-	data, err := readFile(dir, label, name)
-	if err != nil {
-		return nil, err
-	}
-	s, err := parse(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("parse %s/%s: %w", label, name, err)
-	}
-	return s, nil
-}
-
 // bundleDir is a folder that may be a bundle.
 type bundleDir struct {
 	id, namespace string
-	path          string
-	f             *os.File
+	handle
 }
 
-func (d *bundleDir) initPID() (int, error) {
-	data, err := readFile(d.f, d.path, "init.pid")
-	if err != nil {
-		return 0, err
-	}
-	return ParseInitPID(bytes.NewReader(data))
-}
+func (d *bundleDir) initPID() (int, error) { return parse(d.handle, "init.pid", ParseInitPID) }
 
 // splitBundlePath splits …/io.containerd.runtime.v2.task/<namespace>/<id>. ok is
 // false for any other path. The text names things; it is never opened.
@@ -67,42 +43,70 @@ func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, er
 	if !ok {
 		return nil, unix.ENOENT
 	}
-	cwd, err := shim.OpenFile("cwd", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
+	own := &bundleDir{id: id, namespace: namespace}
+	if own.handle, err = cwdOf(shim, text); err != nil {
 		return nil, err
 	}
-	own := &bundleDir{id: id, namespace: namespace, path: text, f: cwd}
+	if !inTrusted(own.handle) {
+		own.close()
+		return nil, unix.ENOENT
+	}
 	if match(own) {
 		return own, nil
 	}
-	defer cwd.Close()
+	defer own.close()
 	// The folder above, also where the shim's own bundle has been removed.
-	parent, err := openDirAt(cwd, "..")
+	parent, err := own.open("..")
 	if err != nil {
 		return nil, err
 	}
-	defer parent.Close()
+	defer parent.close()
+	parent.path = path.Dir(text)
 	return siblingBundle(parent, own, match)
 }
 
-func siblingBundle(parent *os.File, own *bundleDir, match func(*bundleDir) bool) (*bundleDir, error) {
-	names, err := parent.Readdirnames(maxBundles)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list %s: %w", path.Dir(own.path), err)
+// errForged says that a folder of bundles is somebody's who is no engine.
+var errForged = errors.New("not root's")
+
+// inTrusted says whether what the folder above a bundle holds is an engine's word. Any
+// process may call its working directory a bundle, and name a child of its own as a
+// container's init, with root's rights for whoever enters.
+func inTrusted(bundle handle) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(bundle.fd, "..", &st, 0) == nil && trusted(&st)
+}
+
+// trusted is a folder in which only root, or the caller for an engine of its own, can
+// make anything.
+func trusted(st *unix.Stat_t) bool {
+	owner := st.Uid == 0 || int(st.Uid) == os.Geteuid()
+	return owner && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
+}
+
+// cwdOf opens a process's working directory, which is called name.
+func cwdOf(p *proc.Process, name string) (handle, error) {
+	fd, err := p.OpenFD("cwd", unix.O_PATH|unix.O_DIRECTORY)
+	return handle{fd: fd, path: name}, err
+}
+
+func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (*bundleDir, error) {
+	names, err := parent.names()
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range names {
 		if name == own.id {
 			continue
 		}
-		f, err := openDirAt(parent, name)
+		h, err := parent.open(name)
 		if err != nil {
 			continue // removed meanwhile, or no folder
 		}
-		d := &bundleDir{id: name, namespace: own.namespace, path: path.Join(path.Dir(own.path), name), f: f}
+		d := &bundleDir{id: name, namespace: own.namespace, handle: h}
 		if match(d) {
 			return d, nil
 		}
-		f.Close()
+		d.close()
 	}
 	return nil, unix.ENOENT
 }

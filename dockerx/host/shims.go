@@ -19,9 +19,9 @@ type Shim struct {
 // Shims returns the host's shims, also those whose containers have ended: see
 // List for whose word counts.
 func Shims() ([]*Shim, error) {
-	l := &lister{warn: func(error) {}, shims: map[int]*proc.Process{}}
+	l := &Listing{warn: func(error) {}, shims: map[int]*proc.Process{}}
 	if err := l.findShims(); err != nil {
-		l.close()
+		l.Close()
 		return nil, err
 	}
 	var out []*Shim
@@ -41,7 +41,7 @@ func shimOf(p *proc.Process) (*Shim, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shim{Bundle: &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: p, dir: dir.f}}
+	s := &Shim{Bundle: &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: p, dir: dir.handle}}
 	s.Address = s.address()
 	return s, nil
 }
@@ -49,10 +49,10 @@ func shimOf(p *proc.Process) (*Shim, error) {
 // address reads what the shim wrote when it started: "address", or with
 // containerd 2 "bootstrap.json" (containerd, core/runtime/v2/shim.go).
 func (s *Shim) address() string {
-	if data, err := readFile(s.dir, s.Path, "address"); err == nil {
+	if data, err := s.dir.read("address"); err == nil {
 		return parseShimAddress(data)
 	}
-	data, err := readFile(s.dir, s.Path, "bootstrap.json")
+	data, err := s.dir.read("bootstrap.json")
 	if err != nil {
 		return ""
 	}
@@ -65,7 +65,7 @@ func parseShimAddress(data []byte) string {
 	text := strings.TrimSpace(string(data))
 	if strings.HasPrefix(text, "{") {
 		var b struct{ Address, Protocol string }
-		if err := decode(strings.NewReader(text), &b); err != nil || b.Protocol != "ttrpc" {
+		if err := decode([]byte(text), &b); err != nil || b.Protocol != "ttrpc" {
 			return ""
 		}
 		text = b.Address
@@ -80,12 +80,11 @@ func parseShimAddress(data []byte) string {
 // InitPID is who the bundle says is the container's init, counted in the shim's
 // PID namespace.
 func (b *Bundle) InitPID() (int, error) {
-	d := &bundleDir{id: b.ID, path: b.Path, f: b.dir}
-	return d.initPID()
+	return parse(b.dir, "init.pid", ParseInitPID)
 }
 
 // ReadConfig reads a file of the bundle as it is: "config.json".
-func (b *Bundle) ReadConfig(name string) ([]byte, error) { return readFile(b.dir, b.Path, name) }
+func (b *Bundle) ReadConfig(name string) ([]byte, error) { return b.dir.read(name) }
 
 // OpenPath opens what a path means for a process, without opening it for reading
 // or writing (O_PATH): a socket to connect to, a folder.

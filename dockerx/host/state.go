@@ -60,9 +60,9 @@ func (p *presence) UnmarshalJSON(b []byte) error {
 }
 
 // ParseState parses runc's state.json.
-func ParseState(r io.Reader) (*State, error) {
+func ParseState(b []byte) (*State, error) {
 	var s runcState
-	if err := decode(r, &s); err != nil {
+	if err := decode(b, &s); err != nil {
 		return nil, err
 	}
 	if s.ID == "" || s.InitPID <= 0 {
@@ -122,12 +122,12 @@ func (s *State) headField(d *json.Decoder) error {
 }
 
 // ParseCrunStatus parses crun's status file (crun src/libcrun/status.c).
-func ParseCrunStatus(r io.Reader) (*State, error) {
+func ParseCrunStatus(b []byte) (*State, error) {
 	var s struct {
 		PID   int    `json:"pid"`
 		Start uint64 `json:"process-start-time"`
 	}
-	if err := decode(r, &s); err != nil {
+	if err := decode(b, &s); err != nil {
 		return nil, err
 	}
 	if s.PID <= 0 {
@@ -137,9 +137,9 @@ func ParseCrunStatus(r io.Reader) (*State, error) {
 }
 
 // ParseSpec parses an OCI bundle's config.json.
-func ParseSpec(r io.Reader) (*specs.Spec, error) {
+func ParseSpec(b []byte) (*specs.Spec, error) {
 	var s specs.Spec
-	if err := decode(r, &s); err != nil {
+	if err := decode(b, &s); err != nil {
 		return nil, err
 	}
 	if s.Process == nil || s.Root == nil || s.Linux == nil {
@@ -151,11 +151,11 @@ func ParseSpec(r io.Reader) (*specs.Spec, error) {
 // ParseOptions parses options.json, which containerd's runc shim keeps in the
 // bundle, and returns the runtime root: the folder of the runtime's state,
 // without the containerd namespace. Empty: the shim's default.
-func ParseOptions(r io.Reader) (root string, err error) {
+func ParseOptions(b []byte) (root string, err error) {
 	var o struct {
 		Root string `json:"root"`
 	}
-	err = decode(r, &o)
+	err = decode(b, &o)
 	if errors.Is(err, io.EOF) {
 		err = nil // written empty where no options were given
 	}
@@ -163,10 +163,9 @@ func ParseOptions(r io.Reader) (root string, err error) {
 }
 
 // ParseInitPID parses the bundle's init.pid.
-func ParseInitPID(r io.Reader) (int, error) {
-	b, err := io.ReadAll(io.LimitReader(r, 32))
-	if err != nil {
-		return 0, err
+func ParseInitPID(b []byte) (int, error) {
+	if len(b) > 32 {
+		return 0, errors.New("too long for a pid")
 	}
 	pid, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 31)
 	if err != nil || pid == 0 {
@@ -175,15 +174,8 @@ func ParseInitPID(r io.Reader) (int, error) {
 	return int(pid), nil
 }
 
-// decode decodes one JSON value, and refuses what is larger than maxFile.
-func decode(r io.Reader, to any) error {
-	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return err
-	}
-	if len(b) > maxFile {
-		return fmt.Errorf("larger than %d MiB", maxFile>>20)
-	}
+// decode decodes one JSON value; io.EOF if there is none.
+func decode(b []byte, to any) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return io.EOF
 	}

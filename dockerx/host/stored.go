@@ -3,23 +3,25 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
+
+	"golang.org/x/sys/unix"
 )
 
 // defaultContainers is where dockerd keeps its containers if nobody says otherwise.
 const defaultContainers = "/var/lib/docker/containers"
 
-// Stored reads what Docker keeps of all its containers, also of those that do not
-// run: from the data roots of those that do, and from the default one. What cannot
-// be read is reported to warn and hides nothing else.
-func Stored(running []Found, warn func(error)) []*Docker {
+// Stored reads what Docker keeps of its containers beside those that run, which are
+// left out: from the data roots of those, and from the default one. What cannot be
+// read is reported to warn and hides nothing else.
+func Stored(running []*Found, warn func(error)) []*Docker {
 	roots := []string{defaultContainers}
-	for i := range running {
-		if d := running[i].Docker; d != nil {
+	known := map[string]bool{}
+	for _, f := range running {
+		if d := f.Docker(); d != nil {
 			roots = append(roots, path.Dir(path.Dir(d.Path)))
+			known[d.ID] = true
 		}
 	}
 	seen := map[string]bool{}
@@ -29,7 +31,7 @@ func Stored(running []Found, warn func(error)) []*Docker {
 			continue
 		}
 		seen[root] = true
-		list, err := storedIn(root, warn)
+		list, err := storedIn(root, known, warn)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			warn(err)
 		}
@@ -38,22 +40,23 @@ func Stored(running []Found, warn func(error)) []*Docker {
 	return out
 }
 
-func storedIn(root string, warn func(error)) ([]*Docker, error) {
-	dir, err := os.Open(root)
+func storedIn(root string, known map[string]bool, warn func(error)) ([]*Docker, error) {
+	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", root, err)
+	}
+	dir := handle{fd: fd, path: root}
+	defer dir.close()
+	names, err := dir.names()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(maxBundles)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list %s: %w", root, err)
-	}
 	var out []*Docker
 	for _, name := range names {
-		if !IsID(name) {
+		if !IsID(name) || known[name] {
 			continue
 		}
-		d, err := storedContainer(dir, root, name)
+		d, err := storedContainer(dir, name)
 		switch {
 		case err == nil:
 			out = append(out, d)
@@ -64,11 +67,11 @@ func storedIn(root string, warn func(error)) ([]*Docker, error) {
 	return out, nil
 }
 
-func storedContainer(dir *os.File, root, id string) (*Docker, error) {
-	f, err := openDirAt(dir, id)
+func storedContainer(containers handle, id string) (*Docker, error) {
+	dir, err := containers.open(id)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readDocker(f, path.Join(root, id))
+	defer dir.close()
+	return readConfig(dir, id)
 }

@@ -1,7 +1,6 @@
 package census
 
 import (
-	"bytes"
 	"errors"
 
 	"golang.org/x/sys/unix"
@@ -60,5 +59,5 @@ func readStat(dir int) (proc.Stat, error) {
 	if err != nil {
 		return proc.Stat{}, err
 	}
-	return proc.ParseStat(bytes.NewReader(b[:n]))
+	return proc.ParseStat(b[:n])
 }

@@ -27,7 +27,17 @@ type Dir struct {
 // Dirs returns the directories of the cgroups in which a process is now. Hierarchies
 // that are not mounted here are left out.
 func Dirs(p *proc.Process) ([]Dir, error) {
-	located, err := locate(p)
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	return DirsOf(cgroups)
+}
+
+// DirsOf returns the directories of cgroups: of all hierarchies, or of those of some
+// controllers.
+func DirsOf(cgroups []proc.Cgroup, controllers ...string) ([]Dir, error) {
+	located, err := locateHere(cgroups, controllers...)
 	var out []Dir
 	for _, l := range located {
 		out = append(out, l.Dir)
@@ -46,11 +56,15 @@ func locate(p *proc.Process) ([]located, error) {
 	if err != nil {
 		return nil, err
 	}
+	return locateHere(cgroups)
+}
+
+func locateHere(cgroups []proc.Cgroup, controllers ...string) ([]located, error) {
 	mounts, err := ownMounts()
 	if err != nil {
 		return nil, err
 	}
-	return locateIn(cgroups, mounts), nil
+	return locateIn(cgroups, mounts, controllers...), nil
 }
 
 // ownMounts reads them once: each container adds mounts to the host's table, so that
@@ -73,7 +87,7 @@ func parseMounts(r io.Reader) ([]*mountinfo.Info, error) {
 	return mountinfo.GetMountsFromReader(r, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 }
 
-func locateIn(cgroups []proc.Cgroup, mounts []*mountinfo.Info) []located {
+func locateIn(cgroups []proc.Cgroup, mounts []*mountinfo.Info, controllers ...string) []located {
 	var out []located
 	for _, cg := range cgroups {
 		names := cg.Controllers
@@ -81,6 +95,9 @@ func locateIn(cgroups []proc.Cgroup, mounts []*mountinfo.Info) []located {
 			names = []string{""}
 		}
 		for _, name := range names {
+			if len(controllers) > 0 && !slices.Contains(controllers, name) {
+				continue
+			}
 			if dir, top, ok := locateOne(cg.Path, name, mounts); ok {
 				out = append(out, located{Dir: Dir{Controller: name, Path: dir}, top: top})
 			}

@@ -39,7 +39,7 @@ func FuzzLocate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		cgroups, err := proc.ParseCgroups(bytes.NewReader(cgroup))
+		cgroups, err := proc.ParseCgroups(cgroup)
 		if err != nil {
 			return
 		}
@@ -48,7 +48,7 @@ func FuzzLocate(f *testing.F) {
 }
 
 func TestCgroupDirs(t *testing.T) {
-	cgroups, err := proc.ParseCgroups(bytes.NewReader(testdata(t, "cgroup")))
+	cgroups, err := proc.ParseCgroups(testdata(t, "cgroup"))
 	if err != nil {
 		t.Fatal(err)
 	}

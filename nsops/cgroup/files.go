@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"io"
 	"math"
 	"os"
 	"path"
@@ -23,20 +22,16 @@ func (d located) has(name string) bool {
 	return err == nil
 }
 
-func (d located) word(name string) (string, bool) { return readWord(path.Join(d.Path, name)) }
+// ReadFile reads one file of a cgroup, without the line's end.
+func (d Dir) ReadFile(name string) (string, bool) { return readWord(path.Join(d.Path, name)) }
 
 func readWord(file string) (string, bool) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", false
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
+	b, err := proc.ReadKernelFile(file, maxFile)
 	return strings.TrimSpace(string(b)), err == nil
 }
 
 func (d located) number(name string) (uint64, bool) {
-	text, ok := d.word(name)
+	text, ok := d.ReadFile(name)
 	n, err := strconv.ParseUint(text, 10, 64)
 	return n, ok && err == nil
 }
@@ -93,7 +88,7 @@ func (d located) outer(name string, own proc.Limit) *Outer {
 
 // quota reads v2's "max 100000" or "50000 100000".
 func (d located) quota(name string) (quota proc.Limit, period uint64, ok bool) {
-	text, ok := d.word(name)
+	text, ok := d.ReadFile(name)
 	first, second, two := strings.Cut(text, " ")
 	if !ok || !two {
 		return 0, 0, false
@@ -105,7 +100,7 @@ func (d located) quota(name string) (quota proc.Limit, period uint64, ok bool) {
 
 // keyed reads lines "KEY NUMBER"; others are skipped.
 func (d located) keyed(name string) map[string]uint64 {
-	text, _ := d.word(name)
+	text, _ := d.ReadFile(name)
 	return parseKeyed(text)
 }
 
@@ -121,7 +116,7 @@ func parseKeyed(text string) map[string]uint64 {
 }
 
 func (d located) pressure(name string) (Pressure, bool) {
-	text, ok := d.word(name)
+	text, ok := d.ReadFile(name)
 	if !ok {
 		return Pressure{}, false
 	}

@@ -101,7 +101,7 @@ func read(dirs []located) *Usage {
 		case "cpu", "cpuacct", "cpuset":
 			u.cpuV1(d)
 		case "freezer":
-			if state, ok := d.word("freezer.state"); ok {
+			if state, ok := d.ReadFile("freezer.state"); ok {
 				frozen := state != "THAWED"
 				u.Frozen = &frozen
 			}
@@ -205,8 +205,8 @@ func (u *Usage) cpuV1(d located) {
 		usage, _ := d.number("cpuacct.usage")
 		c.Usage = usage / 1000
 	case "cpuset":
-		c.Cpuset, _ = d.word("cpuset.cpus")
-		c.Mems, _ = d.word("cpuset.mems")
+		c.Cpuset, _ = d.ReadFile("cpuset.cpus")
+		c.Mems, _ = d.ReadFile("cpuset.mems")
 	}
 }
 
@@ -220,7 +220,7 @@ func cpuV2(d located) *CPU {
 		Quota: quota, Period: period, Weight: d.optional("cpu.weight"), Usage: stat["usage_usec"],
 		Periods: stat["nr_periods"], Throttled: stat["nr_throttled"], ThrottledTime: stat["throttled_usec"],
 	}
-	c.Cpuset, _ = d.word("cpuset.cpus")
-	c.Mems, _ = d.word("cpuset.mems")
+	c.Cpuset, _ = d.ReadFile("cpuset.cpus")
+	c.Mems, _ = d.ReadFile("cpuset.mems")
 	return c
 }

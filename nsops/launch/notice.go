@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // noticeFile holds the place of the notice among a program's files: the write
@@ -30,7 +32,7 @@ func (p *Program) atPause(pid int) error {
 	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		return fmt.Errorf("wait for the program to stop: %w", err)
 	}
-	if st, err := childStat(pid); err != nil || st.Dead() {
+	if st, err := proc.StatOf(pid); err != nil || st.Dead() {
 		return err
 	}
 	err := p.paused(pid)

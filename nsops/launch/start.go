@@ -168,7 +168,7 @@ func (p *Program) outcome(ctx context.Context, status unix.WaitStatus, r *report
 // (fs/exec.c, begin_new_exec), so the answer may take some microseconds.
 func (p *Program) becameCommand(ctx context.Context, pid int) (*Process, error) {
 	for {
-		st, err := childStat(pid)
+		st, err := proc.StatOf(pid)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("watch the command start: %w", err)
@@ -189,17 +189,6 @@ func (p *Program) becameCommand(ctx context.Context, pid int) (*Process, error) 
 		case <-time.After(50 * time.Microsecond):
 		}
 	}
-}
-
-// childStat reads the stat file of an unreaped child, also of a zombie, which
-// proc.Open would refuse.
-func childStat(pid int) (proc.Stat, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return proc.Stat{}, err
-	}
-	defer f.Close()
-	return proc.ParseStat(f)
 }
 
 // childError turns the exit code of a child that never became the command into

@@ -261,7 +261,7 @@ func checkNoChildren(t *testing.T) {
 	}
 	for _, pid := range strings.Fields(string(b)) {
 		n, _ := strconv.Atoi(pid)
-		if st, err := childStat(n); err == nil && st.Dead() {
+		if st, err := proc.StatOf(n); err == nil && st.Dead() {
 			t.Errorf("child %d (%s) was left as a zombie", n, st.Comm)
 		}
 	}

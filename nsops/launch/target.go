@@ -45,16 +45,10 @@ func (t *Target) open(p *proc.Process, kinds []nsops.Type) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range differ {
-		f := p.Pidfd()
-		if !setnsTakesPidfd() {
-			if f, err = t.own(p, "ns/"+string(k), unix.O_RDONLY); err != nil {
-				return fmt.Errorf("open the %s namespace: %w", longName(k), err)
-			}
-		}
-		t.Joins = append(t.Joins, Join{Type: k, File: f})
+	if err := t.openNamespaces(p, differ); err != nil {
+		return err
 	}
-	if t.Root, err = t.own(p, "root", unix.O_PATH); err != nil {
+	if t.Root, err = t.own(p.OpenFile("root", unix.O_PATH)); err != nil {
 		return fmt.Errorf("open the root: %w", err)
 	}
 	b, err := p.ReadFile("setgroups")
@@ -65,9 +59,30 @@ func (t *Target) open(p *proc.Process, kinds []nsops.Type) error {
 	return nil
 }
 
-func (t *Target) own(p *proc.Process, name string, flags int) (*os.File, error) {
-	f, err := p.OpenFile(name, flags)
-	if err == nil {
+// openNamespaces opens each namespace, or the pidfd, which stands for all.
+func (t *Target) openNamespaces(p *proc.Process, kinds []nsops.Type) error {
+	var pidfd *os.File
+	if len(kinds) > 0 && setnsTakesPidfd() {
+		var err error
+		if pidfd, err = t.own(p.OpenPidfd()); err != nil {
+			return err
+		}
+	}
+	for _, k := range kinds {
+		f := pidfd
+		if f == nil {
+			var err error
+			if f, err = t.own(p.OpenFile("ns/"+string(k), unix.O_RDONLY)); err != nil {
+				return fmt.Errorf("open the %s namespace: %w", longName(k), err)
+			}
+		}
+		t.Joins = append(t.Joins, Join{Type: k, File: f})
+	}
+	return nil
+}
+
+func (t *Target) own(f *os.File, err error) (*os.File, error) {
+	if err == nil && f != nil {
 		t.owned = append(t.owned, f)
 	}
 	return f, err

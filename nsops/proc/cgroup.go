@@ -1,10 +1,7 @@
 package proc
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -16,11 +13,12 @@ type Cgroup struct {
 
 // Cgroups reads /proc/PID/cgroup.
 func (p *Process) Cgroups() ([]Cgroup, error) {
-	b, err := p.ReadFile("cgroup")
+	var room page
+	b, err := p.readOnce("cgroup", &room)
 	if err != nil {
 		return nil, err
 	}
-	cg, err := ParseCgroups(bytes.NewReader(b))
+	cg, err := ParseCgroups(b)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/%d/cgroup: %w", p.PID, err)
 	}
@@ -28,14 +26,14 @@ func (p *Process) Cgroups() ([]Cgroup, error) {
 }
 
 // ParseCgroups parses the lines "ID:CONTROLLERS:PATH" of /proc/PID/cgroup.
-func ParseCgroups(r io.Reader) ([]Cgroup, error) {
+func ParseCgroups(b []byte) ([]Cgroup, error) {
 	var out []Cgroup
-	sc := bufio.NewScanner(io.LimitReader(r, maxFile))
-	for sc.Scan() {
-		_, rest, ok := strings.Cut(sc.Text(), ":")
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSuffix(line, "\n")
+		_, rest, ok := strings.Cut(line, ":")
 		controllers, path, ok2 := strings.Cut(rest, ":")
 		if !ok || !ok2 {
-			return nil, fmt.Errorf("malformed line %q", sc.Text())
+			return nil, fmt.Errorf("malformed line %q", line)
 		}
 		cg := Cgroup{Path: path}
 		if controllers != "" {
@@ -43,5 +41,5 @@ func ParseCgroups(r io.Reader) ([]Cgroup, error) {
 		}
 		out = append(out, cg)
 	}
-	return out, sc.Err()
+	return out, nil
 }

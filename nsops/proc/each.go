@@ -2,7 +2,6 @@ package proc
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 
@@ -20,11 +19,11 @@ func Each(visit func(*Process) error) error {
 		return err
 	}
 	for _, pid := range pids {
-		p := &Process{PID: pid}
-		if p.openDir() != nil {
+		p, err := OpenDir(pid)
+		if err != nil {
 			continue // it has ended
 		}
-		err := visit(p)
+		err = visit(p)
 		p.Close()
 		if err != nil {
 			return err
@@ -53,34 +52,28 @@ func PIDs() ([]int, error) {
 	return out, nil
 }
 
-// ReadPrefix reads a file of the process's directory to its end or up to limit bytes;
-// cut says that there was more. For files whose size the process itself chooses.
-func (p *Process) ReadPrefix(name string, limit int) (b []byte, cut bool, err error) {
-	f, err := p.OpenFile(name, unix.O_RDONLY)
-	if err != nil {
-		return nil, false, err
-	}
-	defer f.Close()
-	b, err = io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	if err != nil {
-		return nil, false, p.wrap("read", name, err)
-	}
-	if len(b) > limit {
-		return b[:limit], true, nil
-	}
-	return b, false, nil
-}
-
 // Ticks is USER_HZ: how many of a Stat's clock ticks make a second.
 const Ticks = userHZ
 
 // StatOf reads /proc/PID/stat of whatever process has that number now: its start time
 // tells whether it is the one that is meant.
 func StatOf(pid int) (Stat, error) {
-	p := &Process{PID: pid}
-	if err := p.openDir(); err != nil {
+	p, err := OpenDir(pid)
+	if err != nil {
 		return Stat{}, err
 	}
 	defer p.Close()
 	return p.Stat()
+}
+
+// ReadlinkOf reads a link in the directory of whatever process has that number now.
+func ReadlinkOf(pid int, name string) (string, error) {
+	path := make([]byte, 0, len("/proc/4194304/")+len(name))
+	path = append(strconv.AppendInt(append(path, "/proc/"...), int64(pid), 10), '/')
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink(string(append(path, name...)), buf[:])
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
 }

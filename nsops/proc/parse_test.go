@@ -21,7 +21,7 @@ func TestParseStat(t *testing.T) {
 	want := Stat{State: 'S', PPID: 1, PGRP: 4242, Session: 4242, TTY: 34816, Flags: 4194304,
 		UTime: 7, STime: 9, Nice: -5, NumThreads: 1, StartTime: 65432, RSS: 400}
 	for _, comm := range []string{"sleep", "", ") R 1 (", "a) Z 0 0", "((", "tab\there", "new\nline", "\xff\xfe", " "} {
-		got, err := ParseStat(strings.NewReader("4242 (" + comm + ")" + statTail + "\n"))
+		got, err := ParseStat([]byte("4242 (" + comm + ")" + statTail + "\n"))
 		want.Comm = comm
 		if err != nil {
 			t.Errorf("comm %q: %v", comm, err)
@@ -43,7 +43,7 @@ func TestParseStatRefuses(t *testing.T) {
 		"word for start":   "1 (sleep)" + strings.Replace(statTail, "65432", "x", 1),
 		"negative start":   "1 (sleep)" + strings.Replace(statTail, "65432", "-1", 1),
 	} {
-		if st, err := ParseStat(strings.NewReader(line)); err == nil {
+		if st, err := ParseStat([]byte(line)); err == nil {
 			t.Errorf("%s: no error, got %+v", name, st)
 		}
 	}
@@ -56,7 +56,7 @@ func TestParseStatus(t *testing.T) {
 		Groups: []uint32{10, 1000}, NSpid: []int{16779, 1}, SigIgn: 1<<(2-1) | 1<<(3-1),
 		CapBnd: 0xa80425fb, NoNewPrivs: true, Seccomp: 2, SeccompFilters: 1, CpusAllowedList: "0-1",
 	}
-	got, err := ParseStatus(open(t, "status-container"))
+	got, err := ParseStatus(read(t, "status-container"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestParseStatus(t *testing.T) {
 
 // Kernels before 4.7 print no Umask, those before 5.9 no Seccomp_filters.
 func TestParseStatusOfOldKernels(t *testing.T) {
-	got, err := ParseStatus(strings.NewReader("Name:\tsleep\nUid:\t0\t1\t2\t3\nGroups:\t \nSeccomp:\t2\n"))
+	got, err := ParseStatus([]byte("Name:\tsleep\nUid:\t0\t1\t2\t3\nGroups:\t \nSeccomp:\t2\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestParseStatusRefuses(t *testing.T) {
 		"Uid:\t0\t0\t0", "Uid:\t0\t0\t0\tx", "Gid:\t-1\t0\t0\t0", "Groups:\t4294967296",
 		"CapEff:\tnothex", "CapBnd:\t10000000000000000", "Umask:\t99", "NSpid:\t1 two", "Seccomp:\tyes",
 	} {
-		if st, err := ParseStatus(strings.NewReader(line + "\n")); err == nil {
+		if st, err := ParseStatus([]byte(line + "\n")); err == nil {
 			t.Errorf("%q: no error, got %+v", line, st)
 		}
 	}
@@ -100,7 +100,7 @@ func TestParseCgroups(t *testing.T) {
 		"0::/../sibling (deleted)\n": {{Path: "/../sibling (deleted)"}},
 		"":                           nil,
 	} {
-		got, err := ParseCgroups(strings.NewReader(in))
+		got, err := ParseCgroups([]byte(in))
 		if err != nil {
 			t.Errorf("%q: %v", in, err)
 		}
@@ -109,20 +109,19 @@ func TestParseCgroups(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"0", "0:", "memory"} {
-		if got, err := ParseCgroups(strings.NewReader(line)); err == nil {
+		if got, err := ParseCgroups([]byte(line)); err == nil {
 			t.Errorf("%q: no error, got %+v", line, got)
 		}
 	}
 }
 
-func open(t testing.TB, name string) *os.File {
+func read(t testing.TB, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", name))
+	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	return f
+	return b
 }
 
 // seed adds the real files of a kind, and those of this very process.
@@ -144,7 +143,7 @@ func seed(f *testing.F, kind string) {
 func FuzzParseStat(f *testing.F) {
 	seed(f, "stat")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := ParseStat(bytes.NewReader(b))
+		st, err := ParseStat(b)
 		if err != nil {
 			return
 		}
@@ -160,7 +159,7 @@ func FuzzParseStat(f *testing.F) {
 func FuzzParseStatus(f *testing.F) {
 	seed(f, "status")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := ParseStatus(bytes.NewReader(b))
+		st, err := ParseStatus(b)
 		if err == nil && len(st.Groups)+len(st.NSpid) > len(b) {
 			t.Errorf("%d groups and %d pids out of %d bytes", len(st.Groups), len(st.NSpid), len(b))
 		}
@@ -170,7 +169,7 @@ func FuzzParseStatus(f *testing.F) {
 func FuzzParseCgroups(f *testing.F) {
 	seed(f, "cgroup")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		cgroups, err := ParseCgroups(bytes.NewReader(b))
+		cgroups, err := ParseCgroups(b)
 		if err != nil {
 			return
 		}

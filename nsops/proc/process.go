@@ -7,11 +7,14 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,14 +27,20 @@ var ErrGone = errors.New("process is gone")
 // maxFile bounds what is read of any one file under /proc.
 const maxFile = 4 << 20
 
-// Process is an open handle on one process. It owns its descriptors.
+// Process is an open handle on one process. It owns its descriptors, which are bare
+// numbers: a list of containers opens thousands, and an os.File costs more than the
+// system call behind it.
 type Process struct {
 	PID       int
+	ParentPID int    // when it was opened
 	StartTime uint64 // clock ticks since boot: field 22 of /proc/PID/stat
 
-	dir   *os.File // /proc/PID
-	pidfd *os.File // nil on kernels before 5.3
+	dir   int // /proc/PID; none: not open
+	pidfd int // none on kernels before 5.3, and of OpenDir and OpenReading
 }
+
+// none is no descriptor.
+const none = -1
 
 // Open takes hold of the process that has the number pid now.
 //
@@ -45,15 +54,12 @@ func Open(pid int) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{PID: pid, pidfd: pidfd}
+	p := &Process{PID: pid, dir: none, pidfd: pidfd}
 	if err := p.openDir(); err != nil {
 		p.Close()
 		return nil, err
 	}
-	st, err := p.Stat()
-	if err == nil && st.Dead() {
-		err = fmt.Errorf("pid %d is a zombie: %w", pid, ErrGone)
-	}
+	err = p.identify()
 	if err == nil {
 		err = p.Alive()
 	}
@@ -61,27 +67,58 @@ func Open(pid int) (*Process, error) {
 		p.Close()
 		return nil, err
 	}
-	p.StartTime = st.StartTime
+	return p, nil
+}
+
+// identify reads who the process is.
+func (p *Process) identify() error {
+	st, err := p.Stat()
+	if err == nil && st.Dead() {
+		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
+	}
+	p.ParentPID, p.StartTime = st.PPID, st.StartTime
+	return err
+}
+
+// OpenReading is Open without a pidfd, for lists: whatever is read is the process's own
+// all the same, but it cannot be signalled or joined by it.
+func OpenReading(pid int) (*Process, error) {
+	p, err := OpenDir(pid)
+	if err == nil {
+		err = p.identify()
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
 // Self opens the calling process.
 func Self() (*Process, error) { return Open(os.Getpid()) }
 
-func openPidfd(pid int) (*os.File, error) {
+func openPidfd(pid int) (int, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	switch {
 	case err == nil:
-		return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid)), nil
+		return fd, nil
 	case errors.Is(err, unix.ENOSYS):
-		return nil, nil
+		return none, nil
 	case errors.Is(err, unix.ESRCH):
-		return nil, fmt.Errorf("pid %d: %w", pid, ErrGone)
+		return none, fmt.Errorf("pid %d: %w", pid, ErrGone)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
 		// ENOENT since 6.16 (kernel/pid.c, pidfd_prepare), EINVAL before.
-		return nil, fmt.Errorf("%d is a thread, not a process", pid)
+		return none, fmt.Errorf("%d is a thread, not a process", pid)
 	}
-	return nil, fmt.Errorf("pidfd_open of pid %d: %w", pid, err)
+	return none, fmt.Errorf("pidfd_open of pid %d: %w", pid, err)
+}
+
+// OpenDir takes hold of no more than the directory of whatever process has the number
+// pid now, zombies included: for lists, where a handle must be cheap. ParentPID and
+// StartTime stay 0.
+func OpenDir(pid int) (*Process, error) {
+	p := &Process{PID: pid, dir: none, pidfd: none}
+	return p, p.openDir()
 }
 
 func (p *Process) openDir() error {
@@ -89,65 +126,155 @@ func (p *Process) openDir() error {
 	if err != nil {
 		return p.wrap("open", "", err)
 	}
-	p.dir = os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d", p.PID))
+	p.dir = fd
 	return nil
 }
 
-// Close releases the handle.
+// Close releases the handle. Whatever is asked of it afterwards fails with EBADF.
 func (p *Process) Close() error {
 	var errs []error
-	for _, f := range []*os.File{p.dir, p.pidfd} {
-		if f != nil {
-			errs = append(errs, f.Close())
+	for _, fd := range []*int{&p.dir, &p.pidfd} {
+		if *fd != none {
+			errs = append(errs, unix.Close(*fd))
+			*fd = none
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Pidfd is the process's pidfd, owned by p; nil on kernels before 5.3.
-func (p *Process) Pidfd() *os.File { return p.pidfd }
+// Signal sends a signal to the process, and to no other that got its number since.
+// It is ENOSYS on kernels without pidfds (before 5.3).
+func (p *Process) Signal(sig unix.Signal) error {
+	if p.pidfd == none {
+		return p.wrap("signal", "", unix.ENOSYS)
+	}
+	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
+		return p.wrap("signal", "", err)
+	}
+	return nil
+}
+
+// OpenPidfd returns another descriptor of the process's pidfd, which is the
+// caller's; nil on kernels without.
+func (p *Process) OpenPidfd() (*os.File, error) {
+	if p.pidfd == none {
+		return nil, nil
+	}
+	fd, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, p.wrap("duplicate the pidfd of", "", err)
+	}
+	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", p.PID)), nil
+}
 
 // Alive returns ErrGone once the process has exited and been reaped.
 func (p *Process) Alive() error {
-	if p.pidfd == nil {
-		_, err := p.Stat()
-		return err
-	}
-	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), 0, nil, 0)
-	if err == nil || errors.Is(err, unix.EPERM) {
+	if p.pidfd == none {
+		if p.reaped() {
+			return p.wrap("look at", "", unix.ESRCH)
+		}
 		return nil
 	}
-	return p.wrap("signal", "", err)
+	if err := p.Signal(0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
 }
 
 // OpenFile opens a file of the process's directory ("root", "ns/net", "status").
 // Magic links are followed by the kernel to what they mean for that process.
 func (p *Process) OpenFile(name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
+	fd, err := p.OpenFD(name, flags)
 	if err != nil {
-		return nil, p.wrap("open", name, err)
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), fmt.Sprintf("/proc/%d/%s", p.PID, name)), nil
 }
 
+// OpenFD is OpenFile with nothing but the descriptor, which is the caller's to close.
+func (p *Process) OpenFD(name string, flags int) (int, error) {
+	fd, err := unix.Openat(p.dir, name, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return none, p.wrap("open", name, err)
+	}
+	return fd, nil
+}
+
 // ReadFile reads a file of the process's directory, 4 MiB at the most.
 func (p *Process) ReadFile(name string) ([]byte, error) {
-	f, err := p.OpenFile(name, unix.O_RDONLY)
+	b, _, err := p.ReadPrefix(name, maxFile)
+	return b, err
+}
+
+// ReadPrefix reads a file of the process's directory to its end or up to limit bytes;
+// cut says that there was more. For files whose size the process itself chooses.
+func (p *Process) ReadPrefix(name string, limit int) (b []byte, cut bool, err error) {
+	b, err = p.read(name, make([]byte, 0, bytes.MinRead), limit, false)
+	if len(b) > limit {
+		return b[:limit], true, err
+	}
+	return b, false, err
+}
+
+// page has room for most of the files that the kernel fills in at once.
+type page [4096]byte
+
+// readOnce reads a file that one read(2) with enough room gets whole: those of which
+// the kernel makes one record (fs/proc/base.c, ONE: stat, status, cgroup).
+func (p *Process) readOnce(name string, room *page) ([]byte, error) {
+	return p.read(name, room[:0], maxFile, true)
+}
+
+// read reads a file into b and beyond, more than limit bytes if there are more; with
+// once, a read(2) that leaves room is the last.
+func (p *Process) read(name string, b []byte, limit int, once bool) ([]byte, error) {
+	fd, err := p.OpenFD(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
+	defer unix.Close(fd)
+	if b, err = readFD(fd, b, limit, once); err != nil {
 		return nil, p.wrap("read", name, err)
 	}
 	return b, nil
 }
 
+func readFD(fd int, b []byte, limit int, once bool) ([]byte, error) {
+	for {
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		b = b[:len(b)+n]
+		if n == 0 || len(b) > limit || (once && len(b) < cap(b)) {
+			return b, nil
+		}
+		b = slices.Grow(b, bytes.MinRead)
+	}
+}
+
+// ReadKernelFile reads a file of a kernel's file system (cgroupfs, sysfs), limit bytes
+// at the most, with nothing around the system calls.
+func ReadKernelFile(path string, limit int) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	b, err := readFD(fd, make([]byte, 0, bytes.MinRead), limit, true)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return b[:min(len(b), limit)], nil
+}
+
 // Readlink reads a link of the process's directory as text.
 func (p *Process) Readlink(name string) (string, error) {
-	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(int(p.dir.Fd()), name, buf)
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(p.dir, name, buf[:])
 	if err != nil {
 		return "", p.wrap("readlink", name, err)
 	}
@@ -158,7 +285,7 @@ func (p *Process) Readlink(name string) (string, error) {
 // link stays listed when what it meant is gone (a zombie's ns/net).
 func (p *Process) Has(name string) (bool, error) {
 	var st unix.Stat_t
-	err := unix.Fstatat(int(p.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(p.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil {
 		return true, nil
 	}
@@ -172,7 +299,7 @@ func (p *Process) Has(name string) (bool, error) {
 // device and inode are what tells two of them apart.
 func (p *Process) Identity(name string) (unix.Stat_t, error) {
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(p.dir.Fd()), name, &st, 0); err != nil {
+	if err := unix.Fstatat(p.dir, name, &st, 0); err != nil {
 		return st, p.wrap("stat", name, err)
 	}
 	return st, nil
@@ -194,22 +321,27 @@ func (p *Process) wrap(op, name string, err error) error {
 
 // reaped says that the directory is empty: nothing of the process is left.
 func (p *Process) reaped() bool {
-	if p.dir == nil {
+	if p.dir == none {
 		return true
 	}
 	var st unix.Stat_t
-	return unix.Fstatat(int(p.dir.Fd()), "stat", &st, unix.AT_SYMLINK_NOFOLLOW) != nil
+	return unix.Fstatat(p.dir, "stat", &st, unix.AT_SYMLINK_NOFOLLOW) != nil
 }
 
 // userHZ is USER_HZ: what /proc counts in, on every architecture that dx runs on.
 const userHZ = 100
 
-// Started is when the process began, by the wall clock as it is set now.
+// Started is when the process began, by the wall clock.
 func (p *Process) Started() (time.Time, error) {
+	boot, err := booted()
+	return boot.Add(time.Duration(p.StartTime) * (time.Second / userHZ)), err
+}
+
+// booted is when the machine was started, by the wall clock at the first call.
+var booted = sync.OnceValues(func() (time.Time, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return time.Time{}, fmt.Errorf("read the boot clock: %w", err)
 	}
-	age := time.Duration(now.Nano()) - time.Duration(p.StartTime)*(time.Second/userHZ)
-	return time.Now().Add(-age), nil
-}
+	return time.Now().Add(-time.Duration(now.Nano())), nil
+})

@@ -153,8 +153,8 @@ func wantGone(t *testing.T, p *Process) {
 func TestReadAfterDeathWithoutPidfd(t *testing.T) {
 	cmd := start(t)
 	p := openPID(t, cmd.Process.Pid)
-	p.pidfd.Close()
-	p.pidfd = nil
+	unix.Close(p.pidfd)
+	p.pidfd = none
 	if err := p.Alive(); err != nil {
 		t.Errorf("of a live process: %v", err)
 	}

@@ -1,9 +1,7 @@
 package proc
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -37,11 +35,12 @@ func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State =
 
 // Stat reads /proc/PID/stat.
 func (p *Process) Stat() (Stat, error) {
-	b, err := p.ReadFile("stat")
+	var room page
+	b, err := p.readOnce("stat", &room)
 	if err != nil {
 		return Stat{}, err
 	}
-	st, err := ParseStat(bytes.NewReader(b))
+	st, err := ParseStat(b)
 	if err != nil {
 		return Stat{}, fmt.Errorf("/proc/%d/stat: %w", p.PID, err)
 	}
@@ -50,11 +49,7 @@ func (p *Process) Stat() (Stat, error) {
 
 // ParseStat parses the line of /proc/PID/stat. The command name may hold any
 // byte, also ") R 1": the last ")" ends it.
-func ParseStat(r io.Reader) (Stat, error) {
-	b, err := io.ReadAll(io.LimitReader(r, 4096))
-	if err != nil {
-		return Stat{}, err
-	}
+func ParseStat(b []byte) (Stat, error) {
 	line := string(b)
 	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
 	if open < 0 || end < open {

@@ -1,10 +1,7 @@
 package proc
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -28,11 +25,12 @@ type Status struct {
 
 // Status reads /proc/PID/status.
 func (p *Process) Status() (Status, error) {
-	b, err := p.ReadFile("status")
+	var room page
+	b, err := p.readOnce("status", &room)
 	if err != nil {
 		return Status{}, err
 	}
-	st, err := ParseStatus(bytes.NewReader(b))
+	st, err := ParseStatus(b)
 	if err != nil {
 		return Status{}, fmt.Errorf("/proc/%d/status: %w", p.PID, err)
 	}
@@ -40,12 +38,10 @@ func (p *Process) Status() (Status, error) {
 }
 
 // ParseStatus parses "Key:\tvalue" lines; keys that it does not know are skipped.
-func ParseStatus(r io.Reader) (Status, error) {
+func ParseStatus(b []byte) (Status, error) {
 	var st Status
-	sc := bufio.NewScanner(io.LimitReader(r, maxFile))
-	sc.Buffer(nil, maxFile)
-	for sc.Scan() {
-		key, val, ok := strings.Cut(sc.Text(), ":")
+	for line := range strings.Lines(string(b)) {
+		key, val, ok := strings.Cut(line, ":")
 		if !ok {
 			continue
 		}
@@ -53,7 +49,7 @@ func ParseStatus(r io.Reader) (Status, error) {
 			return st, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return st, sc.Err()
+	return st, nil
 }
 
 func (st *Status) set(key, val string) (err error) {
