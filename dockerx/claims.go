@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/posture"
@@ -33,7 +34,7 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 	switch {
 	case errors.Is(err, host.ErrNoBundle), errors.Is(err, fs.ErrPermission):
 		// The shim has died, or dx may not look at it.
-		l.docker(c.said(func() (*host.Docker, error) { return host.DockerOf(c.Process, c.ID) }))
+		l.docker(c.said(func() (*docker.Container, error) { return host.DockerOf(c.Process, c.ID) }))
 		return l.claims, nil
 	case err != nil:
 		return nil, err
@@ -43,13 +44,25 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.docker(c.said(func() (*host.Docker, error) { return b.Docker(spec) }))
+	l.docker(c.said(func() (*docker.Container, error) { return b.Docker(spec) }))
 	shim, err := b.Shim.Status()
 	if err != nil {
 		return nil, err
 	}
 	l.bundle(spec, shim)
 	return l.claims, c.Process.Alive()
+}
+
+// said is what the engine says, else Docker's files; nil if neither says anything.
+func (c *Container) said(files func() (*docker.Container, error)) *docker.Container {
+	if c.Config != nil {
+		return c.Config.docker
+	}
+	d, err := files()
+	if err != nil {
+		return nil
+	}
+	return d
 }
 
 type claimLister struct {
@@ -71,34 +84,34 @@ func (l *claimLister) add(f posture.Fact, slack posture.Slack) *posture.Claim {
 }
 
 // docker lists what Docker keeps of the container; nil: it is not Docker's.
-func (l *claimLister) docker(s *said) {
-	if s == nil {
+func (l *claimLister) docker(d *docker.Container) {
+	if d == nil {
 		return
 	}
-	h := s.hostConfig
-	pid := l.one(posture.SectionIdentity, posture.PID, strconv.Itoa(s.pid), posture.Exact, s.stateOrigin+"State.Pid")
+	h := d.HostConfig
+	pid := l.one(posture.SectionIdentity, posture.PID, strconv.Itoa(d.State.Pid), posture.Exact, d.Origin+" State.Pid")
 	if id := l.p.Identity; id != nil {
 		// An engine in a PID namespace of its own counts differently.
 		for _, n := range id.Pids {
 			pid.Or = append(pid.Or, strconv.Itoa(n))
 		}
 	}
-	l.one(posture.SectionCgroup, posture.Frozen, yesNo(s.paused), posture.Exact, s.stateOrigin+"State.Paused")
+	l.one(posture.SectionCgroup, posture.Frozen, yesNo(d.State.Paused), posture.Exact, d.Origin+" State.Paused")
 	everything := h.Privileged || slices.ContainsFunc(h.CapAdd, func(c string) bool { return strings.EqualFold(c, "ALL") })
-	l.one(posture.SectionCapabilities, posture.AllCaps, yesNo(everything), posture.Droppable, s.hostOrigin+"Privileged, CapAdd")
-	l.one(posture.SectionMounts, posture.RootReadOnly, yesNo(h.ReadonlyRootfs), posture.Exact, s.hostOrigin+"ReadonlyRootfs")
+	l.one(posture.SectionCapabilities, posture.AllCaps, yesNo(everything), posture.Droppable, d.HostConfigOrigin+" Privileged, CapAdd")
+	l.one(posture.SectionMounts, posture.RootReadOnly, yesNo(h.ReadonlyRootfs), posture.Exact, d.HostConfigOrigin+" ReadonlyRootfs")
 	if h.NetworkMode == "host" {
 		// The bundle has a path for it.
-		l.one(posture.SectionNamespaces, string(nsops.Net), posture.HostNamespace, posture.Exact, s.hostOrigin+"NetworkMode")
+		l.one(posture.SectionNamespaces, string(nsops.Net), posture.HostNamespace, posture.Exact, d.HostConfigOrigin+" NetworkMode")
 	}
-	l.addresses(s)
-	l.memory(s)
-	l.cpu(s)
+	l.addresses(d)
+	l.memory(d)
+	l.cpu(d)
 	pids := int64(0)
 	if h.PidsLimit != nil {
 		pids = *h.PidsLimit
 	}
-	l.one(posture.SectionCgroup, posture.PidsLimit, limitText(pids), posture.Exact, s.hostOrigin+"PidsLimit")
+	l.one(posture.SectionCgroup, posture.PidsLimit, limitText(pids), posture.Exact, d.HostConfigOrigin+" PidsLimit")
 }
 
 func yesNo(b bool) string {
@@ -116,9 +129,9 @@ func limitText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-func (l *claimLister) addresses(s *said) {
+func (l *claimLister) addresses(d *docker.Container) {
 	var all []string
-	for _, e := range s.networks {
+	for _, e := range d.NetworkSettings.Networks {
 		if e == nil {
 			continue
 		}
@@ -131,30 +144,30 @@ func (l *claimLister) addresses(s *said) {
 	}
 	if len(all) > 0 {
 		slices.Sort(all)
-		l.set(posture.SectionNetwork, posture.Addresses, all, posture.Includes, s.stateOrigin+"NetworkSettings.Networks")
+		l.set(posture.SectionNetwork, posture.Addresses, all, posture.Includes, d.Origin+" NetworkSettings.Networks")
 	}
 }
 
-func (l *claimLister) memory(s *said) {
-	h := s.hostConfig
-	limit := l.one(posture.SectionCgroup, posture.MemoryLimit, limitText(h.Memory), posture.Exact, s.hostOrigin+"Memory")
+func (l *claimLister) memory(d *docker.Container) {
+	h := d.HostConfig
+	limit := l.one(posture.SectionCgroup, posture.MemoryLimit, limitText(h.Memory), posture.Exact, d.HostConfigOrigin+" Memory")
 	limit.Unit = posture.Bytes
 	// The kernel counts whole pages.
 	limit.Or = []string{limitText(h.Memory &^ int64(os.Getpagesize()-1))}
-	soft := l.one(posture.SectionCgroup, posture.MemorySoft, strconv.FormatInt(h.MemoryReservation, 10), posture.Exact, s.hostOrigin+"MemoryReservation")
+	soft := l.one(posture.SectionCgroup, posture.MemorySoft, strconv.FormatInt(h.MemoryReservation, 10), posture.Exact, d.HostConfigOrigin+" MemoryReservation")
 	soft.Unit = posture.Bytes
 	swap := h.MemorySwap
 	if l.version() == 2 && swap > 0 {
 		swap -= h.Memory // runc, libcontainer/cgroups: ConvertMemorySwapToCgroupV2Value
 		if swap == 0 {
-			l.one(posture.SectionCgroup, posture.SwapLimit, "0", posture.Exact, s.hostOrigin+"MemorySwap").Unit = posture.Bytes
+			l.one(posture.SectionCgroup, posture.SwapLimit, "0", posture.Exact, d.HostConfigOrigin+" MemorySwap").Unit = posture.Bytes
 			return
 		}
 	}
 	if swap == 0 && h.Memory > 0 {
 		return // Docker found no accounting of swap
 	}
-	l.one(posture.SectionCgroup, posture.SwapLimit, limitText(swap), posture.Exact, s.hostOrigin+"MemorySwap").Unit = posture.Bytes
+	l.one(posture.SectionCgroup, posture.SwapLimit, limitText(swap), posture.Exact, d.HostConfigOrigin+" MemorySwap").Unit = posture.Bytes
 }
 
 func (l *claimLister) version() int {
@@ -167,8 +180,8 @@ func (l *claimLister) version() int {
 // dockerPeriod is the period of --cpus, and the kernel's own default.
 const dockerPeriod = 100000
 
-func (l *claimLister) cpu(s *said) {
-	h := s.hostConfig
+func (l *claimLister) cpu(d *docker.Container) {
+	h := d.HostConfig
 	period, quota, field := uint64(dockerPeriod), h.CPUQuota, "CpuQuota"
 	if h.CPUPeriod > 0 {
 		period = uint64(h.CPUPeriod)
@@ -180,20 +193,20 @@ func (l *claimLister) cpu(s *said) {
 	if quota > 0 {
 		limit = proc.Limit(quota)
 	}
-	l.one(posture.SectionCgroup, posture.CPULimit, posture.CPUs(limit, period), posture.Exact, s.hostOrigin+field)
+	l.one(posture.SectionCgroup, posture.CPULimit, posture.CPUs(limit, period), posture.Exact, d.HostConfigOrigin+" "+field)
 	if h.CpusetCpus != "" {
-		l.one(posture.SectionCgroup, posture.Cpuset, h.CpusetCpus, posture.Exact, s.hostOrigin+"CpusetCpus")
+		l.one(posture.SectionCgroup, posture.Cpuset, h.CpusetCpus, posture.Exact, d.HostConfigOrigin+" CpusetCpus")
 	}
 	if l.version() == 2 {
 		weight, newer := weights(h.CPUShares)
-		l.one(posture.SectionCgroup, posture.CPUWeight, weight, posture.Exact, s.hostOrigin+"CpuShares").Or = []string{newer}
+		l.one(posture.SectionCgroup, posture.CPUWeight, weight, posture.Exact, d.HostConfigOrigin+" CpuShares").Or = []string{newer}
 		return
 	}
 	shares := h.CPUShares
 	if shares == 0 {
 		shares = 1024
 	}
-	l.one(posture.SectionCgroup, posture.CPUShares, strconv.FormatInt(shares, 10), posture.Exact, s.hostOrigin+"CpuShares")
+	l.one(posture.SectionCgroup, posture.CPUShares, strconv.FormatInt(shares, 10), posture.Exact, d.HostConfigOrigin+" CpuShares")
 }
 
 // weights are what runtimes make of shares on v2: linearly at first, since

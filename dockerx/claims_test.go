@@ -6,7 +6,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"dx/dockerx/host"
+	"dx/dockerx/docker"
 	"dx/nsops/cgroup"
 	"dx/nsops/posture"
 	"dx/nsops/proc"
@@ -25,7 +25,7 @@ func claimed(claims []posture.Claim, name string) []string {
 // weights are those that runc 1.1 and 1.3 write.
 func TestClaimsOfLimits(t *testing.T) {
 	pids := int64(20)
-	s := &said{hostConfig: host.HostConfig{
+	s := &docker.Container{HostConfig: docker.HostConfig{
 		Memory: 64 << 20, MemorySwap: 128 << 20, MemoryReservation: 32 << 20, PidsLimit: &pids,
 		NanoCPUs: 5e8, CPUShares: 1024, CpusetCpus: "0-1", CapAdd: []string{"all"},
 	}}
@@ -50,7 +50,7 @@ func TestClaimsOfLimits(t *testing.T) {
 
 func TestClaimsOfNothing(t *testing.T) {
 	l := &claimLister{p: &posture.Posture{}}
-	l.docker(&said{})
+	l.docker(&docker.Container{})
 	for _, name := range []string{posture.MemoryLimit, posture.PidsLimit, posture.CPULimit, posture.SwapLimit} {
 		if got := claimed(l.claims, name); !slices.Equal(got, []string{posture.Unlimited}) {
 			t.Errorf("%s: %v", name, got)

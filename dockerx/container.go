@@ -7,7 +7,10 @@
 // Joining and launching do not belong here: they are nsops'.
 package dockerx
 
-import "dx/nsops/proc"
+import (
+	"dx/dockerx/docker"
+	"dx/nsops/proc"
+)
 
 // Source says where a container was found.
 type Source string
@@ -56,7 +59,7 @@ type Config struct {
 	Linked     bool   // it has legacy links, whose variables docker exec adds
 	Origin     string // where it was read: "GET /containers/ID/json", a path
 
-	said *said // what else Docker says of it: see Container.Claims
+	docker *docker.Container // all that it was taken from; nil for another engine's
 }
 
 // Close releases the process handle.

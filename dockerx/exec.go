@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 	"dx/nsops/proc"
 )
@@ -177,11 +178,11 @@ func (b *builder) configOfBundle() *Config {
 	}
 }
 
-func configOfDocker(d *host.Docker) *Config {
+func configOfDocker(d *docker.Container) *Config {
 	return &Config{
 		Hostname: d.Config.Hostname, User: d.Config.User, Env: d.Config.Env, WorkingDir: d.Config.WorkingDir,
 		Tty: d.Config.Tty, GroupAdd: d.HostConfig.GroupAdd, Privileged: d.HostConfig.Privileged,
-		Linked: len(d.HostConfig.Links) > 0, Origin: d.Path,
+		Linked: len(d.HostConfig.Links) > 0, Origin: d.Origin, docker: d,
 	}
 }
 

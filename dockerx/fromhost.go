@@ -133,7 +133,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 func (c *Container) named(ref string, f *host.Found) {
 	c.Ref, c.Name, c.Source = ref, f.Name(), SourceHost
 	if d := f.Docker(); d != nil {
-		c.Image, c.Ports = d.Config.Image, portsOfDocker(d)
+		c.Image, c.Ports = d.Config.Image, portsOf(d.NetworkSettings.Ports)
 	}
 }
 

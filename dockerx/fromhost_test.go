@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 )
 
@@ -11,7 +12,7 @@ import (
 // name, a unique prefix.
 func TestMatchPrecedence(t *testing.T) {
 	id := func(prefix string) string { return prefix + strings.Repeat("0", 64-len(prefix)) }
-	named := func(id, name string) *host.Found { return host.FoundIn(&host.Docker{ID: id, Name: name}) }
+	named := func(id, name string) *host.Found { return host.FoundIn(&docker.Container{ID: id, Name: name}) }
 	found := []*host.Found{
 		named(id("abc"), "web"), named(id("abd"), "db"), named(id("123"), "abc0"), named(id("777"), id("abd")),
 		named(id("a1"), "twin"), named(id("b2"), "twin"), {ID: id("c3"), Namespace: "k8s.io"},

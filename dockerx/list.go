@@ -9,6 +9,7 @@ import (
 
 	"github.com/docker/go-units"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
 )
@@ -117,7 +118,7 @@ func listedOf(c *Container, f *host.Found) Listed {
 }
 
 // storedSummaries puts Docker's files in the terms of the engine's list.
-func storedSummaries(list []*host.Docker) []engine.Summary {
+func storedSummaries(list []*docker.Container) []engine.Summary {
 	var out []engine.Summary
 	for _, d := range list {
 		s := engine.Summary{ID: d.ID, Name: d.Name, Image: d.Config.Image, Labels: d.Config.Labels}

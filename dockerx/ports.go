@@ -1,13 +1,13 @@
 package dockerx
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
-	"dx/dockerx/engine"
-	"dx/dockerx/host"
+	"dx/dockerx/docker"
 )
 
 // Port is a port of the host's that Docker has published for a container.
@@ -17,38 +17,23 @@ type Port struct {
 	Container uint16
 }
 
-func portsOfEngine(list []engine.Port) []Port {
+func portsOf(ports docker.Ports) []Port {
 	var out []Port
-	for _, p := range list {
-		out = appendPort(out, p.Container, p.HostIP, p.HostPort)
-	}
-	return sortPorts(out)
-}
-
-func portsOfDocker(d *host.Docker) []Port {
-	var out []Port
-	for port, bindings := range d.NetworkSettings.Ports {
+	for port, bindings := range ports {
 		for _, b := range bindings {
-			out = appendPort(out, port, b.HostIP, b.HostPort)
+			out = appendPort(out, port, b)
 		}
 	}
-	return sortPorts(out)
-}
-
-func sortPorts(list []Port) []Port {
-	slices.SortFunc(list, func(a, b Port) int { return a.Host.Compare(b.Host) })
-	return list
+	slices.SortFunc(out, func(a, b Port) int { return a.Host.Compare(b.Host) })
+	return out
 }
 
 // appendPort leaves out what is not a port: an engine says what it likes.
-func appendPort(list []Port, container, hostIP, hostPort string) []Port {
+func appendPort(list []Port, container string, b docker.Binding) []Port {
 	inner, proto, _ := strings.Cut(container, "/")
 	to, errTo := strconv.ParseUint(inner, 10, 16)
-	from, errFrom := strconv.ParseUint(hostPort, 10, 16)
-	if hostIP == "" {
-		hostIP = "0.0.0.0"
-	}
-	ip, errIP := netip.ParseAddr(hostIP)
+	from, errFrom := strconv.ParseUint(b.HostPort, 10, 16)
+	ip, errIP := netip.ParseAddr(cmp.Or(b.HostIP, "0.0.0.0"))
 	if errTo != nil || errFrom != nil || errIP != nil {
 		return list
 	}

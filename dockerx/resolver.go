@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
 	"dx/nsops/proc"
@@ -196,28 +197,24 @@ func validName(name string) bool {
 }
 
 // fromDetail makes a container of what inspect said, once that is verified.
-func (r *Resolver) fromDetail(ref string, d *engine.Detail) (*Container, error) {
-	switch {
-	case !d.Running:
+func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, error) {
+	switch state := &d.State; {
+	case !state.Running:
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
-	case d.Restarting && !d.Paused:
+	case state.Restarting && !state.Paused:
 		return nil, &StateError{State: Restarting, ID: d.ID, Ref: ref}
-	case d.PID == 0:
+	case state.Pid == 0:
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
 	}
-	p, err := verify(claim{ref: ref, id: d.ID, pid: d.PID, source: SourceEngine})
+	p, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine})
 	if err != nil {
 		return nil, err
 	}
 	c := &Container{
-		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Process: p, Ports: portsOfEngine(d.Ports), warn: r.warn, Config: &Config{
-			Hostname: d.Hostname, User: d.User, Env: d.Env, WorkingDir: d.WorkingDir, Tty: d.Tty,
-			GroupAdd: d.GroupAdd, Privileged: d.Privileged, Linked: len(d.Links) > 0,
-			Origin: "GET /containers/" + d.ID + "/json", said: saidByEngine(d),
-		},
+		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
+		Process: p, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Config: configOfDocker(d),
 	}
-	c.readFreezer(d.Paused)
+	c.readFreezer(d.State.Paused)
 	return c, nil
 }
 
@@ -272,7 +269,7 @@ func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, l *h
 	for i, s := range list {
 		if c := onHost[s.ID]; c != nil {
 			delete(onHost, s.ID)
-			c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOfEngine(s.Ports)
+			c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOf(s.Ports)
 			c.Source, c.Engine = SourceEngine, r.engine.Host()
 			found[i] = c
 			continue

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/engine"
+	"dx/dockerx/docker"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -204,9 +204,10 @@ func TestTopOfHostileCommands(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	got := portsOfEngine([]engine.Port{
-		{Container: "80/tcp", HostIP: "::", HostPort: "8080"}, {Container: "53/udp", HostPort: "53"},
-		{Container: "x/tcp", HostPort: "1"}, {Container: "80/tcp", HostPort: ""}, {Container: "80/tcp", HostIP: "evil", HostPort: "1"},
+	got := portsOf(docker.Ports{
+		"80/tcp": {{HostIP: "::", HostPort: "8080"}, {HostPort: ""}, {HostIP: "evil", HostPort: "1"}},
+		"53/udp": {{HostPort: "53"}},
+		"x/tcp":  {{HostPort: "1"}},
 	})
 	if text := fmt.Sprint(got); text != "[{udp 0.0.0.0:53 53} {tcp [::]:8080 80}]" {
 		t.Error(text)

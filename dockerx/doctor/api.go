@@ -74,7 +74,7 @@ func (p *Patient) inspect(c container) func(context.Context) []Finding {
 		switch {
 		case err == nil:
 			p.mu.Lock()
-			p.details = append(p.details, *d)
+			p.details = append(p.details, d)
 			p.mu.Unlock()
 			return nil
 		case errors.Is(err, engine.ErrNotFound):

@@ -150,7 +150,7 @@ func (b *bundle) container(ctx context.Context, timeout time.Duration, c contain
 	}
 	if d := c.found.Docker(); d != nil && c.shim != nil {
 		for _, name := range []string{"config.v2.json", "hostconfig.json"} {
-			b.masked(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Path), name)) })
+			b.masked(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Origin), name)) })
 		}
 	}
 }

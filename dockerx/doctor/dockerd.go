@@ -46,7 +46,7 @@ func (p *Patient) withoutDockerd(ctx context.Context) []Finding {
 	root := ""
 	for _, c := range p.kernel {
 		if d := c.found.Docker(); d != nil {
-			root = path.Dir(path.Dir(path.Dir(d.Path)))
+			root = path.Dir(path.Dir(path.Dir(d.Origin)))
 		}
 	}
 	p.mu.Unlock()
@@ -154,7 +154,7 @@ func (p *Patient) ours(c container) bool {
 }
 
 func inDataRoot(c container, root string) bool {
-	return strings.HasPrefix(c.found.Docker().Path, path.Join(root, "containers")+"/")
+	return strings.HasPrefix(c.found.Docker().Origin, path.Join(root, "containers")+"/")
 }
 
 // oursByFolder goes by the other bundles of the same folder.

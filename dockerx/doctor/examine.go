@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
 	"dx/nsops/proc"
@@ -38,7 +39,7 @@ type Patient struct {
 	shims      []*host.Shim
 	kernel     []container // what the kernel runs, of any engine
 	listed     []engine.Summary
-	details    []engine.Detail
+	details    []*docker.Container
 	asked      bool // the engine has given its list
 	alive      bool // ping answered
 	dockerd    *proc.Process

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 	"dx/nsops/proc"
 )
@@ -162,7 +163,7 @@ func (p *Patient) again(ctx context.Context, about []Finding) {
 		}
 		if d, err := p.client.Inspect(ctx, f.ID); err == nil {
 			p.mu.Lock()
-			p.details = append(p.details, *d)
+			p.details = append(p.details, d)
 			p.mu.Unlock()
 		}
 	}
@@ -180,8 +181,8 @@ func (p *Patient) claims() []Claim {
 	defer p.mu.Unlock()
 	pid := map[string]int{}
 	for _, d := range p.details {
-		if d.Running {
-			pid[d.ID] = d.PID
+		if d.State.Running {
+			pid[d.ID] = d.State.Pid
 		}
 	}
 	var out []Claim
@@ -197,7 +198,7 @@ func (p *Patient) claims() []Claim {
 // stored are the claims of this engine's files.
 func (p *Patient) stored() []Claim {
 	var running []*host.Found
-	var written []*host.Docker
+	var written []*docker.Container
 	for _, c := range p.kernel {
 		running = append(running, c.found)
 		if d := c.found.Docker(); d != nil {
@@ -206,15 +207,15 @@ func (p *Patient) stored() []Claim {
 	}
 	var out []Claim
 	for _, d := range slices.Concat(written, host.Stored(running, func(error) {})) {
-		if path.Dir(path.Dir(d.Path)) == path.Join(p.engine.DataRoot, "containers") {
+		if path.Dir(path.Dir(d.Origin)) == path.Join(p.engine.DataRoot, "containers") {
 			out = append(out, storedClaim(d))
 		}
 	}
 	return out
 }
 
-func storedClaim(d *host.Docker) Claim {
-	c := Claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Path}
+func storedClaim(d *docker.Container) Claim {
+	c := Claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Origin}
 	switch {
 	case d.State.Restarting:
 		c.State = "restarting"

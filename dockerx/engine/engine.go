@@ -43,6 +43,7 @@ type Client struct {
 	address Address
 	timeout time.Duration // of each call
 	api     *client.Client
+	base    string // of URLs; who is dialled does not depend on it
 }
 
 // New prepares a client; nothing is sent yet.
@@ -65,7 +66,7 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 	if err != nil {
 		return nil, &Error{Host: address.Host, Op: "connect", Err: err}
 	}
-	return &Client{address: address, timeout: timeout, api: api}, nil
+	return &Client{address: address, timeout: timeout, api: api, base: scheme + "://" + authority(address.Host)}, nil
 }
 
 // Host is the engine's address.
@@ -113,7 +114,7 @@ func (c *Client) call(ctx context.Context, op string, f func(context.Context) er
 	switch {
 	case err == nil:
 		return nil
-	case errdefs.IsNotFound(err):
+	case errdefs.IsNotFound(err), errors.Is(err, ErrNotFound):
 		return fmt.Errorf("%s at %s: %w", op, c.Host(), ErrNotFound)
 	case errdefs.IsInvalidArgument(err), errdefs.IsInternal(err):
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
@@ -133,6 +134,14 @@ func network(host string) (network, addr string) {
 		addr, _, _ = strings.Cut(addr, "/")
 	}
 	return network, addr
+}
+
+// authority is what a URL calls the engine: for TLS the name that its certificate has.
+func authority(host string) string {
+	if _, addr, ok := strings.Cut(host, "://"); ok && strings.HasPrefix(host, "tcp://") {
+		return strings.TrimSuffix(addr, "/")
+	}
+	return client.DummyHost
 }
 
 func dialer(host string, timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {

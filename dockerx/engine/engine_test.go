@@ -62,7 +62,7 @@ func recorded(t *testing.T) http.HandlerFunc {
 			w.Write([]byte("OK"))
 		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/json"):
 			w.Write(list)
-		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/web/json"):
+		case strings.HasSuffix(r.URL.Path, "/containers/web/json"):
 			w.Write(inspect)
 		case strings.HasSuffix(r.URL.Path, "/version"):
 			w.Write([]byte(`{"Version":"20.10.24","Components":[{"Name":"Engine","Version":"20.10.24"},{"Name":"containerd","Version":"1.6.20"},{"Name":"runc","Version":"1.1.5"}]}`))
@@ -80,8 +80,9 @@ func TestAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Name != "web" || d.PID != 24445 || !d.Running || d.Hostname != "box" || d.User != "app" || d.WorkingDir != "/etc" ||
-		len(d.Env) != 2 || d.GroupAdd[0] != "staff" || d.Image != "dx-test" {
+	config := d.Config
+	if d.Name != "web" || d.State.Pid != 24445 || !d.State.Running || config.Hostname != "box" || config.User != "app" || config.WorkingDir != "/etc" ||
+		len(config.Env) != 2 || d.HostConfig.GroupAdd[0] != "staff" || config.Image != "dx-test" {
 		t.Errorf("%+v", d)
 	}
 	list, err := c.List(ctx, false)

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
@@ -118,7 +119,7 @@ func readStateHead(dir handle) (*State, error) {
 
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
-func (b *Bundle) Docker(spec *specs.Spec) (*Docker, error) {
+func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
 	containers, err := b.containers(spec)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (b *Bundle) containers(spec *specs.Spec) (handle, error) {
 }
 
 // readDocker reads Docker's files of a container in <data-root>/containers.
-func readDocker(containers handle, id string) (*Docker, error) {
+func readDocker(containers handle, id string) (*docker.Container, error) {
 	dir, err := containers.open(id)
 	if err != nil {
 		return nil, err
@@ -147,19 +148,20 @@ func readDocker(containers handle, id string) (*Docker, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.HostConfig, err = parse(dir, "hostconfig.json", ParseHostConfig)
+	d.HostConfigOrigin = dir.path + "/hostconfig.json"
+	d.HostConfig, err = parse(dir, "hostconfig.json", docker.ParseHostConfig)
 	return d, err
 }
 
 // readConfig reads no more of them than config.v2.json.
-func readConfig(dir handle, id string) (*Docker, error) {
-	d, err := parse(dir, "config.v2.json", ParseDocker)
+func readConfig(dir handle, id string) (*docker.Container, error) {
+	d, err := parse(dir, "config.v2.json", docker.Parse)
 	if err != nil {
 		return nil, err
 	}
-	d.Path = dir.path + "/config.v2.json"
+	d.Origin = dir.path + "/config.v2.json"
 	if d.ID != id {
-		return nil, fmt.Errorf("%s holds the configuration of %s", d.Path, d.ID)
+		return nil, fmt.Errorf("%s holds the configuration of %s", d.Origin, d.ID)
 	}
 	return d, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"dx/dockerx/docker"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
@@ -28,7 +29,7 @@ func InCgroup(cgroups []proc.Cgroup, id string) bool {
 
 func cgroupID(part string) string {
 	part = strings.TrimSuffix(part, ".scope")
-	if IsID(part) {
+	if docker.IsID(part) {
 		return part
 	}
 	return part[strings.LastIndexByte(part, '-')+1:]
@@ -38,7 +39,7 @@ func cgroupID(part string) string {
 func CgroupID(cgroups []proc.Cgroup) (id string, ok bool) {
 	for _, cg := range cgroups {
 		for _, part := range slices.Backward(strings.Split(cg.Path, "/")) {
-			if id := cgroupID(part); IsID(id) {
+			if id := cgroupID(part); docker.IsID(id) {
 				return id, true
 			}
 		}

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/docker"
 	"dx/nsops"
 )
 
@@ -58,7 +59,7 @@ func (f *Found) bundle() *Bundle {
 
 // readDocker reads config.v2.json. Once the data root is known, the long config.json
 // need not be read.
-func (f *Found) readDocker() (*Docker, error) {
+func (f *Found) readDocker() (*docker.Container, error) {
 	if f.folder.containers != nil {
 		if d, err := storedContainer(*f.folder.containers, f.ID); err == nil {
 			return d, nil

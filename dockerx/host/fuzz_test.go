@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
@@ -44,10 +45,10 @@ func FuzzParseDocker(f *testing.F) {
 	f.Add(testdata(f, "config.v2.json"))
 	f.Add(testdata(f, "hostconfig.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if d, err := ParseDocker(data); err == nil && !IsID(d.ID) {
+		if d, err := docker.Parse(data); err == nil && !docker.IsID(d.ID) {
 			t.Errorf("%+v", d)
 		}
-		ParseHostConfig(data)
+		docker.ParseHostConfig(data)
 	})
 }
 

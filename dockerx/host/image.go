@@ -9,6 +9,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"dx/dockerx/docker"
 )
 
 // ErrNoImage says that the engine has no such image.
@@ -117,7 +119,7 @@ func ParseRepositories(b []byte, ref string) (string, error) {
 			return "", ErrNoImage
 		}
 	}
-	if !IsID(digest) {
+	if !docker.IsID(digest) {
 		return "", fmt.Errorf("%q is no ID of an image", digest)
 	}
 	return digest, nil
@@ -153,7 +155,7 @@ func ParseChain(b []byte) ([]string, error) {
 	last := ""
 	for i, diff := range config.RootFS.DiffIDs {
 		id, ok := strings.CutPrefix(diff, "sha256:")
-		if !ok || !IsID(id) {
+		if !ok || !docker.IsID(id) {
 			return nil, fmt.Errorf("impossible diff_id %q", diff)
 		}
 		if i > 0 {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"dx/dockerx/docker"
 )
 
 const (
@@ -97,7 +99,7 @@ func FuzzParseRepositories(f *testing.F) {
 	f.Add(repositories, "busybox")
 	f.Add(repositories, "busybox@sha256:"+idB)
 	f.Fuzz(func(t *testing.T, data, ref string) {
-		if id, err := ParseRepositories([]byte(data), ref); err == nil && !IsID(id) {
+		if id, err := ParseRepositories([]byte(data), ref); err == nil && !docker.IsID(id) {
 			t.Errorf("%q", id)
 		}
 	})
@@ -107,7 +109,7 @@ func FuzzParseChain(f *testing.F) {
 	f.Add(`{"rootfs":{"diff_ids":["sha256:` + idA + `","sha256:` + idB + `"]}}`)
 	f.Fuzz(func(t *testing.T, data string) {
 		chain, err := ParseChain([]byte(data))
-		if err == nil && (len(chain) == 0 || slices.ContainsFunc(chain, func(id string) bool { return !IsID(id) })) {
+		if err == nil && (len(chain) == 0 || slices.ContainsFunc(chain, func(id string) bool { return !docker.IsID(id) })) {
 			t.Errorf("%v", chain)
 		}
 	})

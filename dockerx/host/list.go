@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/docker"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -25,12 +26,14 @@ type Found struct {
 	folder  *folder
 	shim    *proc.Process
 	dir     handle // the bundle
-	docker  *Docker
+	docker  *docker.Container
 	read    bool // Docker's files have been looked for
 }
 
 // FoundIn is a container that Docker's files tell of.
-func FoundIn(d *Docker) *Found { return &Found{ID: d.ID, docker: d, read: true, dir: handle{fd: none}} }
+func FoundIn(d *docker.Container) *Found {
+	return &Found{ID: d.ID, docker: d, read: true, dir: handle{fd: none}}
+}
 
 // Name is Docker's name of the container, else its ID.
 func (f *Found) Name() string {
@@ -42,7 +45,7 @@ func (f *Found) Name() string {
 
 // Docker is what Docker has written down of the container, without its HostConfig;
 // nil if it is not Docker's, or cannot be read, which has been reported then.
-func (f *Found) Docker() *Docker {
+func (f *Found) Docker() *docker.Container {
 	if f.read || f.listing == nil {
 		return f.docker
 	}

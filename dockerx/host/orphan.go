@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 
+	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
@@ -83,7 +84,7 @@ func (o *orphans) look(at foreigner) {
 func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
 	for _, cg := range cgroups {
 		for part := range strings.SplitSeq(cg.Path, "/") {
-			if id := cgroupID(part); IsID(id) {
+			if id := cgroupID(part); docker.IsID(id) {
 				return id, true
 			}
 		}
@@ -94,7 +95,7 @@ func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
 // DockerOf reads Docker's files of a container from its init process alone, for
 // one whose shim has died: the mounts of /etc/hostname and its like come from
 // Docker's data root. os.ErrNotExist if they do not lead there.
-func DockerOf(init *proc.Process, id string) (*Docker, error) {
+func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
 	b, err := init.ReadFile("mountinfo")
 	if err != nil {
 		return nil, err

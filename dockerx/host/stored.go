@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"dx/dockerx/docker"
 )
 
 // defaultContainers is where dockerd keeps its containers if nobody says otherwise.
@@ -15,17 +17,17 @@ const defaultContainers = "/var/lib/docker/containers"
 // Stored reads what Docker keeps of its containers beside those that run, which are
 // left out: from the data roots of those, and from the default one. What cannot be
 // read is reported to warn and hides nothing else.
-func Stored(running []*Found, warn func(error)) []*Docker {
+func Stored(running []*Found, warn func(error)) []*docker.Container {
 	roots := []string{defaultContainers}
 	known := map[string]bool{}
 	for _, f := range running {
 		if d := f.Docker(); d != nil {
-			roots = append(roots, path.Dir(path.Dir(d.Path)))
+			roots = append(roots, path.Dir(path.Dir(d.Origin)))
 			known[d.ID] = true
 		}
 	}
 	seen := map[string]bool{}
-	var out []*Docker
+	var out []*docker.Container
 	for _, root := range roots {
 		if seen[root] {
 			continue
@@ -40,7 +42,7 @@ func Stored(running []*Found, warn func(error)) []*Docker {
 	return out
 }
 
-func storedIn(root string, known map[string]bool, warn func(error)) ([]*Docker, error) {
+func storedIn(root string, known map[string]bool, warn func(error)) ([]*docker.Container, error) {
 	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", root, err)
@@ -51,9 +53,9 @@ func storedIn(root string, known map[string]bool, warn func(error)) ([]*Docker, 
 	if err != nil {
 		return nil, err
 	}
-	var out []*Docker
+	var out []*docker.Container
 	for _, name := range names {
-		if !IsID(name) || known[name] {
+		if !docker.IsID(name) || known[name] {
 			continue
 		}
 		d, err := storedContainer(dir, name)
@@ -67,7 +69,7 @@ func storedIn(root string, known map[string]bool, warn func(error)) ([]*Docker, 
 	return out, nil
 }
 
-func storedContainer(containers handle, id string) (*Docker, error) {
+func storedContainer(containers handle, id string) (*docker.Container, error) {
 	dir, err := containers.open(id)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,112 @@
+// Package docker holds what Docker says of a container, in the fields that GET
+// /containers/ID/json and dockerd's own files have in common, and no more of them than
+// dx uses: encoding/json prepares for every field of a type at each start of dx.
+// How it is had is the matter of engine and host, whether it is true of dockerx.
+package docker
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Container is what Docker says of one container. State is a claim: files lag behind
+// the kernel's truth, and an engine can say anything.
+type Container struct {
+	// Origin is where it was read: "GET /containers/ID/json", or the path of
+	// config.v2.json as the engine's root names it.
+	Origin string `json:"-"`
+
+	ID   string
+	Name string // without the leading slash
+
+	State struct {
+		Running, Paused, Restarting, Dead bool
+		Pid                               int
+		StartedAt, FinishedAt             time.Time
+		ExitCode                          int
+	}
+	Config struct {
+		Hostname   string
+		User       string
+		Env        []string
+		WorkingDir string
+		Tty        bool
+		Image      string
+		Labels     map[string]string
+	}
+
+	NetworkSettings struct {
+		Networks map[string]*Endpoint
+		Ports    Ports
+	}
+
+	// HostConfig is what docker run asked for. The engine answers with it; dockerd
+	// keeps it in a file of its own, and HostConfigOrigin says where.
+	HostConfig       HostConfig
+	HostConfigOrigin string `json:"-"`
+}
+
+// HostConfig is the part of a container's HostConfig that dx uses.
+type HostConfig struct {
+	Privileged bool
+	GroupAdd   []string
+	Links      []string // legacy links, "/db:/web/db"
+
+	CapAdd         []string
+	NetworkMode    string
+	ReadonlyRootfs bool
+
+	Memory, MemorySwap, MemoryReservation    int64 // bytes; 0: none; swap includes memory, -1: unlimited
+	PidsLimit                                *int64
+	NanoCPUs, CPUQuota, CPUPeriod, CPUShares int64
+	CpusetCpus                               string
+}
+
+// Endpoint is a container's place in a network of Docker's.
+type Endpoint struct {
+	IPAddress           string
+	IPPrefixLen         int
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
+}
+
+// Ports are the host's ports that lead to a container's, by those: "80/tcp".
+type Ports map[string][]Binding
+
+// Binding is a port of the host's. It is text, as an engine sends it.
+type Binding struct{ HostIP, HostPort string }
+
+// Parse parses either form of JSON. A container without an ID is an error.
+func Parse(b []byte) (*Container, error) {
+	var c Container
+	if err := json.Unmarshal(b, &c); err != nil {
+		return nil, err
+	}
+	if !IsID(c.ID) {
+		return nil, errors.New("no container ID")
+	}
+	c.Name = strings.TrimPrefix(c.Name, "/")
+	return &c, nil
+}
+
+// ParseHostConfig parses hostconfig.json.
+func ParseHostConfig(b []byte) (HostConfig, error) {
+	var h HostConfig
+	err := json.Unmarshal(b, &h)
+	return h, err
+}
+
+// IsID says whether s is a full container ID as dockerd makes them.
+func IsID(s string) bool {
+	if len(s) != 64 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
