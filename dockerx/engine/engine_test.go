@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +100,32 @@ func TestAnswers(t *testing.T) {
 	}
 	if _, err := c.Inspect(ctx, "absent"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v, want not found", err)
+	}
+}
+
+// TestTCP: what goes past the API client must meet the same engine, and for TLS ask for
+// the name that its certificate has.
+func TestTCP(t *testing.T) {
+	plain, secure := httptest.NewServer(recorded(t)), httptest.NewTLSServer(recorded(t))
+	t.Cleanup(plain.Close)
+	t.Cleanup(secure.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	for _, a := range []Address{
+		{Host: "tcp://" + plain.Listener.Addr().String()},
+		{Host: "tcp://" + secure.Listener.Addr().String(), TLS: &tls.Config{RootCAs: roots}},
+	} {
+		c, err := New(a, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if d, err := c.Inspect(context.Background(), "web"); err != nil || d.Name != "web" {
+			t.Errorf("inspect at %s: %+v, %v", a.Host, d, err)
+		}
+		if list, err := c.List(context.Background(), false); err != nil || len(list) != 1 {
+			t.Errorf("list at %s: %+v, %v", a.Host, list, err)
+		}
 	}
 }
 
