@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"dx/dockerx/host"
-	"dx/nsops"
-	"dx/nsops/proc"
 )
 
 // useless says that the engine gave no answer, or one that the kernel
@@ -70,7 +67,8 @@ func (r *Resolver) among(ref string, l *host.Listing) (*Container, error) {
 
 // orphan looks for one whose shim has died, and then for one that does not run.
 func (r *Resolver) orphan(l *host.Listing, ref string, notFound error) (*host.Found, error) {
-	f, err := match(l.Orphans(), ref)
+	l.AddOrphans()
+	f, err := match(l.Found, ref)
 	if err != nil {
 		return nil, r.stopped(l.Found, ref, notFound)
 	}
@@ -135,59 +133,6 @@ func (c *Container) named(ref string, f *host.Found) {
 	if d := f.Docker(); d != nil {
 		c.Image, c.Ports = d.Config.Image, portsOf(d.NetworkSettings.Ports)
 	}
-}
-
-// shownAll makes containers for a list. nil is one that cannot be had.
-func (r *Resolver) shownAll(found []*host.Found) []*Container {
-	out := make([]*Container, len(found))
-	errs := make([]error, len(found))
-	nsops.Spread(len(found), func(i int) { out[i], errs[i] = r.shown(found[i]) })
-	for i, err := range errs {
-		var stale *StaleError
-		// A runtime's files outlive its process.
-		if err != nil && !errors.As(err, &stale) {
-			r.warn(fmt.Sprintf("%s is left out: %v", found[i].Name(), err))
-		}
-	}
-	return out
-}
-
-// shown makes a container for a list, of no more than what the kernel shows: its init
-// is the child of the bundle's shim that init.pid names, in a cgroup that holds the ID.
-// For one that is to be entered, or where that cannot be told, see verify.
-func (r *Resolver) shown(f *host.Found) (*Container, error) {
-	p, err := proc.OpenReading(f.PID)
-	if err == nil && f.IsInit(p) {
-		cgroups, err := p.Cgroups()
-		if err == nil && host.InCgroup(cgroups, f.ID) {
-			c := &Container{ID: f.ID, Process: p, warn: r.warn}
-			c.Paused, _, _ = host.AreFrozen(cgroups)
-			return c, nil
-		}
-	}
-	if err == nil {
-		p.Close()
-	}
-	if p, err = verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost}); err != nil {
-		return nil, err
-	}
-	c := &Container{ID: f.ID, Process: p, warn: r.warn}
-	c.readFreezer(false)
-	return c, nil
-}
-
-// runningOf returns the containers that the kernel runs, by name.
-func (r *Resolver) runningOf(l *host.Listing) []*Container {
-	found := slices.Concat(l.Found, l.Orphans())
-	var out []*Container
-	for i, c := range r.shownAll(found) {
-		if c != nil {
-			c.named(found[i].Name(), found[i])
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Container) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
-	return out
 }
 
 // ParseSource reads --source: auto, engine or host.

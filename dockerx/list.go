@@ -47,8 +47,11 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 		return nil, err
 	}
 	defer l.Close()
-	found := slices.Concat(l.Found, l.Orphans())
-	kernel := r.running(found)
+	kernel := map[string]Listed{}
+	for id, c := range r.shownOn(l) {
+		kernel[id] = listedOf(c)
+		c.Close()
+	}
 	told := <-known
 	asked := r.from != SourceHost && told.err == nil
 	switch {
@@ -58,7 +61,7 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
 	}
 	if !asked {
-		told.value = storedSummaries(host.Stored(found, func(err error) { r.warn(err.Error()) }))
+		told.value = storedSummaries(host.Stored(l.Found, func(err error) { r.warn(err.Error()) }))
 	}
 	list := r.merge(kernel, told.value, asked)
 	if !all {
@@ -87,22 +90,8 @@ func (r *Resolver) askKnown(ctx context.Context, all bool) <-chan answer[[]engin
 	return known
 }
 
-// running are the containers whose init is alive and theirs, by ID. What Docker calls
-// them is yet to be looked up.
-func (r *Resolver) running(found []*host.Found) map[string]Listed {
-	shown := r.shownAll(found)
-	out := map[string]Listed{}
-	for i, c := range shown {
-		if c != nil {
-			out[c.ID] = listedOf(c, found[i])
-			c.Close()
-		}
-	}
-	return out
-}
-
-func listedOf(c *Container, f *host.Found) Listed {
-	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running", Source: SourceHost, found: f}
+func listedOf(c shownOne) Listed {
+	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running", Source: SourceHost, found: c.found}
 	if started, err := c.Process.Started(); err == nil {
 		l.StartedAt = started.Truncate(time.Second)
 		l.Status = "Up " + units.HumanDuration(time.Since(started))
@@ -111,7 +100,7 @@ func listedOf(c *Container, f *host.Found) Listed {
 		l.State = "paused"
 		l.Status += " (Paused)"
 	}
-	if f.Orphan {
+	if c.found.Orphan {
 		l.Status += " (its shim has died)"
 	}
 	return l

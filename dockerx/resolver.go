@@ -236,17 +236,19 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 		return nil, err
 	}
 	defer l.Close()
+	shown := r.shownOn(l)
 	told := <-known
 	switch {
 	case r.from == SourceHost:
-		return r.runningOf(l), nil
+		return shown.named(), nil
 	case told.err != nil && !useless(told.err):
+		shown.close()
 		return nil, told.err
 	case told.err != nil:
 		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
-		return r.runningOf(l), nil
+		return shown.named(), nil
 	}
-	return r.inspectedAll(ctx, told.value, l), nil
+	return r.inspectedAll(ctx, told.value, shown), nil
 }
 
 // maxInspects is how many containers the engine is asked about at a time.
@@ -254,24 +256,15 @@ const maxInspects = 8
 
 // inspectedAll makes containers of the engine's list. Where the host shows the same
 // one, that tells its process; the engine is asked about any other.
-func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, l *host.Listing) []*Container {
-	onHost := map[string]*Container{}
-	if l != nil {
-		for _, c := range r.shownAll(slices.Concat(l.Found, l.Orphans())) {
-			if c != nil {
-				onHost[c.ID] = c
-			}
-		}
-	}
+func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, onHost shown) []*Container {
 	found := make([]*Container, len(list))
 	slots := make(chan struct{}, maxInspects)
 	var wg sync.WaitGroup
 	for i, s := range list {
-		if c := onHost[s.ID]; c != nil {
+		if c, ok := onHost[s.ID]; ok {
 			delete(onHost, s.ID)
-			c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOf(s.Ports)
-			c.Source, c.Engine = SourceEngine, r.engine.Host()
-			found[i] = c
+			found[i] = c.Container
+			found[i].listed(r.engine.Host(), s)
 			continue
 		}
 		slots <- struct{}{}
@@ -281,10 +274,14 @@ func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, l *h
 		})
 	}
 	wg.Wait()
-	for _, c := range onHost {
-		c.Close() // another engine's
-	}
+	onHost.close() // what is left is another engine's
 	return slices.DeleteFunc(found, func(c *Container) bool { return c == nil })
+}
+
+// listed takes what the engine calls the container.
+func (c *Container) listed(engine string, s engine.Summary) {
+	c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOf(s.Ports)
+	c.Source, c.Engine = SourceEngine, engine
 }
 
 // asked asks the engine about one container of its list; nil if it cannot be had.

@@ -91,7 +91,7 @@ func (c claim) proveByCgroup(p *proc.Process) error {
 		return err
 	}
 	if !host.InCgroup(cgroups, c.id) {
-		return c.stale("no shim serves it and its cgroup %s does not hold the container's ID", shown(cgroups))
+		return c.stale("no shim serves it and its cgroup %s does not hold the container's ID", deepest(cgroups))
 	}
 	if b, err := host.Find(p); err == nil {
 		defer b.Close()
@@ -100,13 +100,13 @@ func (c claim) proveByCgroup(p *proc.Process) error {
 	return nil
 }
 
-// shown picks the cgroup that tells most: the deepest.
-func shown(cgroups []proc.Cgroup) string {
-	deepest := "/"
+// deepest picks the cgroup that tells most: the deepest.
+func deepest(cgroups []proc.Cgroup) string {
+	out := "/"
 	for _, cg := range cgroups {
-		if strings.Count(cg.Path, "/") > strings.Count(deepest, "/") || len(cg.Path) > len(deepest) {
-			deepest = cg.Path
+		if strings.Count(cg.Path, "/") > strings.Count(out, "/") || len(cg.Path) > len(out) {
+			out = cg.Path
 		}
 	}
-	return deepest
+	return out
 }

@@ -29,6 +29,8 @@ func (l *Listing) folderOf(bundle handle, namespace string) (*folder, error) {
 	if !trusted(&st) {
 		return nil, errForged
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	id := nsops.ID{Device: st.Dev, Inode: st.Ino}
 	for _, known := range l.folders {
 		if known.id == id {

@@ -3,7 +3,10 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -76,6 +79,8 @@ type Listing struct {
 	trust   Trust
 	shims   map[int]*proc.Process
 	foreign []foreigner
+
+	mu      sync.Mutex // while bundles are looked at
 	folders []*folder
 	done    map[string]bool // namespace/ID
 }
@@ -99,9 +104,8 @@ func List(warn func(error)) (*Listing, error) {
 		l.Close()
 		return nil, err
 	}
-	for _, shim := range l.shims {
-		l.ownBundle(shim)
-	}
+	shims := slices.Collect(maps.Values(l.shims))
+	nsops.Spread(len(shims), func(i int) { l.ownBundle(shims[i]) })
 	for _, folder := range l.folders {
 		l.siblings(folder)
 	}
@@ -287,7 +291,10 @@ func (l *Listing) shimOf(f *Found) *proc.Process {
 // add adds the container of one bundle.
 func (l *Listing) add(f *Found) {
 	var err error
-	if f.PID, err = parse(f.dir, "init.pid", ParseInitPID); err != nil {
+	f.PID, err = parse(f.dir, "init.pid", ParseInitPID)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
 		f.dir.close()
 		if !errors.Is(err, unix.ENOENT) { // removed, or not started yet
 			l.warn(err)

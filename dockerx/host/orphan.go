@@ -14,11 +14,11 @@ import (
 	"dx/nsops/proc"
 )
 
-// Orphans finds the containers that run although their shim has died, so that List
+// AddOrphans adds the containers that run although their shim has died, so that List
 // cannot see them: inits of PID namespaces whose cgroup holds a container's ID.
 // Whatever is nested in one that List found is its own, and no orphan; one that shares
 // the host's PID namespace is not found.
-func (l *Listing) Orphans() []*Found {
+func (l *Listing) AddOrphans() {
 	o := orphans{trust: l.trust, seen: map[string]bool{}, done: map[string]bool{}}
 	inits := map[int]bool{}
 	for _, f := range l.Found {
@@ -36,7 +36,7 @@ func (l *Listing) Orphans() []*Found {
 			o.look(p)
 		}
 	}
-	return o.found
+	l.Found = append(l.Found, o.found...)
 }
 
 type orphans struct {
