@@ -4,16 +4,15 @@
 package cgroup
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"dx/nsops/proc"
 )
@@ -67,24 +66,51 @@ func locateHere(cgroups []proc.Cgroup, controllers ...string) ([]located, error)
 	return locateIn(cgroups, mounts, controllers...), nil
 }
 
-// ownMounts reads them once: each container adds mounts to the host's table, so that
-// reading it for each would take time with the square of their number. Cgroups
-// themselves are mounted when the machine starts.
+// ownMounts reads them once, and no further than they go: each container adds mounts to
+// the host's table. Cgroups themselves are mounted when the machine starts.
 var ownMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
-	self, err := os.ReadFile("/proc/self/mountinfo")
+	p, err := proc.Self()
 	if err != nil {
 		return nil, err
 	}
-	mounts, err := parseMounts(bytes.NewReader(self))
+	defer p.Close()
+	hierarchies, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	f, err := p.OpenFile("mountinfo", unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	mounts, err := parseMounts(f, hierarchies)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
 	return mounts, nil
 })
 
-// parseMounts reads the cgroup mounts of a /proc/PID/mountinfo.
-func parseMounts(r io.Reader) ([]*mountinfo.Info, error) {
-	return mountinfo.GetMountsFromReader(r, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+// parseMounts reads the cgroup mounts of a /proc/PID/mountinfo, until each hierarchy
+// is mounted whole: what comes after that is the same once more.
+func parseMounts(r io.Reader, hierarchies []proc.Cgroup) ([]*mountinfo.Info, error) {
+	missing := slices.Clone(hierarchies)
+	return mountinfo.GetMountsFromReader(r, func(m *mountinfo.Info) (skip, stop bool) {
+		if m.FSType != "cgroup" && m.FSType != "cgroup2" {
+			return true, false
+		}
+		if m.Root == "/" {
+			missing = slices.DeleteFunc(missing, func(cg proc.Cgroup) bool { return holds(m, first(cg.Controllers)) })
+		}
+		return false, len(missing) == 0
+	})
+}
+
+// first is the controller by which a hierarchy is known; empty: v2.
+func first(controllers []string) string {
+	if len(controllers) == 0 {
+		return ""
+	}
+	return controllers[0]
 }
 
 func locateIn(cgroups []proc.Cgroup, mounts []*mountinfo.Info, controllers ...string) []located {

@@ -3,9 +3,12 @@ package cgroup
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,11 +38,11 @@ func runcPaths(t *testing.T) map[string]string {
 func FuzzLocate(f *testing.F) {
 	f.Add(testdata(f, "host-mountinfo"), testdata(f, "cgroup"))
 	f.Fuzz(func(t *testing.T, mounts, cgroup []byte) {
-		infos, err := parseMounts(bytes.NewReader(mounts))
+		cgroups, err := proc.ParseCgroups(cgroup)
 		if err != nil {
 			return
 		}
-		cgroups, err := proc.ParseCgroups(cgroup)
+		infos, err := parseMounts(bytes.NewReader(mounts), cgroups)
 		if err != nil {
 			return
 		}
@@ -52,7 +55,7 @@ func TestCgroupDirs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := parseMounts(bytes.NewReader(testdata(t, "host-mountinfo")))
+	mounts, err := parseMounts(bytes.NewReader(testdata(t, "host-mountinfo")), cgroups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +69,27 @@ func TestCgroupDirs(t *testing.T) {
 	}
 }
 
+// The table of a host with many containers is long, and cgroups are at its beginning.
+func TestMountsAreReadNoFurtherThanNeeded(t *testing.T) {
+	const mounts = `1 0 0:1 / / rw - ext4 /dev/vda rw
+2 1 0:2 /part /elsewhere rw - cgroup cgroup rw,memory
+3 1 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+4 1 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+`
+	hierarchies := []proc.Cgroup{{Controllers: []string{"memory"}, Path: "/a"}, {Path: "/b"}}
+	unread := iotest.ErrReader(errors.New("read on"))
+	got, err := parseMounts(io.MultiReader(strings.NewReader(mounts), unread), hierarchies)
+	if err != nil || len(got) != 3 {
+		t.Errorf("%d mounts, %v; want the three of cgroups", len(got), err)
+	}
+	hierarchies = append(hierarchies, proc.Cgroup{Controllers: []string{"pids"}})
+	if got, err := parseMounts(strings.NewReader(mounts), hierarchies); err != nil || len(got) != 3 {
+		t.Errorf("%d mounts, %v, where one hierarchy is not mounted", len(got), err)
+	}
+}
+
 func TestCgroupDirBehindANamespace(t *testing.T) {
-	mounts, err := parseMounts(strings.NewReader("1 0 0:1 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"))
+	mounts, err := parseMounts(strings.NewReader("1 0 0:1 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +102,7 @@ func TestCgroupDirBehindANamespace(t *testing.T) {
 			t.Errorf("%s: %q, want %q", cgroup, dir, want)
 		}
 	}
-	root, err := parseMounts(strings.NewReader("1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"))
+	root, err := parseMounts(strings.NewReader("1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
