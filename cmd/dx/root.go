@@ -6,6 +6,7 @@ import (
 	"log"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -37,6 +38,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dx",
 		Short:         "See into and get into any container on this host",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -66,6 +68,15 @@ func (a *app) rootCommand() *cobra.Command {
 		a.whoCommand(),
 	)
 	return root
+}
+
+// version is what go build noted of the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
 }
 
 func (a *app) resolver() (*dockerx.Resolver, error) {
