@@ -6,7 +6,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 GO ?= go
-FUZZTIME ?= 10s
+# A number of inputs: where a time is up, a worker at work fails the target.
+FUZZTIME ?= 100000x
 LINT_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(LINT_VERSION)
 UNIT := ./cmd/... ./dockerx/... ./nsops/... ./cmpdiff/...
@@ -89,7 +90,7 @@ $(LINT):
 	mv bin/golangci-lint $@
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (10s)
+fuzz: ## Run each fuzz target for FUZZTIME (100000x: so many inputs)
 	@for package in $$($(GO) list $(UNIT)); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \

@@ -165,6 +165,9 @@ func lookupUser(a accounts, name string, groupAdd []string) (specs.User, error) 
 	if len(groupAdd) == 0 {
 		return u, nil
 	}
+	if slices.Contains(groupAdd, "") { // v0.5.0 panics
+		return u, fmt.Errorf("unable to find group : %w", user.ErrNoGroupEntries)
+	}
 	added, err := user.GetAdditionalGroups(groupAdd, source(a.group))
 	slices.Sort(added) // the order is a map's
 	u.AdditionalGids = append(u.AdditionalGids, uint32s(added)...)
