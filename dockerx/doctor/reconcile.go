@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"slices"
 	"time"
 
 	"dx/dockerx/docker"
@@ -198,15 +197,11 @@ func (p *Patient) claims() []Claim {
 // stored are the claims of this engine's files.
 func (p *Patient) stored() []Claim {
 	var running []*host.Found
-	var written []*docker.Container
 	for _, c := range p.kernel {
 		running = append(running, c.found)
-		if d := c.found.Docker(); d != nil {
-			written = append(written, d)
-		}
 	}
 	var out []Claim
-	for _, d := range slices.Concat(written, host.Stored(running, func(error) {})) {
+	for _, d := range host.Stored(running, func(error) {}) {
 		if path.Dir(path.Dir(d.Origin)) == path.Join(p.engine.DataRoot, "containers") {
 			out = append(out, storedClaim(d))
 		}

@@ -14,20 +14,21 @@ import (
 // defaultContainers is where dockerd keeps its containers if nobody says otherwise.
 const defaultContainers = "/var/lib/docker/containers"
 
-// Stored reads what Docker keeps of its containers beside those that run, which are
-// left out: from the data roots of those, and from the default one. What cannot be
-// read is reported to warn and hides nothing else.
-func Stored(running []*Found, warn func(error)) []*docker.Container {
+// Stored reads what Docker keeps of all its containers, also of those that do not
+// run: from the data roots of those that were found, and from the default one. What
+// cannot be read is reported to warn and hides nothing else.
+func Stored(found []*Found, warn func(error)) []*docker.Container {
 	roots := []string{defaultContainers}
 	known := map[string]bool{}
-	for _, f := range running {
-		if d := f.Docker(); d != nil {
+	var out []*docker.Container
+	for _, f := range found {
+		if d := f.Docker(); d != nil && !known[d.ID] {
 			roots = append(roots, path.Dir(path.Dir(d.Origin)))
 			known[d.ID] = true
+			out = append(out, d)
 		}
 	}
 	seen := map[string]bool{}
-	var out []*docker.Container
 	for _, root := range roots {
 		if seen[root] {
 			continue
@@ -42,6 +43,7 @@ func Stored(running []*Found, warn func(error)) []*docker.Container {
 	return out
 }
 
+// storedIn reads those that are not known yet.
 func storedIn(root string, known map[string]bool, warn func(error)) ([]*docker.Container, error) {
 	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
