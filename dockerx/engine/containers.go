@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,6 +81,9 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 		if out, err = docker.Parse(answer); err != nil {
 			return err
 		}
+		if err := whole(answer); err != nil {
+			return err
+		}
 		out.Origin = "GET /containers/" + out.ID + "/json"
 		out.HostConfigOrigin = out.Origin + " HostConfig"
 		return nil
@@ -88,6 +92,19 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 		return nil, err
 	}
 	return out, nil
+}
+
+// whole refuses an answer of which a part is missing: what it does not say would be
+// taken for no.
+func whole(answer []byte) error {
+	var parts struct{ State, Config, HostConfig *struct{} }
+	if err := json.Unmarshal(answer, &parts); err != nil {
+		return err
+	}
+	if parts.State == nil || parts.Config == nil || parts.HostConfig == nil {
+		return errors.New("the answer lacks State, Config or HostConfig")
+	}
+	return nil
 }
 
 // get sends one request. What is no 200 is ErrNotFound, or ErrRefused in the words of

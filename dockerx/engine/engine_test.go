@@ -129,6 +129,22 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+// TestPartOfAnAnswer: an engine that leaves out State has not said that the container
+// does not run.
+func TestPartOfAnAnswer(t *testing.T) {
+	id := strings.Repeat("ab", 32)
+	for _, answer := range []string{
+		`null`, `{}`, `{"Id":"` + id + `"}`, `{"Id":"` + id + `","State":null,"Config":{},"HostConfig":{}}`,
+		`{"Id":"` + id + `","State":{"Running":true},"Config":{}}`,
+	} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(answer)) })
+		var e *Error
+		if d, err := c.Inspect(context.Background(), "web"); !errors.As(err, &e) {
+			t.Errorf("%s: %+v, %v, want an engine error", answer, d, err)
+		}
+	}
+}
+
 func TestOwnName(t *testing.T) {
 	if got := ownName([]string{"/web/db", "/db"}); got != "db" {
 		t.Error(got)

@@ -90,18 +90,6 @@ func (b *Bundle) StateHead() (*State, error) {
 		return nil, err
 	}
 	defer dir.close()
-	return readStateHead(dir)
-}
-
-func (b *Bundle) stateDir() (handle, error) {
-	name, err := b.StatePath()
-	if err != nil {
-		return handle{fd: none}, err
-	}
-	return b.inRoot(name)
-}
-
-func readStateHead(dir handle) (*State, error) {
 	f, err := dir.file("state.json")
 	if errors.Is(err, unix.ENOENT) {
 		return parse(dir, "status", ParseCrunStatus)
@@ -116,6 +104,15 @@ func readStateHead(dir handle) (*State, error) {
 	}
 	return s, nil
 }
+
+func (b *Bundle) stateDir() (handle, error) {
+	name, err := b.StatePath()
+	if err != nil {
+		return handle{fd: none}, err
+	}
+	return b.inRoot(name)
+}
+
 
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.

@@ -97,7 +97,7 @@ type foreigner struct {
 //
 // Only shims in dx's own PID namespace count, and none that lies in a container's
 // cgroup: whoever is in a container can dress up as a shim, and would then answer
-// to any name.
+// to any name. So could any user of the host: see trusted.
 func List(warn func(error)) (*Listing, error) {
 	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[string]bool{}}
 	if err := l.findShims(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
 	"dx/nsops/proc"
@@ -119,6 +120,11 @@ func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
 		return nil, err
 	}
 	defer containers.close()
+	// Its mounts are its own: they may lead to whatever somebody likes to call Docker's.
+	var st unix.Stat_t
+	if err := unix.Fstat(containers.fd, &st); err != nil || !trusted(&st) {
+		return nil, fmt.Errorf("%s is not root's alone: %w", dir, os.ErrNotExist)
+	}
 	return readDocker(containers, id)
 }
 

@@ -146,7 +146,7 @@ func (p *Process) Close() error {
 // It is ENOSYS on kernels without pidfds (before 5.3).
 func (p *Process) Signal(sig unix.Signal) error {
 	if p.pidfd == none {
-		return p.wrap("signal", "", unix.ENOSYS)
+		return fmt.Errorf("signal pid %d: this kernel has no pidfds (Linux 5.3): %w", p.PID, unix.ENOSYS)
 	}
 	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
 		return p.wrap("signal", "", err)
