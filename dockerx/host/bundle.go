@@ -113,7 +113,6 @@ func (b *Bundle) stateDir() (handle, error) {
 	return b.inRoot(name)
 }
 
-
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
 func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
