@@ -17,9 +17,12 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"dx/internal/disposition"
 )
 
 func TestMain(m *testing.M) {
+	disposition.CatchIgnored()
 	if os.Getenv("DX_TEST_HELPER") == "no-new-calls" {
 		denyNewCalls()
 	}
@@ -69,7 +72,7 @@ func noLeaks(t *testing.T) {
 	fds, goroutines := openFiles(t), runtime.NumGoroutine()
 	t.Cleanup(func() {
 		var leaked []string
-		for range 100 {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			leaked = nil
 			for fd, name := range openFiles(t) {
 				if fds[fd] == "" {
@@ -79,7 +82,6 @@ func noLeaks(t *testing.T) {
 			if len(leaked) == 0 && runtime.NumGoroutine() <= goroutines {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		buf := make([]byte, 1<<16)
 		t.Errorf("leaked descriptors %q; %d goroutines, %d before\n%s", leaked, runtime.NumGoroutine(), goroutines,
@@ -187,30 +189,62 @@ func start(t testing.TB, s *Stdio, argv ...string) *process {
 	return p
 }
 
-// relay runs the relay with a bound, and says how long it took.
-func (p *process) relay(t testing.TB, local Streams) (time.Duration, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("relay still runs after a minute"))
-	defer cancel()
-	begin := time.Now()
-	err := p.Relay(ctx, local, p.exited)
-	return time.Since(begin), err
+// patience is how long a test waits for what has to happen.
+const patience = time.Minute
+
+// limited is a context that ends when patience does.
+func limited(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the relay does not end"))
+	t.Cleanup(cancel)
+	return ctx
 }
 
-// run relays a command's output to pipes and returns what came out.
-func run(t *testing.T, s *Stdio, in *os.File, argv ...string) (stdout, stderr string, took time.Duration) {
+// relay runs the relay. One that does not end by itself is an error: what a test
+// lets hold the streams holds them for longer than patience.
+func (p *process) relay(t testing.TB, local Streams) error {
+	return p.relayUntil(limited(t), local)
+}
+
+func (p *process) relayUntil(ctx context.Context, local Streams) error {
+	ended := make(chan error, 1)
+	go func() { ended <- p.Relay(ctx, local, p.exited) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(2 * patience):
+		return errors.New("the relay does not end with its context")
+	}
+}
+
+// eventually polls until the condition holds.
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	p := start(t, s, argv...)
+	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("after %v it does not hold that %s", patience, what)
+			return
+		}
+	}
+}
+
+// run starts a command, and returns what came out.
+func run(t *testing.T, s *Stdio, in *os.File, argv ...string) (stdout, stderr string) {
+	t.Helper()
+	return start(t, s, argv...).output(t, in)
+}
+
+// output relays a command's output to pipes and returns what came out.
+func (p *process) output(t *testing.T, in *os.File) (stdout, stderr string) {
+	t.Helper()
 	outR, outW := localPipe(t)
 	errR, errW := localPipe(t)
 	out, errs := collect(outR), collect(errR)
-	took, err := p.relay(t, Streams{In: in, Out: outW, Err: errW})
-	if err != nil {
-		t.Errorf("relay of %q: %v", argv, err)
+	if err := p.relay(t, Streams{In: in, Out: outW, Err: errW}); err != nil {
+		t.Errorf("relay of %q: %v", p.cmd.Args, err)
 	}
 	outW.Close()
 	errW.Close()
-	return <-out, <-errs, took
+	return <-out, <-errs
 }
 
 // sum is sha256sum's answer about what it reads from f.
@@ -245,14 +279,6 @@ func openFile(t *testing.T, path string, flags int) *os.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
-}
-
-// between fails unless d lies in [lo, hi].
-func between(t *testing.T, what string, d, lo, hi time.Duration) {
-	t.Helper()
-	if d < lo || d > hi {
-		t.Errorf("%s took %v, want %v to %v", what, d.Round(time.Millisecond), lo, hi)
-	}
 }
 
 func want(t *testing.T, what, got, want string) {

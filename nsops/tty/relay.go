@@ -55,14 +55,7 @@ func (s *Stdio) Relay(ctx context.Context, local Streams, exited <-chan struct{}
 	if err != nil {
 		return err
 	}
-	r.startOutputs(local)
-	r.startInput(local)
-	if s.master != nil && term.IsTerminal(local.Out.Fd()) {
-		stop := followSize(local.Out, s.master)
-		defer stop()
-	}
-	defer r.end()
-	return r.wait(ctx, exited)
+	return r.run(ctx, local, exited)
 }
 
 // relay is one run of Relay.
@@ -86,6 +79,17 @@ func newRelay(s *Stdio) (_ *relay, err error) {
 		}
 	}
 	return r, nil
+}
+
+func (r *relay) run(ctx context.Context, local Streams, exited <-chan struct{}) error {
+	r.startOutputs(local)
+	r.startInput(local)
+	if r.master != nil && term.IsTerminal(local.Out.Fd()) {
+		stop := followSize(local.Out, r.master)
+		defer stop()
+	}
+	defer r.end()
+	return r.wait(ctx, exited)
 }
 
 func (r *relay) startOutputs(local Streams) {
@@ -140,7 +144,7 @@ func (r *relay) wait(ctx context.Context, exited <-chan struct{}) error {
 		case <-exited:
 			exited = nil
 			r.stopIn.raise()
-			late = time.After(r.linger())
+			late = time.After(r.linger)
 		case <-late:
 			r.drain.raise()
 		case err := <-r.inDone:
@@ -154,17 +158,6 @@ func (r *relay) wait(ctx context.Context, exited <-chan struct{}) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// linger is no time with a pty: as its session's leader has exited the kernel has
-// hung it up (disassociate_ctty), so that nothing new can be written. Children that
-// hold it keep its end from being seen; containerd's shim closes the console then,
-// too.
-func (r *relay) linger() time.Duration {
-	if r.master != nil {
-		return 0
-	}
-	return linger
 }
 
 // outputEnded hangs up a pty that nobody reads any more: without a reader the

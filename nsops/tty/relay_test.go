@@ -17,7 +17,7 @@ import (
 
 func TestRelayStreams(t *testing.T) {
 	noLeaks(t)
-	stdout, stderr, _ := run(t, pipes(t, false), nil, "sh", "-c", "echo out; echo err >&2; cat; echo end")
+	stdout, stderr := run(t, pipes(t, false), nil, "sh", "-c", "echo out; echo err >&2; cat; echo end")
 	want(t, "stdout", stdout, "out\nend\n")
 	want(t, "stderr", stderr, "err\n")
 }
@@ -28,23 +28,21 @@ func TestRelayInput(t *testing.T) {
 	r, w := localPipe(t)
 	_, _ = w.WriteString("abc")
 	w.Close()
-	stdout, _, took := run(t, pipes(t, true), r, "cat")
+	stdout, _ := run(t, pipes(t, true), r, "cat")
 	want(t, "stdout", stdout, "abc")
-	between(t, "cat", took, 0, time.Second)
 }
 
 // TestRelayWithoutInput: a process that has a pipe as input and gets none sees its
 // end.
 func TestRelayWithoutInput(t *testing.T) {
 	noLeaks(t)
-	_, _, took := run(t, pipes(t, true), nil, "cat")
-	between(t, "cat", took, 0, time.Second)
+	run(t, pipes(t, true), nil, "cat")
 }
 
 // TestRelayUnreadableInput: docker exec -i c cat </ says nothing and exits with 0.
 func TestRelayUnreadableInput(t *testing.T) {
 	noLeaks(t)
-	stdout, _, _ := run(t, pipes(t, true), openFile(t, "/", os.O_RDONLY), "sh", "-c", "cat; echo end")
+	stdout, _ := run(t, pipes(t, true), openFile(t, "/", os.O_RDONLY), "sh", "-c", "cat; echo end")
 	want(t, "stdout", stdout, "end\n")
 }
 
@@ -67,9 +65,8 @@ func TestRelayBlockedInput(t *testing.T) {
 	for name, in := range map[string]*os.File{"terminal": terminal, "pipe": silent, "socket": socket} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
-			stdout, _, took := run(t, pipes(t, true), in, "echo", "done")
+			stdout, _ := run(t, pipes(t, true), in, "echo", "done")
 			want(t, "stdout", stdout, "done\n")
-			between(t, "echo", took, 0, time.Second)
 			if flags, _ := unix.FcntlInt(in.Fd(), unix.F_GETFL, 0); flags&unix.O_NONBLOCK != 0 {
 				t.Error("the caller's file was made non-blocking")
 			}
@@ -81,11 +78,10 @@ func TestRelayBlockedInput(t *testing.T) {
 func TestRelayInputClosedEarly(t *testing.T) {
 	noLeaks(t)
 	endless := start(t, pipes(t, false), "yes")
-	stdout, _, took := run(t, pipes(t, true), endless.out, "head", "-n1")
+	stdout, _ := run(t, pipes(t, true), endless.out, "head", "-n1")
 	want(t, "stdout", stdout, "y\n")
-	between(t, "head", took, 0, time.Second)
 
-	stdout, _, _ = run(t, pipes(t, true), endless.out, "sh", "-c", "exec <&-; sleep 0.3; echo closed")
+	stdout, _ = run(t, pipes(t, true), endless.out, "sh", "-c", "exec <&-; sleep 0.3; echo closed")
 	want(t, "stdout", stdout, "closed\n")
 }
 
@@ -93,13 +89,11 @@ func TestRelayInputClosedEarly(t *testing.T) {
 func TestRelayFullInput(t *testing.T) {
 	noLeaks(t)
 	endless := start(t, pipes(t, false), "yes")
-	stdout, _, took := run(t, pipes(t, true), endless.out, "sh", "-c", "sleep 0.3; echo end")
+	stdout, _ := run(t, pipes(t, true), endless.out, "sh", "-c", "sleep 0.3; echo end")
 	want(t, "stdout", stdout, "end\n")
-	between(t, "sleep", took, 0, time.Second)
 
 	zeros := openFile(t, "/dev/zero", os.O_RDONLY)
-	_, _, took = run(t, pipes(t, true), zeros, "sleep", "0.3")
-	between(t, "sleep", took, 0, time.Second)
+	run(t, pipes(t, true), zeros, "sleep", "0.3")
 }
 
 // TestRelayOutputGone is "| head -1": the process gets SIGPIPE, as in a local
@@ -112,11 +106,10 @@ func TestRelayOutputGone(t *testing.T) {
 		_, _ = io.ReadFull(r, make([]byte, 2))
 		r.Close()
 	}()
-	took, err := p.relay(t, Streams{In: nil, Out: w, Err: w})
+	err := p.relay(t, Streams{In: nil, Out: w, Err: w})
 	if err != nil {
 		t.Errorf("relay: %v", err)
 	}
-	between(t, "yes", took, 0, time.Second)
 	if got := p.signal(); got != unix.SIGPIPE {
 		t.Errorf("yes ended with signal %v, want SIGPIPE", got)
 	}
@@ -132,7 +125,7 @@ func TestRelayOutputFull(t *testing.T) {
 	noLeaks(t)
 	p := start(t, pipes(t, false), "yes")
 	full := openFile(t, "/dev/full", os.O_WRONLY)
-	_, err := p.relay(t, Streams{Out: full, Err: full})
+	err := p.relay(t, Streams{Out: full, Err: full})
 	if !errors.Is(err, unix.ENOSPC) || err.Error() != "write /dev/full: no space left on device" {
 		t.Errorf("relay: %v", err)
 	}
@@ -141,45 +134,69 @@ func TestRelayOutputFull(t *testing.T) {
 	}
 }
 
-// TestRelayLingers: docker waits two seconds for what background children hold.
+// TestRelayLingers: what background children write after the exit is delivered, but
+// those that hold their streams are not waited for without end.
 func TestRelayLingers(t *testing.T) {
 	noLeaks(t)
-	stdout, _, took := run(t, pipes(t, false), nil, "sh", "-c", "echo hi; (sleep 30; echo late) & exit 3")
-	want(t, "stdout", stdout, "hi\n")
-	between(t, "sleep 30 &", took, 1900*time.Millisecond, 2600*time.Millisecond)
-
-	stdout, _, took = run(t, pipes(t, false), nil, "sh", "-c", "echo hi; (sleep 1; echo late) & exit 3")
-	want(t, "stdout", stdout, "hi\nlate\n")
-	between(t, "sleep 1 &", took, 900*time.Millisecond, 1900*time.Millisecond)
-
-	p := start(t, pipes(t, false), "sh", "-c", "yes & exit 3")
-	null := openFile(t, os.DevNull, os.O_WRONLY)
-	took, err := p.relay(t, Streams{Out: null, Err: null})
-	if err != nil {
-		t.Error(err)
+	fifo := filepath.Join(t.TempDir(), "go")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	between(t, "yes &", took, 1900*time.Millisecond, 2600*time.Millisecond)
-}
-
-// TestRelaySlowReader: the two seconds are for writers. A slow reader still gets
-// all that was written by then, although a child holds the stream.
-func TestRelaySlowReader(t *testing.T) {
-	noLeaks(t)
-	p := start(t, pipes(t, false), "sh", "-c", "sleep 30 & head -c 100000 /dev/zero")
-	r, w := localPipe(t)
-	got := make(chan int, 1)
+	p := start(t, lingering(t, time.Hour), "sh", "-c", "(read -r line <"+fifo+"; echo late) & echo hi; exit 3")
 	go func() {
 		<-p.exited
-		time.Sleep(3 * time.Second)
-		b, _ := io.ReadAll(r)
-		got <- len(b)
+		time.Sleep(200 * time.Millisecond) // a relay that does not linger is gone by now
+		_ = os.WriteFile(fifo, []byte("\n"), 0)
 	}()
-	took, err := p.relay(t, Streams{Out: w, Err: w})
-	w.Close()
-	if n := <-got; err != nil || n != 100000 {
-		t.Errorf("got %d bytes of 100000, %v", n, err)
+	stdout, _ := p.output(t, nil)
+	want(t, "stdout with what came after the exit", stdout, "hi\nlate\n")
+
+	stdout, _ = run(t, lingering(t, time.Millisecond), nil, "sh", "-c", "echo hi; sleep 1000 & exit 3")
+	want(t, "stdout of one whose child sleeps", stdout, "hi\n")
+
+	p = start(t, lingering(t, time.Millisecond), "sh", "-c", "yes & exit 3")
+	null := openFile(t, os.DevNull, os.O_WRONLY)
+	if err := p.relay(t, Streams{Out: null, Err: null}); err != nil {
+		t.Errorf("relay of one whose child writes on: %v", err)
 	}
-	between(t, "a reader that begins after 3 s", took, 2900*time.Millisecond, 4*time.Second)
+}
+
+// TestLingersAsDocker: moby daemon/monitor.go waits for two seconds (since 20.10).
+func TestLingersAsDocker(t *testing.T) {
+	s := pipes(t, false)
+	defer s.Close()
+	if s.linger != 2*time.Second {
+		t.Errorf("a relay lingers for %v, want docker's two seconds", s.linger)
+	}
+}
+
+// lingering is a Stdio of pipes whose relay lingers for that time.
+func lingering(t *testing.T, d time.Duration) *Stdio {
+	s := pipes(t, false)
+	s.linger = d
+	return s
+}
+
+// TestRelaySlowReader: the two seconds are for writers. A reader that begins later
+// still gets all that was written by then, although a child holds the stream.
+func TestRelaySlowReader(t *testing.T) {
+	noLeaks(t)
+	p := start(t, lingering(t, time.Millisecond), "sh", "-c", "sleep 1000 & head -c 100000 /dev/zero")
+	relay, err := newRelay(p.Stdio)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := localPipe(t)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- relay.run(limited(t), Streams{Out: w, Err: w}, p.exited)
+		w.Close()
+	}()
+	eventually(t, "the time for writers is over", relay.drain.raised)
+	got, err := io.ReadAll(r)
+	if err := errors.Join(err, <-ended); err != nil || len(got) != 100000 {
+		t.Errorf("got %d bytes of 100000, %v", len(got), err)
+	}
 }
 
 // TestRelayReaderThatNeverReads: nothing is left to deliver once the caller's pipe
@@ -188,11 +205,10 @@ func TestRelayReaderThatNeverReads(t *testing.T) {
 	noLeaks(t)
 	p := start(t, pipes(t, false), "head", "-c", "65536", "/dev/zero")
 	_, w := localPipe(t)
-	took, err := p.relay(t, Streams{Out: w, Err: w})
+	err := p.relay(t, Streams{Out: w, Err: w})
 	if err != nil {
 		t.Error(err)
 	}
-	between(t, "head", took, 0, time.Second)
 }
 
 // TestRelayContext: nothing holds a relay whose context ends.
@@ -200,16 +216,16 @@ func TestRelayContext(t *testing.T) {
 	noLeaks(t)
 	p := start(t, pipes(t, true), "yes")
 	silent, _ := localPipe(t)
-	_, full := localPipe(t)
+	holder, full := localPipe(t)
 	cause := errors.New("told to stop")
 	ctx, cancel := context.WithCancelCause(context.Background())
-	time.AfterFunc(200*time.Millisecond, func() { cancel(cause) })
-	begin := time.Now()
-	err := p.Relay(ctx, Streams{In: silent, Out: full, Err: full}, p.exited)
-	if !errors.Is(err, cause) {
-		t.Errorf("relay: %v", err)
+	go func() {
+		eventually(t, "the caller's pipe is full", func() bool { return unread(t, holder) >= fullPipe })
+		cancel(cause)
+	}()
+	if err := p.relayUntil(ctx, Streams{In: silent, Out: full, Err: full}); !errors.Is(err, cause) {
+		t.Errorf("relay: %v, want the context's cause", err)
 	}
-	between(t, "stop", time.Since(begin), 200*time.Millisecond, 600*time.Millisecond)
 
 	// The process runs on: somebody else may read what it writes.
 	if n, err := io.CopyN(io.Discard, blocking(t, p.Outputs()[0]), 1<<20); err != nil {
@@ -220,6 +236,23 @@ func TestRelayContext(t *testing.T) {
 		t.Errorf("yes ended: %v", p.cmd.ProcessState)
 	default:
 	}
+}
+
+// fullPipe is what a pipe that was not enlarged holds at least (pipe(7)).
+const fullPipe = 60 << 10
+
+// unread is how much a pipe holds.
+func unread(t *testing.T, f *os.File) int {
+	n, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCINQ)
+	if err != nil {
+		t.Errorf("TIOCINQ of %s: %v", f.Name(), err)
+	}
+	return n
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func blocking(t *testing.T, f *os.File) *os.File {
@@ -236,11 +269,12 @@ func TestRelayOutputsEndFirst(t *testing.T) {
 	noLeaks(t)
 	file := filepath.Join(t.TempDir(), "f")
 	r, w := localPipe(t)
-	time.AfterFunc(300*time.Millisecond, func() {
+	go func() {
+		eventually(t, "the process has closed its outputs", func() bool { return exists(file) })
 		_, _ = w.WriteString("late")
 		w.Close()
-	})
-	run(t, pipes(t, true), r, "sh", "-c", "exec >&- 2>&-; cat >"+file)
+	}()
+	run(t, pipes(t, true), r, "sh", "-c", "exec >&- 2>&-; exec cat >"+file)
 	b, err := os.ReadFile(file)
 	if err != nil || string(b) != "late" {
 		t.Errorf("file holds %q, %v", b, err)
@@ -256,7 +290,7 @@ func TestChown(t *testing.T) {
 	if err := s.Chown(1234, -1); err != nil {
 		t.Fatal(err)
 	}
-	stdout, _, _ := run(t, s, nil, "sh", "-c", "stat -L -c '%u:%g:%a' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; echo x >/proc/self/fd/1")
+	stdout, _ := run(t, s, nil, "sh", "-c", "stat -L -c '%u:%g:%a' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; echo x >/proc/self/fd/1")
 	want(t, "owners", stdout, strings.Repeat("1234:0:600\n", 3)+"x\n")
 
 	var before, after unix.Stat_t
@@ -275,8 +309,8 @@ func TestChown(t *testing.T) {
 func TestPipesLookLikeDockers(t *testing.T) {
 	noLeaks(t)
 	script := `for i in 0 1 2; do readlink /proc/self/fd/$i | tr -d '0-9[]'; grep flags /proc/self/fdinfo/$i; done`
-	stdout, _, _ := run(t, pipes(t, true), nil, "sh", "-c", script)
+	stdout, _ := run(t, pipes(t, true), nil, "sh", "-c", script)
 	want(t, "with -i", stdout, "pipe:\nflags:\t00\npipe:\nflags:\t01\npipe:\nflags:\t01\n")
-	stdout, _, _ = run(t, pipes(t, false), nil, "sh", "-c", script)
+	stdout, _ = run(t, pipes(t, false), nil, "sh", "-c", script)
 	want(t, "without -i", stdout, "/dev/null\nflags:\t0100000\npipe:\nflags:\t01\npipe:\nflags:\t01\n")
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,12 +27,19 @@ type Stdio struct {
 	out    *os.File // read ends of its outputs; nil with a pty
 	err    *os.File
 	master *os.File // nil without a pty
+
+	// linger is how long a relay waits, once the process has exited, for outputs
+	// that background children hold. It is no time with a pty: as its session's
+	// leader has exited the kernel has hung it up (disassociate_ctty), so that
+	// nothing new can be written. Children that hold it keep its end from being
+	// seen; containerd's shim closes the console then, too.
+	linger time.Duration
 }
 
 // NewPipes gives the process fresh pipes. Without stdin, its descriptor 0 is
 // /dev/null. The root is an O_PATH descriptor of the container's root.
 func NewPipes(root *os.File, stdin bool) (_ *Stdio, err error) {
-	s := &Stdio{}
+	s := &Stdio{linger: linger}
 	defer s.closeOn(&err)
 	if s.Child[0], s.in, err = inputPipe(root, stdin); err != nil {
 		return nil, err
