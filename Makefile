@@ -64,10 +64,15 @@ engine: ## Tests of the libraries against a private engine
 	packages=$$(grep -rl --include='*_test.go' DX_TEST_ENGINE cmd dockerx nsops cmpdiff | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
 	[[ -z "$$packages" ]] || $(GO) run ./e2e/withengine -- $(GO) test -count=1 $$packages
 
-# One package at a time: each has engines of its own.
+# Each package runs in a world of its own (e2e/world).
 .PHONY: e2e
 e2e: ## Tests of dx on real containers, cgroup v1 and v2
-	$(GO) test -count=1 -p 1 -timeout 30m ./e2e/...
+	DX_TEST_E2E=1 $(GO) test -count=1 -timeout 40m ./e2e/...
+
+# Not part of `make test`: ten times all of it takes an hour and more.
+.PHONY: stress
+stress: deps ## Unit and e2e tests, RUNS times (10) under load and odd conditions
+	e2e/stress/run $(RUNS)
 
 # Neither is part of `make test`: they take many minutes and gigabytes of disk.
 .PHONY: e2e-matrix

@@ -62,7 +62,7 @@ func page(t *testing.T, html string) *browser.Page {
 func TestMapPage(t *testing.T) {
 	engine.Require(t, engine.Chromium)
 	e := suite.Engine(t, engine.Host)
-	w := mapWorld(t, e)
+	w := mapNeighbours(t, e)
 	p := page(t, mustMap(t, e, "html", w.names()...))
 	all := w.names()
 

@@ -16,8 +16,8 @@ import (
 	"dx/e2e/engine"
 )
 
-// world is containers that share in the ways in which docker lets them.
-type world struct {
+// neighbours is containers that share in the ways in which docker lets them.
+type neighbours struct {
 	web     engine.Container // its network is used by net and both
 	net     engine.Container
 	ipc     engine.Container // its IPC namespace is used by both
@@ -27,9 +27,9 @@ type world struct {
 	alone   engine.Container
 }
 
-func mapWorld(t *testing.T, e *engine.Engine) world {
+func mapNeighbours(t *testing.T, e *engine.Engine) neighbours {
 	t.Helper()
-	var w world
+	var w neighbours
 	w.web = e.Run(t, engine.Busybox)
 	w.net = e.Run(t, engine.Busybox, "--network", "container:"+w.web.Name)
 	w.ipc = e.Run(t, engine.Busybox, "--ipc", "shareable")
@@ -40,11 +40,11 @@ func mapWorld(t *testing.T, e *engine.Engine) world {
 	return w
 }
 
-func (w world) all() []engine.Container {
+func (w neighbours) all() []engine.Container {
 	return []engine.Container{w.web, w.net, w.ipc, w.both, w.hostPID, w.hostToo, w.alone}
 }
 
-func (w world) names() []string {
+func (w neighbours) names() []string {
 	var names []string
 	for _, c := range w.all() {
 		names = append(names, c.Name)
@@ -182,7 +182,7 @@ func mermaidSharing(t *testing.T, text string) sharing {
 
 func TestMapSaysWhatTheKernelSays(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		w := mapWorld(t, e)
+		w := mapNeighbours(t, e)
 		want := kernelSharing(t, w.all())
 		got := mermaidSharing(t, mustMap(t, e, "mermaid", w.names()...))
 		for s := range want {
@@ -225,7 +225,7 @@ func TestMapOfAll(t *testing.T) {
 func TestMapIsWhatItClaims(t *testing.T) {
 	engine.Require(t, engine.Graphviz)
 	e := suite.Engine(t, engine.Host)
-	w := mapWorld(t, e)
+	w := mapNeighbours(t, e)
 	dec := xml.NewDecoder(strings.NewReader(mustMap(t, e, "svg", w.names()...)))
 	for {
 		if _, err := dec.Token(); errors.Is(err, io.EOF) {

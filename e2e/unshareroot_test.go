@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"dx/e2e/engine"
+	"dx/e2e/world"
 )
 
 // busyboxRoot unpacks the tests' image into a folder that everybody may enter.
@@ -140,7 +141,11 @@ func debianRoot(t *testing.T) string {
 	}
 	engine.Require(t, engine.Root, engine.Debootstrap)
 	dir := filepath.Join(t.TempDir(), "root")
-	out, err := exec.Command("timeout", "600", "debootstrap", "--foreign", "--variant=minbase", "stable", dir).CombinedOutput()
+	args := []string{"timeout", "600", "debootstrap", "--foreign", "--variant=minbase", "stable", dir}
+	if world.Inside() { // the packages come from outside
+		args = append([]string{"nsenter", "--net=" + world.HostNetwork}, args...)
+	}
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("debootstrap: %v: %s", err, out[max(0, len(out)-1000):])
 	}

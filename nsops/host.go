@@ -25,6 +25,9 @@ func ReadHost() (Set, int, error) {
 
 func readHostAs(pid int) (Set, error) {
 	p, err := proc.Open(pid)
+	if err != nil && pid == 2 {
+		return Set{}, proc.ErrGone // in a container, it may be a thread of its init
+	}
 	if err != nil {
 		return Set{}, err
 	}

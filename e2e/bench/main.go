@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"dx/e2e/engine"
+	"dx/e2e/world"
 )
 
 // candidate is a way to run a command in the container.
@@ -52,17 +53,20 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	dx, err := filepath.Abs(flag.Arg(0))
-	if err == nil && *runs > 0 {
-		err = run(dx, *runs, *streams, *size)
-	}
-	if err == nil {
-		err = scale(dx, *listings, containers, *processes)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	os.Exit(world.Enter(func() int {
+		dx, err := filepath.Abs(flag.Arg(0))
+		if err == nil && *runs > 0 {
+			err = run(dx, *runs, *streams, *size)
+		}
+		if err == nil {
+			err = scale(dx, *listings, containers, *processes)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			return 1
+		}
+		return 0
+	}))
 }
 
 func run(dx string, runs, streams, size int) (err error) {

@@ -1,6 +1,6 @@
 // Command demo shows dx ns and dx exec on a throw-away container: of an engine
-// that answers, else of one that it starts, else, on a host without Docker, on a
-// process in fresh namespaces. It removes what it made.
+// that answers, else of one that it starts in a world of its own, else, on a host
+// without Docker, on a process in fresh namespaces. It removes what it made.
 //
 //	go run ./e2e/demo bin/dx
 package main
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"dx/e2e/engine"
+	"dx/e2e/world"
 )
 
 func main() {
@@ -27,18 +28,29 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: demo DX")
 		os.Exit(2)
 	}
+	if exec.Command("timeout", "10", "docker", "info").Run() == nil {
+		os.Exit(show((*demo).onEngine))
+	}
+	os.Exit(world.Enter(func() int { return show((*demo).withEngine, (*demo).onProcess) }))
+}
+
+// show tries the ways in turn and returns the exit code.
+func show(ways ...way) int {
 	// ctrl-C and a closed pipe end the demo by the context, so that what it made
 	// is removed.
 	ctx, stop := signal.NotifyContext(context.Background(),
 		os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	d := demo{ctx: ctx, dx: os.Args[1]}
-	if err := d.run(); err != nil {
+	if err := d.run(ways); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		stop()
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
+
+// way is one of showing dx.
+type way func(*demo) error
 
 type demo struct {
 	ctx context.Context
@@ -46,15 +58,15 @@ type demo struct {
 	env []string
 }
 
-func (d *demo) run() (err error) {
+func (d *demo) run(ways []way) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("entering another process's namespaces takes root: sudo make demo")
 	}
 	if d.dx, err = filepath.Abs(d.dx); err != nil {
 		return err
 	}
-	for _, way := range []func() error{d.onEngine, d.withEngine, d.onProcess} {
-		err = way()
+	for _, show := range ways {
+		err = show(d)
 		var no *notHereError
 		if !errors.As(err, &no) {
 			return err
@@ -112,10 +124,7 @@ func (d *demo) quiet(args ...string) error {
 // engine may have none and no network.
 func (d *demo) onEngine() (err error) {
 	const image = "dx-demo:latest"
-	say("Is there a docker engine that answers?")
-	if err := d.quiet("docker", "info"); err != nil {
-		return &notHereError{errors.New("no")}
-	}
+	say("On the docker engine that answers here.")
 	var archive bytes.Buffer
 	if err := engine.Rootfs(&archive); err != nil {
 		return &notHereError{err}
@@ -130,7 +139,7 @@ func (d *demo) onEngine() (err error) {
 }
 
 func (d *demo) withEngine() (err error) {
-	say("Then a private one.")
+	say("No docker engine answers here: on a private one.")
 	e, err := engine.Start(engine.Options{})
 	if err != nil {
 		return &notHereError{err}

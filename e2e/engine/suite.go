@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"dx/e2e/janitor"
+	"dx/e2e/world"
 )
 
 // Suite is what the tests of one package share: the binaries built for them and
@@ -32,14 +33,28 @@ type started struct {
 	err    error
 }
 
-// Main runs the tests and cleans up; TestMain exits with its result.
+// AskedEnv is set by who wants the tests that start engines: they take minutes, and
+// `go test ./...` is to be quick. NotAsked is what they say without.
+const (
+	AskedEnv = "DX_TEST_E2E"
+	NotAsked = "skipped: these tests start engines; make e2e runs them, or " + AskedEnv + "=1"
+)
+
+// Main runs the tests in a world of their own and cleans up; TestMain exits with
+// its result.
 func (s *Suite) Main(m *testing.M) int {
-	code := m.Run()
-	if err := s.close(); err != nil {
-		fmt.Fprintln(os.Stderr, "left behind:", err)
-		return 1
+	if os.Getenv(AskedEnv) == "" {
+		fmt.Println(NotAsked)
+		return 0
 	}
-	return code
+	return world.Enter(func() int {
+		code := m.Run()
+		if err := s.close(); err != nil {
+			fmt.Fprintln(os.Stderr, "left behind:", err)
+			return 1
+		}
+		return code
+	})
 }
 
 func (s *Suite) close() error {

@@ -8,9 +8,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/world"
 )
 
 // envName marks the process that is to be a janitor.
@@ -29,7 +30,7 @@ func init() {
 
 // serve is the janitor's life: set up, start what is asked for, sweep.
 func serve(spec string, commands, replies *os.File) int {
-	deaf()
+	world.Deaf()
 	// Programs started here must not hold the pipes: the end of a run is seen
 	// by their closing.
 	unix.CloseOnExec(3)
@@ -40,13 +41,12 @@ func serve(spec string, commands, replies *os.File) int {
 	if err == nil {
 		err = setUp(c)
 	}
-	before := cgroupParents()
 	enc := json.NewEncoder(replies)
 	enc.Encode(answerTo(os.Getpid(), err))
 	if err == nil {
 		obey(json.NewDecoder(commands), enc)
 	}
-	err = sweep(c, before)
+	err = sweep(c)
 	if enc.Encode(answerTo(0, err)) != nil && err != nil {
 		fmt.Fprintf(os.Stderr, "sweep %s: %v\n", c.Dir, err)
 	}
@@ -54,19 +54,6 @@ func serve(spec string, commands, replies *os.File) int {
 		return 1
 	}
 	return 0
-}
-
-// deaf makes the janitor survive what ends the run. Handlers and not SIG_IGN: an
-// ignored signal stays ignored in the engine and in its containers. For the same
-// reason what this process inherited as ignored is reset: make starts programs by
-// posix_spawn, and glibc's leaves signals 32 and 33 ignored.
-func deaf() {
-	signal.Notify(make(chan os.Signal, 1),
-		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
-	for _, sig := range []uintptr{32, 33} {
-		var byDefault [4]uint64 // struct kernel_sigaction: SIG_DFL, no flags
-		unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0)
-	}
 }
 
 func answerTo(pid int, err error) reply {

@@ -1,14 +1,16 @@
-// Package janitor owns what a test run leaves on a host: a directory, the
+// Package janitor owns what one engine of a test run has: a directory, the
 // processes started for it, the mounts under it and the cgroups of containers
-// whose data lies in it. All of it goes when the run ends, however it ends.
+// whose data lies in it. All of it goes when the engine is closed, while the run
+// and its other engines go on.
 //
-// The owner is a process of its own: the same binary, started again. It holds
-// the reading end of a pipe; when that closes (the run finished, panicked, was
-// interrupted or killed with SIGKILL) it sweeps and exits. Whatever it starts
-// stays its descendant, because it is a child subreaper (prctl(2)): so it needs
-// no process names to know what is its own.
+// The owner is a process of its own: the same binary, started again, in a mount
+// namespace of its own where the engine needs one. Whatever it starts stays its
+// descendant, because it is a child subreaper (prctl(2)): so it needs no process
+// names to know what is its own. It holds the reading end of a pipe, and sweeps
+// when that closes.
 //
-// What an engine is and how one starts does not belong here.
+// What is left when a whole run is killed goes with its world (dx/e2e/world). What
+// an engine is and how one starts does not belong here.
 package janitor
 
 import (

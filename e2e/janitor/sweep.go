@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/world"
 )
 
 // sweepTime is how long a killed process may take to be gone.
@@ -20,25 +21,19 @@ const sweepTime = 15 * time.Second
 
 // sweep removes all that belongs to the scope. It goes on after an error, so
 // that one thing that cannot be removed does not keep the others.
-func sweep(c Config, before []string) error {
-	ids := containerIDs(c.Dir)
-	sockets := shimSockets(c.Dir)
-	groups := cgroupsOf(ids)
-	thaw(groups)
-	errs := []error{killAll(groups)}
-	errs = append(errs, unmountUnder(c.Dir))
-	errs = append(errs, removeCgroups(groups, before))
-	for _, s := range sockets {
-		if err := os.Remove(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	errs = append(errs, os.RemoveAll(c.Dir))
-	return errors.Join(errs...)
+func sweep(c Config) error {
+	groups, err := cgroupsOf(containerIDs(c.Dir))
+	world.Thaw(groups)
+	return errors.Join(err,
+		killAll(groups),
+		unmountUnder(c.Dir),
+		world.Remove(groups),
+		os.RemoveAll(c.Dir),
+	)
 }
 
 // containerIDs lists the containers of every data root under dir: DATA/containers/ID,
-// one folder deeper with userns-remap (moby daemon/daemon_unix.go, setupRemappedRoot).
+// one directory deeper with userns-remap (moby daemon/daemon_unix.go, setupRemappedRoot).
 func containerIDs(dir string) []string {
 	var ids []string
 	for _, pattern := range []string{"*/containers/*", "*/*/containers/*"} {
@@ -50,22 +45,6 @@ func containerIDs(dir string) []string {
 		}
 	}
 	return ids
-}
-
-// shimSockets lists the sockets of the scope's shims. They lie under
-// /run/containerd/s whatever the engine's exec-root is (containerd
-// runtime/v2/shim/util_unix.go), and a shim that is killed leaves its own.
-func shimSockets(dir string) []string {
-	var out []string
-	found, _ := filepath.Glob(filepath.Join(dir, "*/containerd/daemon/io.containerd.runtime.v2.task/*/*/address"))
-	for _, path := range found {
-		b, err := os.ReadFile(path)
-		socket, ok := strings.CutPrefix(string(b), "unix://")
-		if err == nil && ok && filepath.Dir(socket) == "/run/containerd/s" {
-			out = append(out, socket)
-		}
-	}
-	return out
 }
 
 // killAll ends the janitor's descendants and what sits in the scope's cgroups

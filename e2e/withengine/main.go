@@ -1,4 +1,5 @@
-// Command withengine runs a command with a private docker engine beside it:
+// Command withengine runs a command with a private docker engine beside it, in a
+// world of their own:
 //
 //	go run ./e2e/withengine [-cgroup v1|v2] -- go test ./nsops/...
 //
@@ -16,15 +17,18 @@ import (
 	"os/signal"
 
 	"dx/e2e/engine"
+	"dx/e2e/world"
 )
 
-func main() {
+func main() { os.Exit(world.Enter(beside)) }
+
+func beside() int {
 	code, err := run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withengine:", err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(code)
+	return code
 }
 
 func run() (code int, err error) {
