@@ -8,9 +8,10 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/disposition"
 )
 
 // keep is the keeper's life: it starts the world, waits for its end, or ends it,
@@ -35,19 +36,9 @@ func complain(err error) int {
 }
 
 // Deaf makes this process survive what ends the run. Handlers and not SIG_IGN: an
-// ignored signal stays ignored in all that is started. For the same reason what
-// was inherited as ignored is reset: by nohup, or signals 32 and 33, which glibc's
-// posix_spawn leaves ignored in what make starts.
+// ignored signal stays ignored in all that is started.
 func Deaf() {
-	for sig := uintptr(1); sig <= 64; sig++ {
-		var action [4]uint64 // struct kernel_sigaction
-		const size = 8       // of its mask
-		unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&action)), size, 0, 0)
-		if action[0] == 1 { // SIG_IGN
-			action[0] = 0
-			unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, size, 0, 0)
-		}
-	}
+	disposition.CatchIgnored()
 	signal.Notify(make(chan os.Signal, 1),
 		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 }

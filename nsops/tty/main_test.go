@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dx/internal/disposition"
+	"dx/e2e/disposition"
 )
 
 func TestMain(m *testing.M) {
