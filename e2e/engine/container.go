@@ -3,11 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Container is a container of an engine.
@@ -57,7 +59,21 @@ func (e *Engine) pidOf(t testing.TB, name string) int {
 	if err != nil || pid == 0 {
 		t.Fatalf("pid of %s: %q %s", name, r.Stdout, r.Stderr)
 	}
+	awaitExec(t, pid)
 	return pid
+}
+
+// awaitExec waits until a container's init is its program: docker run -d returns
+// when the runtime's own init ("runc:[2:INIT]") has been let go.
+func awaitExec(t testing.TB, pid int) {
+	t.Helper()
+	for end := time.Now().Add(commandTime); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || !strings.HasPrefix(string(comm), "runc:[") {
+			return // gone is a start that has been, too
+		}
+	}
+	t.Fatalf("pid %d is still the runtime's after %v", pid, commandTime)
 }
 
 func (e *Engine) removeAfter(t testing.TB, name string) {

@@ -18,6 +18,7 @@ import (
 // and removes its cgroups.
 func keep() int {
 	Deaf()
+	unix.Umask(0o022) // a remapped root must be able to pass through the cgroups
 	unix.CloseOnExec(3)
 	groups, err := makeCgroups(fmt.Sprintf("dx-world-%d", os.Getpid()))
 	if err != nil {
