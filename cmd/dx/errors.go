@@ -227,7 +227,7 @@ func startCode(text string) int {
 func (e *startError) text() string {
 	errno := e.step.Errno
 	switch {
-	case e.step.Step.Stage == launch.StageCwd && errno == unix.ENOENT && e.step.Step.Name != "chdir":
+	case e.step.Step.Stage == launch.StageCwd && e.step.Step.Name != "chdir" && (errno == unix.EBADF || errno == unix.ENOENT):
 		return "current working directory is outside of container mount namespace root -- possible container breakout detected"
 	case e.step.Step.Stage == launch.StageCwd:
 		return fmt.Sprintf("%s set in config.json failed: %v", e.step.Step.Doing, errno)

@@ -70,17 +70,29 @@ func (c *compiler) chdirStep() *Step {
 	}
 }
 
-// verifyCwd makes sure that the working directory lies in the container
-// (CVE-2024-21626). The kernel's getcwd answers "(unreachable)/…" where it does
-// not, and no such name exists in a directory of the host. EACCES: it exists, in
-// a directory that only the user before setuid could search.
+// verifyCwd makes sure that the working directory lies below the root
+// (CVE-2024-21626). Where it does not, getcwd(2) answers "(unreachable)/…": a
+// relative path. The steps cannot compare a byte with a slash, but faccessat(2)
+// does: with a descriptor that cannot be open, a relative path is EBADF before any
+// name is looked up, and an absolute one never looks at the descriptor
+// (fs/namei.c, path_init). So no name that somebody makes plays a part. Of an
+// absolute path EACCES says that only the user before setuid could search a
+// directory of it, ENOENT that a mount hides it.
 func (c *compiler) verifyCwd() {
 	buf := space(unix.PathMax, "cwd")
-	get := c.call("find the working directory", "", "getcwd", unix.SYS_GETCWD, buf, num(unix.PathMax))
-	look := c.try("see that the working directory lies in the container", "CVE-2024-21626", "faccessat", unix.SYS_FACCESSAT,
-		[]unix.Errno{unix.EACCES}, named(atFdcwd, "AT_FDCWD"), Arg{text: "cwd", share: &get.Args[0]}, named(unix.F_OK, "F_OK"))
+	get := c.call("find the working directory", "CVE-2024-21626", "getcwd", unix.SYS_GETCWD, buf, num(unix.PathMax))
+	found := newLabel()
+	get.onPositive = found
+	// A seccomp filter may answer 0 in the kernel's place: no path at all.
+	c.fail("find the working directory", StageCwd, unix.EBADF)
+	c.add(found)
+	look := c.try("keep the working directory within the root", "CVE-2024-21626", "faccessat", unix.SYS_FACCESSAT,
+		[]unix.Errno{unix.EACCES, unix.ENOENT}, named(noFile, "-1"), Arg{text: "cwd", share: &get.Args[0]}, named(unix.F_OK, "F_OK"))
 	get.Stage, look.Stage = StageCwd, StageCwd
 }
+
+// noFile is a descriptor that no process has, in a 64-bit register.
+const noFile = ^uint64(0)
 
 type capSets struct{ bounding, permitted, effective, inheritable, ambient uint64 }
 

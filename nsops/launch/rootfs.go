@@ -53,6 +53,7 @@ func (c *compiler) newMounts(u *Unshare) {
 	}
 	if u.Cwd != "" {
 		c.add(c.chdirStep())
+		c.verifyCwd() // a link of the new root may lead out by /proc/PID/root
 	}
 }
 

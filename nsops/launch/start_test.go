@@ -234,6 +234,7 @@ func TestFailures(t *testing.T) {
 		"relative in PATH":     {func(p *Plan) { p.Process.Args[0], p.Process.Cwd, p.Process.Env = "sh", "/bin", []string{"PATH=."} }, StageLookup, unix.EXDEV},
 		"no working directory": {func(p *Plan) { p.Process.Cwd = "/no/such" }, StageCwd, unix.ENOENT},
 		"cwd is a file":        {func(p *Plan) { p.Process.Cwd = "/etc/passwd" }, StageCwd, unix.ENOTDIR},
+		"cwd of another mount": {func(p *Plan) { p.Process.Cwd = fmt.Sprintf("/proc/%d/root/etc", os.Getpid()) }, StageCwd, unix.EBADF},
 		"no terminal to take":  {func(p *Plan) { p.Process.Terminal = true }, StageSetup, unix.ENOTTY},
 	}
 	for name, test := range tests {
