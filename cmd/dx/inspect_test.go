@@ -9,6 +9,7 @@ import (
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/nsops/cgroup"
+	"dx/nsops/network"
 	"dx/nsops/posture"
 )
 
@@ -22,7 +23,7 @@ func madePosture(name string) *postureSubject {
 		Security:     &posture.Security{Seccomp: "filter", SeccompFilters: 1, LSM: "evil\x1b[31m"},
 		Cgroup:       &cgroup.Usage{Version: 2, Memory: &cgroup.Memory{Limit: 64 << 20}, Frozen: &frozen},
 		Mounts:       &posture.Mounts{List: []posture.Mount{{Destination: "/a\nb", FSType: "ext4", Root: "/x", HostSource: "/c/" + s.id + "/x"}}},
-		Network:      &posture.Network{Interfaces: []posture.Interface{{Name: "routes", Kind: "veth", Up: true, State: "up", MTU: 1500}}},
+		Network:      &posture.Network{Network: &network.Network{Interfaces: []network.Interface{{Name: "routes", Kind: "veth", Up: true, State: "up", MTU: 1500}}}},
 	}
 	s.facts = s.posture.Facts(s.pid)
 	s.judgements = cmpdiff.Judge(s.facts, []posture.Claim{

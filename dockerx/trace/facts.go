@@ -14,7 +14,7 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops"
-	"dx/nsops/netns"
+	"dx/nsops/network"
 	"dx/nsops/proc"
 )
 
@@ -22,7 +22,7 @@ import (
 type facts struct {
 	scopes   map[*dockerx.Container]nsops.Scope
 	sets     map[*dockerx.Container]nsops.Set
-	networks map[nsops.ID]netns.Network
+	networks map[nsops.ID]*network.Network
 	mounts   map[*dockerx.Container][]*mountinfo.Info
 }
 
@@ -60,7 +60,7 @@ func (t *Tracer) set(c *dockerx.Container) (nsops.Set, error) {
 
 // network reads the network of a container's namespace; each namespace once. ok is
 // false where it cannot be had.
-func (t *Tracer) network(c *dockerx.Container) (n netns.Network, ns nsops.ID, ok bool, err error) {
+func (t *Tracer) network(c *dockerx.Container) (n *network.Network, ns nsops.ID, ok bool, err error) {
 	set, err := t.set(c)
 	ns = set.Own[nsops.Net]
 	if err != nil || ns.IsZero() {
@@ -69,12 +69,12 @@ func (t *Tracer) network(c *dockerx.Container) (n netns.Network, ns nsops.ID, ok
 	if n, ok := t.facts.networks[ns]; ok {
 		return n, ns, true, nil
 	}
-	n, err = netns.Read(c.Process)
+	n, err = network.ReadInterfaces(c.Process)
 	if err != nil {
 		return n, ns, false, t.cannot(c, "network", err)
 	}
 	if t.facts.networks == nil {
-		t.facts.networks = map[nsops.ID]netns.Network{}
+		t.facts.networks = map[nsops.ID]*network.Network{}
 	}
 	t.facts.networks[ns] = n
 	return n, ns, true, nil
@@ -82,7 +82,7 @@ func (t *Tracer) network(c *dockerx.Container) (n netns.Network, ns nsops.ID, ok
 
 // home is dx's own network: where the host's interfaces are.
 type home struct {
-	netns.Network
+	*network.Network
 	ns nsops.ID
 }
 
@@ -96,7 +96,7 @@ func readHome() (home, error) {
 	if err != nil {
 		return home{}, err
 	}
-	n, err := netns.Read(self)
+	n, err := network.ReadInterfaces(self)
 	return home{Network: n, ns: set.Own[nsops.Net]}, err
 }
 

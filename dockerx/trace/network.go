@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"dx/dockerx"
-	"dx/nsops/netns"
+	"dx/nsops/network"
 )
 
 // matchInterface takes a name for one of the host's interfaces, to which a container's
@@ -14,7 +14,7 @@ func (t *Tracer) matchInterface(q Query) ([]Hit, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	ends := endsOf(host.Links, q.Name)
+	ends := endsOf(host.Interfaces, q.Name)
 	var linked, inside, shared []Hit
 	for _, c := range t.containers {
 		n, ns, ok, err := t.network(c)
@@ -30,7 +30,7 @@ func (t *Tracer) matchInterface(q Query) ([]Hit, string, error) {
 			continue
 		}
 		linked = append(linked, linkedTo(c, n, host.Network, ends, q.Name)...)
-		for _, l := range n.Links {
+		for _, l := range n.Interfaces {
 			if l.Name == q.Name {
 				inside = append(inside, Hit{Interface, c, fmt.Sprintf("%s is in its net namespace (ifindex %d)", l.Name, l.Index)})
 			}
@@ -49,8 +49,8 @@ func (t *Tracer) matchInterface(q Query) ([]Hit, string, error) {
 }
 
 // endsOf are the interface with that name and, if it is a bridge or bond, its parts.
-func endsOf(links []netns.Link, name string) map[int]netns.Link {
-	out := map[int]netns.Link{}
+func endsOf(links []network.Interface, name string) map[int]network.Interface {
+	out := map[int]network.Interface{}
 	for _, l := range links {
 		if l.Name == name {
 			out[l.Index] = l
@@ -66,11 +66,11 @@ func endsOf(links []netns.Link, name string) map[int]netns.Link {
 
 // linkedTo are the interfaces of a container that the kernel links to one of ends: by
 // index, and by the number of the namespace in which that index counts.
-func linkedTo(c *dockerx.Container, n, host netns.Network, ends map[int]netns.Link, name string) []Hit {
+func linkedTo(c *dockerx.Container, n, host *network.Network, ends map[int]network.Interface, name string) []Hit {
 	var hits []Hit
-	for _, l := range n.Links {
+	for _, l := range n.Interfaces {
 		end, ok := ends[l.Lower]
-		if !ok || n.Caller == netns.NoNS || l.LowerNS != n.Caller {
+		if !ok || n.Caller == network.NoNS || l.LowerNS != n.Caller {
 			continue
 		}
 		relation := "is peer of"
@@ -78,7 +78,7 @@ func linkedTo(c *dockerx.Container, n, host netns.Network, ends map[int]netns.Li
 			relation = fmt.Sprintf("(%s) is on", l.Kind)
 		}
 		how := fmt.Sprintf("%s in its net namespace %s %s (ifindex %d)", l.Name, relation, end.Name, end.Index)
-		if bridge, ok := host.Link(end.Master); ok && bridge.Name == name {
+		if bridge, ok := host.Interface(end.Master); ok && bridge.Name == name {
 			how += " on " + name
 		}
 		hits = append(hits, Hit{Interface, c, how})
@@ -100,16 +100,17 @@ func (t *Tracer) matchIP(q Query) ([]Hit, string, error) {
 		if !ok {
 			continue
 		}
-		for _, a := range n.Addrs {
-			if a.Prefix.Addr().Unmap() != q.Addr {
-				continue
+		for _, i := range n.Interfaces {
+			for _, a := range i.Addresses {
+				if a.Addr().Unmap() != q.Addr {
+					continue
+				}
+				how := fmt.Sprintf("%s in its net namespace has %s", i.Name, a)
+				if ns == host.ns {
+					how = fmt.Sprintf("%s in the host's net namespace, which it shares, has %s", i.Name, a)
+				}
+				hits = append(hits, Hit{IP, c, how})
 			}
-			l, _ := n.Link(a.Index)
-			how := fmt.Sprintf("%s in its net namespace has %s", l.Name, a.Prefix)
-			if ns == host.ns {
-				how = fmt.Sprintf("%s in the host's net namespace, which it shares, has %s", l.Name, a.Prefix)
-			}
-			hits = append(hits, Hit{IP, c, how})
 		}
 	}
 	return hits, fmt.Sprintf("no container's interface has the address %s", q.Addr), nil

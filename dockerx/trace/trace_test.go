@@ -10,7 +10,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"dx/dockerx"
-	"dx/nsops/netns"
+	"dx/nsops/network"
 	"dx/nsops/proc"
 )
 
@@ -73,25 +73,27 @@ func FuzzParse(f *testing.F) {
 
 // TestLinkedTo: the index alone is not enough, another namespace counts the same.
 func TestLinkedTo(t *testing.T) {
-	host := netns.Network{Links: []netns.Link{
-		{Index: 4, Name: "br0", Kind: "bridge", LowerNS: netns.NoNS}, {Index: 7, Name: "veth7", Kind: "veth", Master: 4, Lower: 2, LowerNS: 0},
+	host := &network.Network{Interfaces: []network.Interface{
+		{Index: 4, Name: "br0", Kind: "bridge", LowerNS: network.NoNS}, {Index: 7, Name: "veth7", Kind: "veth", Master: 4, Lower: 2, LowerNS: 0},
 	}}
 	c := &dockerx.Container{}
-	inner := func(l netns.Link) netns.Network { return netns.Network{Caller: 3, Links: []netns.Link{l}} }
+	inner := func(l network.Interface) *network.Network {
+		return &network.Network{Caller: 3, Interfaces: []network.Interface{l}}
+	}
 	for _, test := range []struct {
 		name string
-		n    netns.Network
+		n    *network.Network
 		arg  string
 		want string
 	}{
-		{"peer", inner(netns.Link{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 3}), "veth7", "eth0 in its net namespace is peer of veth7 (ifindex 7)"},
-		{"bridge", inner(netns.Link{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 3}), "br0", "eth0 in its net namespace is peer of veth7 (ifindex 7) on br0"},
-		{"macvlan", inner(netns.Link{Index: 2, Name: "eth0", Kind: "macvlan", Lower: 4, LowerNS: 3}), "br0", "eth0 in its net namespace (macvlan) is on br0 (ifindex 4)"},
-		{"another namespace's", inner(netns.Link{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 1}), "veth7", ""},
-		{"its own", inner(netns.Link{Index: 2, Name: "eth0", Kind: "vlan", Lower: 7, LowerNS: netns.NoNS}), "veth7", ""},
+		{"peer", inner(network.Interface{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 3}), "veth7", "eth0 in its net namespace is peer of veth7 (ifindex 7)"},
+		{"bridge", inner(network.Interface{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 3}), "br0", "eth0 in its net namespace is peer of veth7 (ifindex 7) on br0"},
+		{"macvlan", inner(network.Interface{Index: 2, Name: "eth0", Kind: "macvlan", Lower: 4, LowerNS: 3}), "br0", "eth0 in its net namespace (macvlan) is on br0 (ifindex 4)"},
+		{"another namespace's", inner(network.Interface{Index: 2, Name: "eth0", Kind: "veth", Lower: 7, LowerNS: 1}), "veth7", ""},
+		{"its own", inner(network.Interface{Index: 2, Name: "eth0", Kind: "vlan", Lower: 7, LowerNS: network.NoNS}), "veth7", ""},
 	} {
 		var got string
-		for _, h := range linkedTo(c, test.n, host, endsOf(host.Links, test.arg), test.arg) {
+		for _, h := range linkedTo(c, test.n, host, endsOf(host.Interfaces, test.arg), test.arg) {
 			got += h.How
 		}
 		if got != test.want {

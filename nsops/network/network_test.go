@@ -1,7 +1,6 @@
-package netns
+package network
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 	"os"
@@ -33,7 +32,7 @@ func TestReadOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range want {
-		l, ok := n.Link(i.Index)
+		l, ok := n.Interface(i.Index)
 		if !ok || l.Name != i.Name {
 			t.Errorf("%s (%d) is %+v", i.Name, i.Index, l)
 		}
@@ -43,13 +42,13 @@ func TestReadOwn(t *testing.T) {
 		}
 		for _, a := range addrs {
 			p := netip.MustParsePrefix(a.String())
-			if !slices.ContainsFunc(n.Addrs, func(a Addr) bool { return a.Index == i.Index && a.Prefix == p }) {
-				t.Errorf("%s lacks %v: %v", i.Name, p, n.Addrs)
+			if !slices.Contains(l.Addresses, p) {
+				t.Errorf("%s lacks %v: %v", i.Name, p, l.Addresses)
 			}
 		}
 	}
-	if len(n.Links) < len(want) {
-		t.Errorf("%d links, want %d", len(n.Links), len(want))
+	if len(n.Interfaces) < len(want) {
+		t.Errorf("%d links, want %d", len(n.Interfaces), len(want))
 	}
 }
 
@@ -75,20 +74,19 @@ func TestReadOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(n.Links, func(l Link) bool { return l.Name == "dxinside" })
+	i := slices.IndexFunc(n.Interfaces, func(l Interface) bool { return l.Name == "dxinside" })
 	if i < 0 {
-		t.Fatalf("no dxinside in %+v", n.Links)
+		t.Fatalf("no dxinside in %+v", n.Interfaces)
 	}
 	peer, err := net.InterfaceByName(here)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := n.Links[i]; l.Kind != "veth" || l.Lower != peer.Index || l.LowerNS != n.Caller || n.Caller == NoNS {
+	if l := n.Interfaces[i]; l.Kind != "veth" || l.Lower != peer.Index || l.LowerNS != n.Caller || n.Caller == NoNS {
 		t.Errorf("%+v in a namespace that calls ours %d; the peer has index %d", l, n.Caller, peer.Index)
 	}
-	want := Addr{Index: n.Links[i].Index, Prefix: netip.MustParsePrefix("10.99.0.2/30")}
-	if !slices.Contains(n.Addrs, want) {
-		t.Errorf("%v lacks %v", n.Addrs, want)
+	if want := netip.MustParsePrefix("10.99.0.2/30"); !slices.Contains(n.Interfaces[i].Addresses, want) {
+		t.Errorf("%v lacks %v", n.Interfaces[i].Addresses, want)
 	}
 	if after := ownNamespace(t); after != before {
 		t.Errorf("the caller has moved from %s to %s", before, after)
@@ -147,25 +145,4 @@ func run(t *testing.T, args ...string) {
 	if b, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v: %s", args, err, b)
 	}
-}
-
-func attr(typ uint16, value []byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = append(b, value...)
-	return append(b, make([]byte, (4-len(b)%4)%4)...)
-}
-
-func FuzzParse(f *testing.F) {
-	link := make([]byte, unix.SizeofIfInfomsg)
-	link = append(link, attr(unix.IFLA_IFNAME, []byte("eth\x1b0\x00"))...)
-	link = append(link, attr(unix.IFLA_LINKINFO, attr(unix.IFLA_INFO_KIND, []byte("veth\x00")))...)
-	f.Add(append(link, attr(unix.IFLA_LINK, []byte{7, 0, 0, 0})...))
-	f.Add(append(make([]byte, unix.SizeofIfAddrmsg), attr(unix.IFA_LOCAL, []byte{10, 0, 0, 1})...))
-	f.Add(append(make([]byte, sizeofRtGenMsg), attr(netnsaNSID, []byte{1, 0, 0, 0})...))
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		parseLink(msg)
-		parseAddr(msg)
-		parseNSID(msg)
-	})
 }
