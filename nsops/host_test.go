@@ -44,7 +44,8 @@ func helperCommand(t *testing.T, helper, name string, args ...string) *exec.Cmd 
 }
 
 func TestReadHostWithoutPermission(t *testing.T) {
-	out, err := helperCommand(t, "read-host", "/proc/self/exe").CombinedOutput()
+	// With -cover a process that ends early has something to say on stderr.
+	out, err := helperCommand(t, "read-host", "/proc/self/exe").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,8 @@ func TestReadHostIgnoresOrdinaryPID2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := `setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000 & sleep 0.1; "$0"; exit`
+	script := `setpriv --reuid 65534 --regid 65534 --clear-groups sleep 1000 &
+		until grep -qx 'Name:.sleep' /proc/2/status; do sleep 0.01; done; "$0"; exit`
 	cmd := helperCommand(t, "read-host", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, exe)
 	out, err := cmd.Output()
 	if err != nil || !strings.HasPrefix(string(out), "true ") {

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/nsops/proc"
 )
 
@@ -170,14 +170,10 @@ func run(t *testing.T, name string, args ...string) string {
 // waitFor polls until what unshare(1) runs is a sleep.
 func waitFor(t *testing.T, pid int, comm string) {
 	t.Helper()
-	for range 200 {
+	await.Until(t, fmt.Sprintf("pid %d is %s", pid, comm), func() bool {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if strings.TrimSpace(string(b)) == comm {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("pid %d did not become %s", pid, comm)
+		return strings.TrimSpace(string(b)) == comm
+	})
 }
 
 func startUnshare(t *testing.T, flags ...string) int {

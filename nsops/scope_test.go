@@ -1,11 +1,13 @@
 package nsops
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"dx/e2e/await"
 	"dx/nsops/proc"
 )
 
@@ -111,17 +113,14 @@ func TestMembersOfAPIDNamespace(t *testing.T) {
 // waitForChild waits for a child with that name.
 func waitForChild(t *testing.T, parent int, comm string) (pid int) {
 	t.Helper()
-	for range 1000 {
+	await.Until(t, fmt.Sprintf("pid %d has a child %s", parent, comm), func() bool {
 		proc.Each(func(p *proc.Process) error {
 			if st, err := p.Stat(); err == nil && st.PPID == parent && strings.TrimSpace(st.Comm) == comm {
 				pid = p.PID
 			}
 			return nil
 		})
-		if pid != 0 {
-			return pid
-		}
-	}
-	t.Fatalf("%d has no child %s", parent, comm)
-	return 0
+		return pid != 0
+	})
+	return pid
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-var update = flag.Bool("update", false, "write docs/man")
+var update = flag.Bool("update", false, "write docs/man and testdata")
 
 // TestManPages keeps docs/man what the commands say of themselves. It is made here,
 // so that what makes it is no part of dx.

@@ -60,7 +60,13 @@ func beside(t *testing.T, others []nsSubject, subjects ...nsSubject) string {
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	want, err := os.ReadFile("testdata/ns/" + file)
+	path := "testdata/ns/" + file
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dx/e2e/await"
 )
 
 // TestParseGoroutines on what a dockerd 20.10 wrote: the runtime's own lines are
@@ -113,13 +115,7 @@ func TestRunnerLeavesTheLateAlone(t *testing.T) {
 		probes = append(probes, probe{"stuck", func(context.Context) []Finding { <-forever; return nil }})
 	}
 	r := &runner{timeout: 50 * time.Millisecond}
-	done := make(chan struct{})
-	go func() { r.run(context.Background(), probes); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the runner waits for a probe that never returns")
-	}
+	await.Returns(t, "a runner whose probes never return", func() { r.run(context.Background(), probes) })
 	if len(r.findings) != len(probes) || len(r.probed) != len(probes) {
 		t.Errorf("%d findings of %d probes", len(r.findings), len(probes))
 	}

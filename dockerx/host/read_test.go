@@ -8,22 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// within fails a test that blocks.
-func within(t *testing.T, d time.Duration, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); f() }()
-	select {
-	case <-done:
-	case <-time.After(d):
-		t.Fatal("blocked")
-	}
-}
+	"dx/e2e/await"
+)
 
 func hostileDir(t *testing.T) *os.File {
 	t.Helper()
@@ -65,7 +54,7 @@ func hostileDir(t *testing.T) *os.File {
 
 func TestReadFileTakesRegularFilesOnly(t *testing.T) {
 	dir := handle{fd: int(hostileDir(t).Fd()), path: "/bundle"}
-	within(t, 10*time.Second, func() {
+	await.Returns(t, "a read of hostile files", func() {
 		if b, err := dir.read("regular"); string(b) != "yes" || err != nil {
 			t.Errorf("regular: %q, %v", b, err)
 		}
@@ -85,7 +74,7 @@ func TestReadFileTakesRegularFilesOnly(t *testing.T) {
 
 func TestReadInRootStaysInside(t *testing.T) {
 	dir := hostileDir(t)
-	within(t, 10*time.Second, func() {
+	await.Returns(t, "a read of hostile files", func() {
 		for _, name := range []string{"/regular", "/link", "/climbing", "/dir/../../regular"} {
 			if b, err := ReadInRoot(dir, name); string(b) != "yes" || err != nil {
 				t.Errorf("%s: %q, %v", name, b, err)

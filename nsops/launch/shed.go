@@ -31,7 +31,7 @@ func NewShed(own, want proc.Attributes) Shed {
 	if own.IOPriority != want.IOPriority {
 		s.IOPriority = &want.IOPriority
 	}
-	if own.TimerSlack != want.TimerSlack {
+	if want.TimerSlack != 0 && own.TimerSlack != want.TimerSlack {
 		s.TimerSlack = &want.TimerSlack
 	}
 	if own.CoredumpFilter != want.CoredumpFilter {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"crypto/rand"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -65,7 +67,8 @@ func TestReadOther(t *testing.T) {
 	defer func() { child.Process.Kill(); child.Wait() }()
 	p := inOwnNetwork(t, child.Process.Pid)
 	defer p.Close()
-	here := "dxt" + string(rune('a'+os.Getpid()%26)) + "0"
+	// At most 15 bytes (IFNAMSIZ), and no other run's.
+	here := "dxt" + rand.Text()[:12]
 	run(t, ip, "link", "add", here, "type", "veth", "peer", "name", "dxinside", "netns", strconv.Itoa(p.PID))
 	defer exec.Command(ip, "link", "del", here).Run()
 	run(t, "nsenter", "-t", strconv.Itoa(p.PID), "-n", ip, "addr", "add", "10.99.0.2/30", "dev", "dxinside")
@@ -121,14 +124,11 @@ func inOwnNetwork(t *testing.T, pid int) *proc.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 5000 {
+	await.Until(t, "unshare has become its command", func() bool {
 		b, err := p.ReadFile("cmdline")
-		if err == nil && strings.HasPrefix(string(b), "sleep") {
-			return p
-		}
-	}
-	t.Fatal("unshare does not get to its command")
-	return nil
+		return err == nil && strings.HasPrefix(string(b), "sleep")
+	})
+	return p
 }
 
 func ownNamespace(t *testing.T) string {

@@ -15,7 +15,7 @@ import (
 type Attributes struct {
 	Sched          unix.SchedAttr // policy, nice, priority (sched_getattr(2))
 	IOPriority     int            // class<<13 | priority (ioprio_get(2))
-	TimerSlack     uint64         // nanoseconds
+	TimerSlack     uint64         // nanoseconds; 0: not known, which takes CAP_SYS_NICE
 	CoredumpFilter uint64         // bits of core(5)
 	LoginUID       uint32         // 4294967295: unset; the same on kernels without audit
 }
@@ -41,7 +41,13 @@ func (p *Process) Attributes() (Attributes, error) {
 		base int
 		to   *uint64
 	}{{"timerslack_ns", 10, &a.TimerSlack}, {"coredump_filter", 16, &a.CoredumpFilter}, {"loginuid", 10, &login}} {
-		if err := p.readNumber(f.name, f.base, f.to); err != nil {
+		err := p.readNumber(f.name, f.base, f.to)
+		// Since Linux 4.6 the slack of another process is for CAP_SYS_NICE, even
+		// one of the same user (timerslack_ns_show in fs/proc/base.c).
+		if errors.Is(err, unix.EPERM) && f.to == &a.TimerSlack {
+			continue
+		}
+		if err != nil {
 			return a, err
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"dx/e2e/await"
 )
 
 func TestEachVisitsWhatPsLists(t *testing.T) {
@@ -55,12 +56,10 @@ func TestZombiesAreVisited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer child.Wait()
-	for range 500 {
-		if st, err := StatOf(child.Process.Pid); err == nil && st.Dead() {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.Until(t, "the child is a zombie", func() bool {
+		st, err := StatOf(child.Process.Pid)
+		return err == nil && st.Dead()
+	})
 	found := false
 	err := Each(func(p *Process) error {
 		if p.PID == child.Process.Pid {

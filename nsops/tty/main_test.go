@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/e2e/disposition"
 )
 
@@ -72,16 +73,17 @@ func noLeaks(t *testing.T) {
 	fds, goroutines := openFiles(t), runtime.NumGoroutine()
 	t.Cleanup(func() {
 		var leaked []string
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		clean := func() bool {
 			leaked = nil
 			for fd, name := range openFiles(t) {
 				if fds[fd] == "" {
 					leaked = append(leaked, fd+" -> "+name)
 				}
 			}
-			if len(leaked) == 0 && runtime.NumGoroutine() <= goroutines {
-				return
-			}
+			return len(leaked) == 0 && runtime.NumGoroutine() <= goroutines
+		}
+		if await.Holds(clean) {
+			return
 		}
 		buf := make([]byte, 1<<16)
 		t.Errorf("leaked descriptors %q; %d goroutines, %d before\n%s", leaked, runtime.NumGoroutine(), goroutines,
@@ -189,12 +191,9 @@ func start(t testing.TB, s *Stdio, argv ...string) *process {
 	return p
 }
 
-// patience is how long a test waits for what has to happen.
-const patience = time.Minute
-
 // limited is a context that ends when patience does.
 func limited(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("the relay does not end"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), await.Patience, errors.New("the relay does not end"))
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -211,19 +210,8 @@ func (p *process) relayUntil(ctx context.Context, local Streams) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(2 * patience):
+	case <-time.After(2 * await.Patience):
 		return errors.New("the relay does not end with its context")
-	}
-}
-
-// eventually polls until the condition holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Errorf("after %v it does not hold that %s", patience, what)
-			return
-		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
+
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
@@ -132,7 +134,7 @@ func typing(t *testing.T, keys string, argv ...string) *typist {
 	inR, inW := localPipe(t)
 	outR, outW := localPipe(t)
 	ty := &typist{process: start(t, onPTY(t), argv...), in: inW, screen: outR, ended: make(chan error, 1)}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	t.Cleanup(cancel)
 	go func() {
 		err := ty.Relay(ctx, Streams{In: inR, Out: outW, DetachKeys: b}, ty.exited)

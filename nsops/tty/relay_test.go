@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
+
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
@@ -192,7 +194,7 @@ func TestRelaySlowReader(t *testing.T) {
 		ended <- relay.run(limited(t), Streams{Out: w, Err: w}, p.exited)
 		w.Close()
 	}()
-	eventually(t, "the time for writers is over", relay.drain.raised)
+	await.Until(t, "the time for writers is over", relay.drain.raised)
 	got, err := io.ReadAll(r)
 	if err := errors.Join(err, <-ended); err != nil || len(got) != 100000 {
 		t.Errorf("got %d bytes of 100000, %v", len(got), err)
@@ -220,7 +222,9 @@ func TestRelayContext(t *testing.T) {
 	cause := errors.New("told to stop")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
-		eventually(t, "the caller's pipe is full", func() bool { return unread(t, holder) >= fullPipe })
+		if !await.Holds(func() bool { return unread(t, holder) >= fullPipe }) {
+			t.Error("the caller's pipe does not fill")
+		}
 		cancel(cause)
 	}()
 	if err := p.relayUntil(ctx, Streams{In: silent, Out: full, Err: full}); !errors.Is(err, cause) {
@@ -270,7 +274,9 @@ func TestRelayOutputsEndFirst(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	r, w := localPipe(t)
 	go func() {
-		eventually(t, "the process has closed its outputs", func() bool { return exists(file) })
+		if !await.Holds(func() bool { return exists(file) }) {
+			t.Error("the process does not get to its input")
+		}
 		_, _ = w.WriteString("late")
 		w.Close()
 	}()
