@@ -38,10 +38,10 @@ func (a *app) debugCommand() *cobra.Command {
 			"hold then. Refused where a process of the container could reach the host through\n" +
 			"it. A program that runs as another user there can be reached by the container's\n" +
 			"processes of that user.",
-		Args: atLeastOne,
+		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd); err != nil {
-				return usage(cmd, err, exitDx)
+				return conflict(cmd, err)
 			}
 			a.followTerminal(cmd, &o.execOptions, len(args) == 1)
 			if o.hostTools {
@@ -63,10 +63,10 @@ func (a *app) debugCommand() *cobra.Command {
 
 // check refuses flags that do not go together.
 func (o *debugOptions) check(cmd *cobra.Command) error {
-	flags, text := []string{"share-pid", "expose-host"}, "dx: --%s works with --host-tools only"
+	flags, text := []string{"share-pid", "expose-host"}, "--%s works with --host-tools only"
 	if o.hostTools {
 		flags = []string{"tools", "tools-first", "user", "privileged", "ignore-paused", "ignore-unknown-filter", "ignore-caller-limits"}
-		text = "dx: --%s and --host-tools exclude each other: the command runs as the caller, with the host's programs"
+		text = "--%s and --host-tools exclude each other: the command runs as the caller, with the host's programs"
 	}
 	for _, name := range flags {
 		if cmd.Flags().Changed(name) {
@@ -74,7 +74,7 @@ func (o *debugOptions) check(cmd *cobra.Command) error {
 		}
 	}
 	if o.tools == "" && cmd.Flags().Changed("tools") {
-		return errors.New("dx: --tools is empty: name a folder, a file or an image")
+		return errors.New("--tools is empty: name a folder, a file or an image")
 	}
 	return nil
 }

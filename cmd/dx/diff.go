@@ -25,12 +25,7 @@ func (a *app) diffCommand() *cobra.Command {
 			"The exit status is 0 if nothing differs, 1 if something does, with and without\n" +
 			"--all; 125 if A or B could not be read, or something that cannot be read leaves\n" +
 			"it open.",
-		Args: func(cmd *cobra.Command, refs []string) error {
-			if len(refs) != 2 {
-				return usage(cmd, errors.New(`"dx diff" requires exactly 2 arguments`), exitDx)
-			}
-			return nil
-		},
+		Args:                  exactly(2, exitDx),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.trouble(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
@@ -42,10 +37,12 @@ func (a *app) diffCommand() *cobra.Command {
 	return cmd
 }
 
-// trouble gives every failure a code that cannot be taken for "they differ".
+// trouble gives every failure a code that cannot be taken for "they differ", or for a
+// verdict of dx doctor.
 func (a *app) trouble(err error) error {
 	var status *statusError
-	if err == nil || errors.As(err, &status) {
+	var interrupted *signalError
+	if err == nil || errors.As(err, &status) || errors.As(err, &interrupted) {
 		return err
 	}
 	a.exitCode(err)

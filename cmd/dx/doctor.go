@@ -36,18 +36,21 @@ func (a *app) doctorCommand() *cobra.Command {
 			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n\n" +
 			"The exit code is 0 if all is well, 1 if something does not work, 2 if the engine does\n" +
 			"not work. 125 means that dx itself failed.",
-		Args:                  cobra.NoArgs,
+		Args:                  noArguments(exitDx),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.runDoctor(cmd.Context(), o, cmd.Flags().Changed("api-timeout"))
+			if err := a.checkDoctor(o); err != nil {
+				return conflict(cmd, err)
+			}
+			return a.trouble(a.runDoctor(cmd.Context(), o, cmd.Flags().Changed("api-timeout")))
 		},
 	}
 	f := cmd.Flags()
 	o.list.register(f)
 	f.Lookup("quiet").Usage = "Only display the status: healthy, degraded or hung"
-	f.DurationVar(&o.timeout, "timeout", time.Second, "How long to wait for each answer; --api-timeout says it for the engine's alone")
+	f.Var(newPeriod(&o.timeout, time.Second), "timeout", "How long to wait for each answer; --api-timeout says it for the engine's alone")
 	f.BoolVarP(&o.watch, "watch", "w", false, "Go on looking, and report what changes")
-	f.DurationVar(&o.interval, "interval", 2*time.Second, "Pause between two looks of --watch")
+	f.Var(newPeriod(&o.interval, 2*time.Second), "interval", "Pause between two looks of --watch")
 	f.BoolVar(&o.dump, "dump", false, "Have dockerd and containerd write down their goroutines (SIGUSR1), and say what they wait for")
 	f.StringVar(&o.bundle, "bundle", "", "Write all that was found to `FILE`, a tar.gz for a bug report; values of environment variables are masked")
 	return cmd
@@ -57,9 +60,6 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 	out, err := newOutput(a.out, o.list)
 	if err != nil {
 		return err
-	}
-	if err := a.checkDoctor(o); err != nil {
-		return &clientError{err: err, code: exitDx}
 	}
 	opts := doctor.Options{Host: a.host, Timeout: o.timeout, Progress: a.progress()}
 	if apiTimeout {
@@ -89,8 +89,6 @@ func (a *app) checkDoctor(o doctorOptions) error {
 	switch {
 	case a.source != "auto":
 		return fmt.Errorf("--source %s: dx doctor asks both the engine and the host, to compare them", a.source)
-	case o.timeout <= 0 || o.interval <= 0:
-		return errors.New("--timeout and --interval must be more than zero")
 	case o.watch && (o.dump || o.bundle != ""):
 		return errors.New("--watch goes with neither --dump nor --bundle: they are for one look")
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
@@ -43,12 +42,6 @@ type clientError struct {
 
 func (e *clientError) Error() string { return e.err.Error() }
 func (e *clientError) Unwrap() error { return e.err }
-
-// usage is an error of flags or arguments with what docker prints behind it
-// (docker/cli, cli/cobra.go).
-func usage(cmd *cobra.Command, err error, code int) error {
-	return &clientError{code: code, err: fmt.Errorf("%w\n\nUsage:  %s\n\nRun '%s --help' for more information", err, cmd.UseLine(), cmd.CommandPath())}
-}
 
 // exitCode prints an error as docker would and returns the exit code: the one
 // table of both.

@@ -41,15 +41,10 @@ func (a *app) execCommand() *cobra.Command {
 		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
 			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
 			"unique prefix of one, or pid:N for any process." + partHelp,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return usage(cmd, errors.New("dx: 'dx exec' requires at least 2 arguments"), exitFailure)
-			}
-			return nil
-		},
+		Args: atLeast(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.part.check(cmd); err != nil {
-				return usage(cmd, err, exitFailure)
+				return conflict(cmd, err)
 			}
 			return a.runExec(cmd.Context(), o, args[0], args[1:])
 		},

@@ -50,13 +50,13 @@ func (o *partOptions) check(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
 	if len(o.namespaces) == 0 {
 		if given("expose-host") {
-			return errors.New("dx: --expose-host is for --ns pid")
+			return errors.New("--expose-host is for --ns pid")
 		}
 		return nil
 	}
 	for _, name := range []string{"user", "privileged", "ignore-paused", "ignore-unknown-filter", "ignore-caller-limits", "no-cgroup"} {
 		if given(name) {
-			return fmt.Errorf("dx: --%s has no meaning with --ns: the command has your own user and rights, and is in no cgroup of the container", name)
+			return fmt.Errorf("--%s has no meaning with --ns: the command has your own user and rights, and is in no cgroup of the container", name)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,12 +28,7 @@ func (a *app) inspectCommand() *cobra.Command {
 			"\"! says X\", red on a terminal, where the kernel contradicts. The limits of the\n" +
 			"cgroup are its own; a lower one of a cgroup above is a line of its own.\n\n" +
 			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
-		Args: func(cmd *cobra.Command, refs []string) error {
-			if len(refs) == 0 {
-				return usage(cmd, errors.New(`"dx inspect" requires at least 1 argument`), exitFailure)
-			}
-			return nil
-		},
+		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runInspect(cmd.Context(), o, refs) },
 	}
@@ -77,7 +71,9 @@ func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) e
 		}
 		records = append(records, newInspectRecord(s))
 	}
-	g.sayUnread()
+	if len(records) > 0 {
+		g.sayUnread()
+	}
 	if err := renderInspect(out, records, o.origins); err != nil {
 		return err
 	}

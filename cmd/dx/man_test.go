@@ -43,7 +43,8 @@ func TestManPages(t *testing.T) {
 func manPage(t *testing.T, cmd *cobra.Command) []byte {
 	t.Helper()
 	cmd.DisableAutoGenTag = true
-	var date time.Time // none: the page is that of this tree
+	cmd.InitDefaultVersionFlag() // which only a run would add
+	var date time.Time           // none: the page is that of this tree
 	var b bytes.Buffer
 	if err := doc.GenMan(cmd, &doc.GenManHeader{Section: "1", Source: "dx", Date: &date}, &b); err != nil {
 		t.Fatal(err)

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -36,7 +34,7 @@ func (a *app) mapCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), format, refs) },
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "svg", "Format of the picture:\n"+
+	cmd.Flags().VarP(newChoice(&format, "svg", "html", "dot", "mermaid"), "output", "o", "Format of the picture:\n"+
 		"'svg':     an image\n"+
 		"'html':    a page of one file that filters and highlights\n"+
 		"'dot':     for Graphviz\n"+
@@ -58,10 +56,6 @@ func (a *app) runMap(ctx context.Context, format string, refs []string) error {
 
 // checkPicture refuses what nobody could look at.
 func (a *app) checkPicture(format string) error {
-	formats := slices.Sorted(maps.Keys(pictures))
-	if !slices.Contains(formats, format) {
-		return &clientError{err: fmt.Errorf("invalid argument %q for --output: it is one of %s", format, strings.Join(formats, ", ")), code: exitDx}
-	}
 	if (format == "svg" || format == "html") && newScreen(a.out, os.Getenv).terminal {
 		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o " + format + " > map." + format), code: exitDx}
 	}

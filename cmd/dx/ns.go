@@ -43,7 +43,7 @@ func (a *app) nsCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			if err := o.check(refs); err != nil {
-				return usage(cmd, err, exitDx)
+				return conflict(cmd, err)
 			}
 			return a.runNS(cmd.Context(), o, refs)
 		},

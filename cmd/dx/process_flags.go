@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/moby/term"
@@ -31,14 +30,6 @@ func (o *execOptions) processFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
 	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
-}
-
-// atLeastOne wants a container.
-func atLeastOne(cmd *cobra.Command, args []string) error {
-	if len(args) < 1 {
-		return usage(cmd, fmt.Errorf("dx: '%s' requires at least 1 argument", cmd.CommandPath()), exitFailure)
-	}
-	return nil
 }
 
 // terminalFlags describes -i and -t where they follow the terminal.

@@ -37,7 +37,7 @@ func (r psRecord) short() psRecord {
 func (a *app) psCommand() *cobra.Command {
 	var o listOptions
 	var all bool
-	var filters []string
+	filters := psFilters{}
 	cmd := &cobra.Command{
 		Use:   "ps [OPTIONS]",
 		Short: "List containers, with or without their engine",
@@ -45,24 +45,20 @@ func (a *app) psCommand() *cobra.Command {
 			"two contradict each other, STATUS says so: \"no such process\" is a container\n" +
 			"that Docker calls running and the kernel does not know, \"unknown to the engine\"\n" +
 			"one that the kernel runs and Docker does not know.",
-		Args:                  cobra.NoArgs,
+		Args:                  noArguments(exitFailure),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return a.runPS(cmd.Context(), o, all, filters) },
 	}
 	o.register(cmd.Flags())
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "Show all containers (default shows just running)")
-	cmd.Flags().StringArrayVarP(&filters, "filter", "f", nil, "Filter output: name=TEXT, label=KEY[=VALUE], status=STATE")
+	cmd.Flags().VarP(filters, "filter", "f", "Filter output: name=TEXT, label=KEY[=VALUE], status=STATE")
 	return cmd
 }
 
-func (a *app) runPS(ctx context.Context, o listOptions, all bool, filters []string) error {
+func (a *app) runPS(ctx context.Context, o listOptions, all bool, keep psFilters) error {
 	out, err := newOutput(a.out, o)
 	if err != nil {
 		return err
-	}
-	keep, err := parseFilters(filters)
-	if err != nil {
-		return &clientError{err: err, code: exitFailure}
 	}
 	r, err := a.resolver()
 	if err != nil {
@@ -108,19 +104,20 @@ func psTable(list []psRecord) table {
 // and that for every key (docker's rule).
 type psFilters map[string][]string
 
-func parseFilters(list []string) (psFilters, error) {
-	f := psFilters{}
-	for _, s := range list {
-		key, value, ok := strings.Cut(s, "=")
-		if !ok || value == "" {
-			return nil, fmt.Errorf("invalid filter %q: it is KEY=VALUE", s)
-		}
-		if !slices.Contains([]string{"name", "label", "status"}, key) {
-			return nil, errors.New("invalid filter '" + key + "': dx ps knows name, label and status")
-		}
-		f[key] = append(f[key], value)
+func (f psFilters) String() string { return "" }
+func (f psFilters) Type() string   { return "filter" }
+
+// Set has docker's text for what is no filter (docker/cli, opts: FilterOpt).
+func (f psFilters) Set(s string) error {
+	key, value, ok := strings.Cut(s, "=")
+	switch {
+	case !ok:
+		return errors.New("bad format of filter (expected name=value)")
+	case !slices.Contains([]string{"name", "label", "status"}, key):
+		return fmt.Errorf("dx ps knows name, label and status, not %q", key)
 	}
-	return f, nil
+	f[key] = append(f[key], value)
+	return nil
 }
 
 func (f psFilters) match(l dockerx.Listed) bool {

@@ -70,7 +70,7 @@ func newOutput(f *os.File, o listOptions) (*output, error) {
 	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
 	tmpl, err := templates.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("failed to parse template: %w", err)
+		return nil, &clientError{code: exitFailure, err: fmt.Errorf("failed to parse template: %w", err)}
 	}
 	out.template = tmpl
 	return out, nil
@@ -167,7 +167,7 @@ func writeTemplate[T any](b *bytes.Buffer, out *output, records []T) error {
 	}
 	for _, rec := range records {
 		if err := out.template.Execute(&text, rec); err != nil {
-			return fmt.Errorf("failed to execute template: %w", err)
+			return &clientError{code: exitFailure, err: fmt.Errorf("failed to execute template: %w", err)}
 		}
 		text.WriteByte('\n')
 	}

@@ -52,17 +52,14 @@ func (r topRecord) short() topRecord {
 type order func(a, b topRecord) int
 
 // taskOrder reads --sort: the greatest first, but for PIDs.
-func taskOrder(by string) (order, error) {
+func taskOrder(by string) order {
 	key := map[string]order{
 		"pid":  func(topRecord, topRecord) int { return 0 },
 		"cpu":  func(a, b topRecord) int { return cmp.Compare(b.CPU, a.CPU) },
 		"rss":  func(a, b topRecord) int { return cmp.Compare(b.RSS, a.RSS) },
 		"time": func(a, b topRecord) int { return cmp.Compare(b.Time, a.Time) },
 	}[by]
-	if key == nil {
-		return nil, fmt.Errorf("invalid argument %q for --sort: take pid, cpu, rss or time", by)
-	}
-	return func(a, b topRecord) int { return cmp.Or(key(a, b), cmp.Compare(a.Pid, b.Pid)) }, nil
+	return func(a, b topRecord) int { return cmp.Or(key(a, b), cmp.Compare(a.Pid, b.Pid)) }
 }
 
 func topRecords(c *dockerx.Container, tasks []dockerx.Task, by order, tree bool) []topRecord {

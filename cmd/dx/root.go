@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,12 +37,24 @@ func run(args []string, in, out, err *os.File) int {
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "dx",
+		Use:           "dx [OPTIONS] COMMAND [ARG...]",
 		Short:         "See into and get into any container on this host",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		DisableFlagsInUseLine: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownVerb(cmd, args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	// Cobra would print a second line for the root.
+	root.SetHelpCommand(helpCommand())
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -50,8 +63,8 @@ func (a *app) rootCommand() *cobra.Command {
 
 	f := root.PersistentFlags()
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
-	f.DurationVar(&a.apiTimeout, "api-timeout", 250*time.Millisecond, "How long to wait for each answer of the engine")
-	f.StringVar(&a.source, "source", "auto", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
+	f.Var(newPeriod(&a.apiTimeout, 250*time.Millisecond), "api-timeout", "How long to wait for each answer of the engine")
+	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
 
 	root.AddCommand(
 		a.debugCommand(),
@@ -88,7 +101,7 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 		Host:       a.host,
 		From:       source,
 		APITimeout: a.apiTimeout,
-		Warn:       func(line string) { fmt.Fprintln(a.err, "dx:", line) },
+		Warn:       func(line string) { fmt.Fprintln(a.err, "dx:", printable(line)) },
 	})
 }
 

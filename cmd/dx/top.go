@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,16 +30,16 @@ func (a *app) topCommand() *cobra.Command {
 			"nsenter joined its namespaces and not its cgroup.\n\n" +
 			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n" +
 			"%CPU is that of one CPU over a process's life, as ps has it, or of the --sample.",
-		Args:                  cobra.ExactArgs(1),
+		Args:                  exactly(1, exitFailure),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runTop(cmd.Context(), o, refs[0]) },
 	}
 	f := cmd.Flags()
 	o.register(f)
 	f.Lookup("quiet").Usage = "Only display PIDs on the host, in place of the table"
-	f.StringVar(&o.sort, "sort", "pid", "Sort by pid, cpu, rss or time")
+	f.Var(newChoice(&o.sort, "pid", "cpu", "rss", "time"), "sort", "Sort by pid, cpu, rss or time")
 	f.BoolVar(&o.tree, "tree", false, "Show children below their parents")
-	f.DurationVar(&o.sample, "sample", 0, "Watch the use of the CPU for that long (1s), in place of each process's life")
+	f.Var(periodFlag{&o.sample}, "sample", "Watch the use of the CPU for that long (1s), in place of each process's life")
 	return cmd
 }
 
@@ -48,13 +47,6 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 	out, err := newOutput(a.out, o.listOptions)
 	if err != nil {
 		return err
-	}
-	order, err := taskOrder(o.sort)
-	if err == nil && o.sample < 0 {
-		err = errors.New("invalid argument for --sample: it must not be negative")
-	}
-	if err != nil {
-		return &clientError{err: err, code: exitFailure}
 	}
 	resolver, err := a.resolver()
 	if err != nil {
@@ -73,6 +65,6 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 	if top.Hidden > 0 {
 		fmt.Fprintf(a.err, "dx: %d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo\n", top.Hidden)
 	}
-	records := topRecords(c, top.Tasks, order, o.tree)
+	records := topRecords(c, top.Tasks, taskOrder(o.sort), o.tree)
 	return render(out, records, func() table { return topTable(shorten(records, o.listOptions)) })
 }

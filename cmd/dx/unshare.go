@@ -42,7 +42,7 @@ func (a *app) unshareCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			u, err := o.plan(cmd, args)
 			if err != nil {
-				return usage(cmd, fmt.Errorf("dx: %w", err), exitDx)
+				return conflict(cmd, err)
 			}
 			return a.runUnshare(cmd.Context(), o, u)
 		},

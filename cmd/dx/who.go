@@ -25,7 +25,7 @@ func (a *app) whoCommand() *cobra.Command {
 			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay folder, or below one\n" +
 			"  :8080  tcp:8080  udp:53  port:8080  a port published, or listened on inside\n\n" +
 			"What an argument means is seen by its shape; with the prefix there is no doubt.",
-		Args:                  cobra.MinimumNArgs(1),
+		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, args []string) error { return a.runWho(cmd.Context(), o, args) },
 	}
