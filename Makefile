@@ -48,7 +48,7 @@ demo: build ## Show dx on a throw-away container (with or without Docker)
 	$(GO) run ./e2e/demo bin/dx
 
 .PHONY: test
-test: deps cross arm64 unit engine e2e ## Install what the tests need, and run every tier
+test: deps cross arm64 unit unit-user engine e2e ## Install what the tests need, and run every tier
 
 .PHONY: deps
 deps:
@@ -57,6 +57,10 @@ deps:
 .PHONY: unit
 unit: ## Unit tests: no root, no engine
 	$(GO) test $(UNIT)
+
+.PHONY: unit-user
+unit-user: ## The same as a plain user, started by root
+	$(GO) test -count=1 -exec "$(CURDIR)/e2e/as-user" $(UNIT)
 
 # The packages whose tests use an engine where they are given one.
 .PHONY: engine
