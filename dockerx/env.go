@@ -197,35 +197,6 @@ func (b *builder) home() error {
 	return nil
 }
 
-// ownEnvironment is that of a bare process, with a PATH in any case.
-func (b *builder) ownEnvironment() error {
-	data, err := b.c.Process.ReadFile("environ")
-	if err != nil {
-		return err
-	}
-	vars := []variable{}
-	for entry := range strings.SplitSeq(string(data), "\x00") {
-		if i := strings.IndexByte(entry, '='); i > 0 {
-			vars = append(vars, variable{entry, b.procFile("environ")})
-		}
-	}
-	vars = keepFirstPlace(vars)
-	for _, d := range b.defaults() {
-		if !slices.ContainsFunc(vars, func(v variable) bool { return v.name() == d.name() }) {
-			vars = append(vars, d)
-		}
-	}
-	b.setEnv(override(vars, b.o.Env, "-e"))
-	return nil
-}
-
-// hostEnvironment is for the host itself: its init's own environment says
-// nothing that a command needs.
-func (b *builder) hostEnvironment() error {
-	b.setEnv(override(b.defaults(), b.o.Env, "-e"))
-	return nil
-}
-
 func (b *builder) defaults() []variable {
 	vars := []variable{{defaultPath, dockerDefault}}
 	if b.o.Tty {

@@ -10,6 +10,7 @@ import (
 
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -22,11 +23,16 @@ const dockerDefault = "docker's default"
 // cgroups) from the runtime's own files for this container.
 //
 // A process reference (pid:N) that lies in a container has that container's
-// posture; any other has that of the process itself, so that nothing is gained
-// over it.
+// posture; any other has that of the process itself (see SharedMountError), so that
+// nothing is gained over it.
 func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if c.Source == SourcePID && c.Ref != "host" {
+		if err := c.apart(); err != nil {
+			return nil, err
+		}
 	}
 	b, err := c.newBuilder(o)
 	if err != nil {
@@ -65,6 +71,8 @@ type builder struct {
 	spec   *specs.Spec  // the bundle's
 	state  *host.State  // nil if it cannot be read
 
+	before nsops.Set // namespaces of c.Process, read before anything else of it
+
 	init proc.Status // of c.Process
 	shim proc.Status // of the shim; zero without a bundle
 
@@ -83,20 +91,22 @@ var (
 	// orphaned: Docker's configuration is there, but the shim and with it the
 	// bundle is gone: the posture is the init's own.
 	orphaned = []step{
-		(*builder).arguments, (*builder).environment, (*builder).userOfOrphan, (*builder).home, (*builder).cwd,
+		(*builder).arguments, (*builder).environment, (*builder).ownUser, (*builder).home, (*builder).cwd,
 		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
 		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).ownNamespaces, (*builder).ownCgroups, (*builder).keyring,
+		(*builder).settled,
 	}
 	// bare: any process.
 	bare = []step{
-		(*builder).arguments, (*builder).ownEnvironment, (*builder).rootUser, (*builder).home, (*builder).ownCwd,
-		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
+		(*builder).arguments, (*builder).bareEnvironment, (*builder).ownUser, (*builder).home, (*builder).ownCwd,
+		(*builder).heldCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
 		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).ownNamespaces, (*builder).ownCgroups,
+		(*builder).freshKeyring, (*builder).settled,
 	}
 	// onHost: the host's own init. There is no cgroup to join: that of a host's
 	// init is no place for commands.
 	onHost = []step{
-		(*builder).arguments, (*builder).hostEnvironment, (*builder).rootUser, (*builder).home, (*builder).cwd,
+		(*builder).arguments, (*builder).bareEnvironment, (*builder).rootUser, (*builder).home, (*builder).cwd,
 		(*builder).ownCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownNamespaces,
 	}
 )
@@ -104,6 +114,9 @@ var (
 func (c *Container) newBuilder(o ExecOptions) (*builder, error) {
 	b := &builder{c: c, o: o, config: c.Config, id: c.ID, out: &ExecSpec{Process: &specs.Process{}, Origins: map[string]string{}}}
 	var err error
+	if b.before, err = nsops.Read(c.Process); err != nil {
+		return nil, err
+	}
 	if b.init, err = c.Process.Status(); err != nil {
 		return nil, err
 	}

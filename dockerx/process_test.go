@@ -78,8 +78,17 @@ func started(t *testing.T, cmd *exec.Cmd, want string) *Container {
 	return c
 }
 
+// apart makes a command one in a mount namespace of its own.
+func apart(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("unshare needs root")
+	}
+	return exec.Command("unshare", append([]string{"--mount"}, args...)...)
+}
+
 func shell(t *testing.T) *exec.Cmd {
-	cmd := exec.Command("/bin/sh", "-c", "umask 027; ulimit -Sn 77; echo 500 >/proc/self/oom_score_adj; echo ready; exec cat")
+	cmd := apart(t, "/bin/sh", "-c", "umask 027; ulimit -Sn 77; echo 500 >/proc/self/oom_score_adj; echo ready; exec cat")
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -96,26 +105,25 @@ func TestBareProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := spec.Process
-	for _, want := range []string{"A=2", "PATH=/usr/bin:/bin", "HOME=/h", "B=3"} {
-		if !slices.Contains(p.Env, want) {
-			t.Errorf("%s is not in %q", want, p.Env)
-		}
+	// Nothing of its environment.
+	if want := []string{defaultPath, "B=3"}; !slices.Equal(p.Env[:2], want) || len(p.Env) != 3 || !strings.HasPrefix(p.Env[2], "HOME=") {
+		t.Errorf("environment %q, want %q and a HOME", p.Env, want)
 	}
 	if p.Cwd != cmd.Dir || p.User.UID != 0 || *p.User.Umask != 0o27 || *p.OOMScoreAdj != 500 || p.NoNewPrivileges {
 		t.Errorf("cwd %s uid %d umask %o oom_score_adj %d", p.Cwd, p.User.UID, *p.User.Umask, *p.OOMScoreAdj)
 	}
-	self, err := selfStatus()
+	st, err := c.Process.Status()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := capMask(p.Capabilities.Effective); got != self.CapBnd {
-		t.Errorf("capabilities %x, want those that a child inherits: %x", got, self.CapBnd)
+	if got := capMask(p.Capabilities.Bounding); got != st.CapPrm {
+		t.Errorf("capabilities %x, want those that it has: %x", got, st.CapPrm)
 	}
 	i := slices.IndexFunc(p.Rlimits, func(l specs.POSIXRlimit) bool { return l.Type == "RLIMIT_NOFILE" })
 	if i < 0 || p.Rlimits[i].Soft != 77 {
 		t.Errorf("rlimits %+v, want 77 open files", p.Rlimits)
 	}
-	if len(spec.Namespaces) != 0 || spec.Keyring != "" || spec.Seccomp != nil {
+	if fmt.Sprint(spec.Namespaces) != "[mnt]" || spec.Keyring != "" || !spec.FreshKeyring || spec.Seccomp != nil {
 		t.Errorf("%+v", spec)
 	}
 	if len(spec.Cgroups) == 0 {
@@ -124,22 +132,18 @@ func TestBareProcess(t *testing.T) {
 }
 
 func TestProcessInNamespaces(t *testing.T) {
-	cmd := exec.Command("unshare", "--uts", "--ipc", "sh", "-c", "echo ready; exec cat")
-	if os.Getuid() != 0 {
-		t.Skip("unshare needs root")
-	}
-	c := started(t, cmd, "ready")
+	c := started(t, apart(t, "--uts", "--ipc", "sh", "-c", "echo ready; exec cat"), "ready")
 	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, WorkingDir: "/tmp"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(spec.Namespaces); got != "[ipc uts]" || spec.Process.Cwd != "/tmp" {
+	if got := fmt.Sprint(spec.Namespaces); got != "[ipc mnt uts]" || spec.Process.Cwd != "/tmp" {
 		t.Errorf("namespaces %s, cwd %s", got, spec.Process.Cwd)
 	}
 }
 
 func TestUnknownFilter(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
+	cmd := apart(t, os.Args[0])
 	cmd.Env = []string{filteredVariable + "=1"}
 	c := started(t, cmd, "<nil>")
 	_, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
@@ -199,5 +203,20 @@ func TestRelativeWorkingDir(t *testing.T) {
 	c := started(t, shell(t), "ready")
 	if _, err := c.ExecSpec(context.Background(), ExecOptions{WorkingDir: "tmp"}); !errors.Is(err, ErrRelativeCwd) {
 		t.Error(err)
+	}
+}
+
+// A process in dx's own mount namespace is no container, and --privileged is more
+// than any other has.
+func TestBareProcessRefused(t *testing.T) {
+	c := started(t, exec.Command("sh", "-c", "echo ready; exec cat"), "ready")
+	var shared *SharedMountError
+	if _, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, User: "0"}); !errors.As(err, &shared) || len(shared.Kinds) != 0 {
+		t.Errorf("%v, want a refusal", err)
+	}
+	c = started(t, shell(t), "ready")
+	var privileged *BarePrivilegedError
+	if _, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, Privileged: true}); !errors.As(err, &privileged) {
+		t.Errorf("%v, want a refusal", err)
 	}
 }

@@ -98,27 +98,22 @@ func (b *builder) snapshotter() bool {
 	return id == b.bundle.ID && path.Base(path.Dir(path.Clean(dir))) == "rootfs"
 }
 
-// userOfOrphan is user without a bundle: the root file system is only to be had
-// through the mount namespace.
-func (b *builder) userOfOrphan() error { return b.userInRoot(b.initUser) }
+// ownUser is user without a bundle: by default who the process runs as. The root
+// file system is only to be had through the mount namespace.
+func (b *builder) ownUser() error { return b.userInRoot(b.initUser) }
 
-// rootUser is what an nsenter user expects: root unless -u says otherwise.
+// rootUser is for the host: root unless -u says otherwise.
 func (b *builder) rootUser() error {
-	return b.userInRoot(func() (specs.User, string) { return specs.User{}, "root unless -u" })
+	return b.userInRoot(func() (specs.User, string, error) { return specs.User{}, "root unless -u", nil })
 }
 
-// initUser is the user that init runs as now.
-func (b *builder) initUser() (specs.User, string) {
-	return specs.User{UID: b.init.UID[1], GID: b.init.GID[1], AdditionalGids: b.init.Groups}, b.procFile("status")
-}
-
-func (b *builder) userInRoot(otherwise func() (specs.User, string)) error {
+func (b *builder) userInRoot(otherwise func() (specs.User, string, error)) error {
 	name, origin := b.userName()
 	if name == "" {
-		var from string
-		b.out.Process.User, from = otherwise()
+		u, from, err := otherwise()
+		b.out.Process.User = u
 		b.from("User", "%s", from)
-		return nil
+		return err
 	}
 	root, err := b.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {

@@ -65,6 +65,9 @@ type ID struct {
 // IsZero says that the ID is that of no namespace.
 func (id ID) IsZero() bool { return id == ID{} }
 
+// ErrMoved says that a process changed its namespaces while it was looked at.
+var ErrMoved = errors.New("the process has just changed its namespaces")
+
 // Set is the namespaces of one process. A kind that the kernel lacks is absent.
 type Set struct {
 	Own map[Type]ID

@@ -76,7 +76,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	}
 	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
-	if errors.As(err, &step) || ofTools(err) {
+	if errors.As(err, &step) || ofTools(err) || ofBareProcess(err) {
 		return exitDx
 	}
 	return exitFailure
@@ -108,6 +108,8 @@ func hint(err error) string {
 		return exposed.hint()
 	case ofTools(err):
 		return toolsHint(err)
+	case ofBareProcess(err):
+		return bareHint(err)
 	case errors.As(err, &unshare):
 		return unshare.hint()
 	case errors.As(err, &unknown):

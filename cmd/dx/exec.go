@@ -40,7 +40,7 @@ func (a *app) execCommand() *cobra.Command {
 
 		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
 			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
-			"unique prefix of one, or pid:N for any process." + partHelp,
+			"unique prefix of one, or pid:N for any process." + bareHelp + partHelp,
 		Args: atLeast(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.part.check(cmd); err != nil {

@@ -27,12 +27,12 @@ func (p *openPlan) close() {
 
 // newPlan opens what spec names and compiles its seccomp profile.
 func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
-	target, err := launch.OpenTarget(c.Process, spec.Namespaces)
+	target, err := openTarget(c, spec)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", describe(c), err)
 	}
 	p := &openPlan{target: target, Plan: &launch.Plan{
-		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, Origins: spec.Origins,
+		Process: spec.Process, Keyring: spec.Keyring, FreshKeyring: spec.FreshKeyring, Personality: spec.Personality, Origins: spec.Origins,
 		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied,
 	}}
 	if err := p.fill(spec); err != nil {
@@ -40,6 +40,13 @@ func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+func openTarget(c *dockerx.Container, spec *dockerx.ExecSpec) (*launch.Target, error) {
+	if spec.Exactly != nil {
+		return launch.OpenExactly(c.Process, spec.Exactly)
+	}
+	return launch.OpenTarget(c.Process, spec.Namespaces)
 }
 
 func (p *openPlan) fill(spec *dockerx.ExecSpec) error {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/proc"
 )
@@ -27,7 +28,7 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 	if own.Seccomp != 0 {
 		reasons = append(reasons, "dx itself runs under a seccomp filter")
 	}
-	if given := p.Process.Capabilities; given != nil {
+	if given := p.Process.Capabilities; given != nil && !p.joinsUser() {
 		c := &compiler{plan: p}
 		missing := c.capMask(given.Bounding) &^ own.CapBnd
 		for n := range p.Kernel.LastCap + 1 {
@@ -42,10 +43,17 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 	return &CallerError{Reasons: reasons}
 }
 
-// LimitCapabilities leaves out the capabilities that are not in a mask.
+// joinsUser reports whether a user namespace is joined: in it a process has all
+// capabilities, whatever it had outside (kernel/user_namespace.c, set_cred_user_ns).
+func (p *Plan) joinsUser() bool {
+	return slices.ContainsFunc(p.Joins, func(j Join) bool { return j.Type == nsops.User })
+}
+
+// LimitCapabilities leaves out the capabilities that are not in the caller's bounding
+// set, as far as that counts.
 func (p *Plan) LimitCapabilities(mask uint64) {
 	given := p.Process.Capabilities
-	if given == nil {
+	if given == nil || p.joinsUser() {
 		return
 	}
 	for _, set := range []*[]string{&given.Bounding, &given.Permitted, &given.Effective, &given.Inheritable, &given.Ambient} {

@@ -231,12 +231,16 @@ func (c *compiler) enterRoot() {
 }
 
 func (c *compiler) joinKeyring() {
-	if c.plan.Keyring == "" {
+	name := str(c.plan.Keyring)
+	switch {
+	case c.plan.FreshKeyring: // keyctl(2): no name makes one
+		name = named(0, "NULL")
+	case c.plan.Keyring == "":
 		return
 	}
 	// runc goes on without keyrings in the kernel (setns_init_linux.go).
 	c.try("join the session keyring", "Keyring", "keyctl", unix.SYS_KEYCTL, []unix.Errno{unix.ENOSYS},
-		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), str(c.plan.Keyring))
+		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), name)
 }
 
 // schedule sets what newer runtimes take from the container's configuration.

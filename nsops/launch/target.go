@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,10 @@ func (t *Target) open(p *proc.Process, kinds []nsops.Type) error {
 	if err := t.openNamespaces(p, differ); err != nil {
 		return err
 	}
+	return t.openRoot(p)
+}
+
+func (t *Target) openRoot(p *proc.Process) (err error) {
 	if t.Root, err = t.own(p.OpenFile("root", unix.O_PATH)); err != nil {
 		return fmt.Errorf("open the root: %w", err)
 	}
@@ -69,16 +74,68 @@ func (t *Target) openNamespaces(p *proc.Process, kinds []nsops.Type) error {
 		}
 	}
 	for _, k := range kinds {
-		f := pidfd
-		if f == nil {
-			var err error
-			if f, err = t.own(p.OpenFile("ns/"+string(k), unix.O_RDONLY)); err != nil {
-				return fmt.Errorf("open the %s namespace: %w", longName(k), err)
-			}
+		if pidfd != nil {
+			t.Joins = append(t.Joins, Join{Type: k, File: pidfd})
+		} else if err := t.openNamespace(p, k); err != nil {
+			return err
 		}
-		t.Joins = append(t.Joins, Join{Type: k, File: f})
 	}
 	return nil
+}
+
+func (t *Target) openNamespace(p *proc.Process, k nsops.Type) error {
+	f, err := t.own(p.OpenFile("ns/"+string(k), unix.O_RDONLY))
+	if err != nil {
+		return fmt.Errorf("open the %s namespace: %w", longName(k), err)
+	}
+	t.Joins = append(t.Joins, Join{Type: k, File: f})
+	return nil
+}
+
+// OpenExactly is OpenTarget for a process that may change its namespaces at will: it
+// opens those that were found before, or fails with
+// nsops.ErrMoved. A pidfd would not do,
+// which stands for the namespaces of the moment in which it is used.
+func OpenExactly(p *proc.Process, found map[nsops.Type]nsops.ID) (*Target, error) {
+	t := &Target{}
+	err := t.openExactly(p, found)
+	if err == nil {
+		err = p.Alive()
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Target) openExactly(p *proc.Process, found map[nsops.Type]nsops.ID) error {
+	kinds, err := differing(p, slices.Collect(maps.Keys(found)))
+	if err != nil {
+		return err
+	}
+	for _, k := range kinds {
+		if err := t.openNamespace(p, k); err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(int(t.Joins[len(t.Joins)-1].File.Fd()), &st); err != nil {
+			return err
+		}
+		if (nsops.ID{Device: st.Dev, Inode: st.Ino}) != found[k] {
+			return nsops.ErrMoved
+		}
+	}
+	if err := t.openRoot(p); err != nil {
+		return err
+	}
+	// Who has made a user namespace can have any root in it. There is no way back from
+	// one: if it is not in one now, it was not when the files were opened.
+	now, err := nsops.Read(p)
+	if err == nil && !maps.Equal(now.Own, found) {
+		err = nsops.ErrMoved
+	}
+	return err
 }
 
 func (t *Target) own(f *os.File, err error) (*os.File, error) {

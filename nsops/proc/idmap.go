@@ -26,14 +26,19 @@ func (m IDMap) Inner(outer uint32) (inner uint32, ok bool) {
 }
 
 // UIDMap reads /proc/PID/uid_map.
-func (p *Process) UIDMap() (IDMap, error) {
-	b, err := p.ReadFile("uid_map")
+func (p *Process) UIDMap() (IDMap, error) { return p.idMap("uid_map") }
+
+// GIDMap reads /proc/PID/gid_map.
+func (p *Process) GIDMap() (IDMap, error) { return p.idMap("gid_map") }
+
+func (p *Process) idMap(file string) (IDMap, error) {
+	b, err := p.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	m, err := ParseIDMap(bytes.NewReader(b))
 	if err != nil {
-		return nil, fmt.Errorf("/proc/%d/uid_map: %w", p.PID, err)
+		return nil, fmt.Errorf("/proc/%d/%s: %w", p.PID, file, err)
 	}
 	return m, nil
 }
