@@ -44,6 +44,7 @@ type Client struct {
 	timeout time.Duration // of each call
 	api     *client.Client
 	base    string // of URLs; who is dialled does not depend on it
+	peers   *peers
 }
 
 // New prepares a client; nothing is sent yet.
@@ -52,6 +53,7 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 	if address.TLS != nil {
 		scheme = "https"
 	}
+	who := &peers{}
 	api, err := client.NewClientWithOpts(
 		client.WithHTTPClient(&http.Client{
 			Transport:     &http.Transport{TLSClientConfig: address.TLS},
@@ -59,14 +61,14 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 		}),
 		client.WithHost(address.Host),
 		client.WithScheme(scheme),
-		client.WithDialContext(dialer(address.Host, timeout)),
+		client.WithDialContext(dialer(address.Host, timeout, who)),
 		client.WithVersion(os.Getenv("DOCKER_API_VERSION")),
 		client.WithAPIVersionNegotiation(),
 	)
 	if err != nil {
 		return nil, &Error{Host: address.Host, Op: "connect", Err: err}
 	}
-	return &Client{address: address, timeout: timeout, api: api, base: scheme + "://" + authority(address.Host)}, nil
+	return &Client{address: address, timeout: timeout, api: api, base: scheme + "://" + authority(address.Host), peers: who}, nil
 }
 
 // Host is the engine's address.
@@ -144,7 +146,7 @@ func authority(host string) string {
 	return client.DummyHost
 }
 
-func dialer(host string, timeout time.Duration) func(context.Context, string, string) (net.Conn, error) {
+func dialer(host string, timeout time.Duration, who *peers) func(context.Context, string, string) (net.Conn, error) {
 	// The transport dials apart from the request's context, so that a dial that
 	// is slow for one serves another: it needs a deadline of its own.
 	d := &net.Dialer{Timeout: timeout}
@@ -157,6 +159,7 @@ func dialer(host string, timeout time.Duration) func(context.Context, string, st
 			}
 			return nil, err
 		}
+		who.note(conn, addr)
 		return &boundedConn{Conn: conn, left: maxAnswer}, nil
 	}
 }
