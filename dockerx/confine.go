@@ -134,7 +134,8 @@ func (b *builder) cgroups() error {
 }
 
 // believedCgroups are those of the runtime's state in which init is, or was
-// before it went deeper: a state that names another cgroup is wrong or forged.
+// before it went deeper: a state that names another cgroup is wrong or forged. The
+// cgroup above init is the container's if it is called after it, to the letter.
 func (b *builder) believedCgroups() (map[string]string, error) {
 	dirs, err := cgroup.Dirs(b.c.Process)
 	if err != nil {
@@ -143,7 +144,7 @@ func (b *builder) believedCgroups() (map[string]string, error) {
 	paths := map[string]string{}
 	for _, d := range dirs {
 		claimed, ok := b.state.CgroupPaths[d.Controller]
-		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && strings.Contains(path.Base(claimed), b.bundle.ID)) {
+		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && host.IsCgroupOf(path.Base(claimed), b.bundle.ID)) {
 			paths[d.Controller] = claimed
 		}
 	}

@@ -20,15 +20,25 @@ func selfStatus() (proc.Status, error) {
 	return self.Status()
 }
 
-// security takes no_new_privs and the LSM labels of the container.
+// security takes no_new_privs and the LSM labels of the container. Where init has what
+// the bundle does not name, the command has it as well: a bundle may not weaken it.
 func (b *builder) security() error {
+	if err := b.ownSecurity(); err != nil {
+		return err
+	}
 	from, to := b.spec.Process, b.out.Process
-	to.NoNewPrivileges = from.NoNewPrivileges
-	to.ApparmorProfile = from.ApparmorProfile
-	to.SelinuxLabel = from.SelinuxLabel
-	b.from("NoNewPrivileges", "%s", b.configJSON("process.noNewPrivileges"))
-	b.from("ApparmorProfile", "%s", b.configJSON("process.apparmorProfile"))
-	b.from("SelinuxLabel", "%s", b.configJSON("process.selinuxLabel"))
+	if from.NoNewPrivileges || !to.NoNewPrivileges {
+		to.NoNewPrivileges = from.NoNewPrivileges
+		b.from("NoNewPrivileges", "%s", b.configJSON("process.noNewPrivileges"))
+	}
+	if from.ApparmorProfile != "" && from.ApparmorProfile != "unconfined" || to.ApparmorProfile == "" {
+		to.ApparmorProfile = from.ApparmorProfile
+		b.from("ApparmorProfile", "%s", b.configJSON("process.apparmorProfile"))
+	}
+	if from.SelinuxLabel != "" || to.SelinuxLabel == "" {
+		to.SelinuxLabel = from.SelinuxLabel
+		b.from("SelinuxLabel", "%s", b.configJSON("process.selinuxLabel"))
+	}
 	return nil
 }
 

@@ -27,6 +27,10 @@ func InCgroup(cgroups []proc.Cgroup, id string) bool {
 	return false
 }
 
+// IsCgroupOf reports whether a component of a cgroup's path is a container's: see
+// InCgroup.
+func IsCgroupOf(part, id string) bool { return id != "" && cgroupID(part) == id }
+
 func cgroupID(part string) string {
 	part = strings.TrimSuffix(part, ".scope")
 	if docker.IsID(part) {
