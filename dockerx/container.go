@@ -44,8 +44,17 @@ type Container struct {
 	// not asked. Docker's files have it too: see ExecSpec, Claims.
 	Config *Config
 
-	warn func(string)
+	// Proof says in words why Process is believed to be the container's init; empty for
+	// a reference to a process.
+	Proof string
+
+	warn  func(string)
+	doubt error // see Believed
 }
+
+// Believed returns an EngineDisbeliefError if the container is known by the word of an
+// engine whose word does not count: it may be shown, not entered.
+func (c *Container) Believed() error { return c.doubt }
 
 // Config is the part of Docker's container configuration that docker exec uses.
 type Config struct {

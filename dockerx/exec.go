@@ -22,11 +22,11 @@ const dockerDefault = "docker's default"
 // Config; what the runtime decides (capabilities, seccomp, labels, limits,
 // cgroups) from the runtime's own files for this container.
 //
-// A process reference (pid:N) that lies in a container has that container's
-// posture; any other has that of the process itself (see SharedMountError), so that
-// nothing is gained over it.
+// A process reference (pid:N) that lies in a container, in its namespaces, has that
+// container's posture; any other has that of the process itself (see
+// SharedMountError), so that nothing is gained over it.
 func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), c.doubt); err != nil {
 		return nil, err
 	}
 	if c.Source == SourcePID && c.Ref != "host" {
@@ -135,12 +135,19 @@ func (b *builder) openBundle() error {
 		find = host.Find
 	}
 	bundle, err := find(b.c.Process)
+	var disbelief *host.DisbeliefError
+	if errors.As(err, &disbelief) {
+		b.c.warn(disbelief.Error())
+	}
 	if errors.Is(err, host.ErrNoBundle) {
 		b.findOrphan()
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	if bundle.Apart {
+		return bundle.Close() // a bare process: what it has itself, and no more
 	}
 	b.bundle, b.id = bundle, bundle.ID
 	if b.spec, err = bundle.Spec(); err != nil {
@@ -158,22 +165,14 @@ func (b *builder) openBundle() error {
 	return nil
 }
 
-// findOrphan looks whether a process without a shim is in a container all the
-// same: its cgroup holds the ID and its mounts lead to Docker's files.
+// findOrphan looks whether a process without a shim is in a container all the same. If
+// it is not, it is a bare process.
 func (b *builder) findOrphan() {
 	if b.config != nil {
 		return
 	}
-	cgroups, err := b.c.Process.Cgroups()
-	if err != nil {
-		return // then it is a bare process
-	}
-	id, ok := host.CgroupID(cgroups)
-	if !ok {
-		return
-	}
-	if d, err := host.DockerOf(b.c.Process, id); err == nil {
-		b.id, b.config = id, configOfDocker(d)
+	if d, err := host.OrphanOf(b.c.Process); err == nil {
+		b.id, b.config = d.ID, configOfDocker(d)
 	}
 }
 

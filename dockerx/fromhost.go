@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 )
 
@@ -60,9 +61,23 @@ func (r *Resolver) among(ref string, l *host.Listing) (*Container, error) {
 		f, err = r.orphan(l, ref, err)
 	}
 	if err != nil {
+		r.warnOf(l.Doubts(ref))
 		return nil, err
 	}
+	r.warnOf(l.Doubts(f.ID))
 	return r.fromFound(ref, f)
+}
+
+// warnOf says whose claim to be the container's was not believed. Any user can make
+// thousands.
+func (r *Resolver) warnOf(doubts []error) {
+	const most = 3
+	for _, err := range doubts[:min(len(doubts), most)] {
+		r.warn(err.Error())
+	}
+	if more := len(doubts) - most; more > 0 {
+		r.warn(fmt.Sprintf("at least %d more claim the same and are not believed", more))
+	}
 }
 
 // orphan looks for one whose shim has died, and then for one that does not run.
@@ -71,6 +86,9 @@ func (r *Resolver) orphan(l *host.Listing, ref string, notFound error) (*host.Fo
 	f, err := match(l.Found, ref)
 	if err != nil {
 		return nil, r.stopped(l.Found, ref, notFound)
+	}
+	if f.Ended() {
+		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
 	}
 	return f, nil
 }
@@ -93,7 +111,7 @@ func (r *Resolver) stopped(running []*host.Found, ref string, notFound error) er
 func match(found []*host.Found, ref string) (*host.Found, error) {
 	name := strings.TrimPrefix(ref, "/")
 	for _, is := range []func(*host.Found) bool{
-		func(f *host.Found) bool { return f.ID == ref },
+		func(f *host.Found) bool { return f.ID == ref && docker.IsID(ref) }, // else it is a name
 		func(f *host.Found) bool { return f.Name() == name },
 		func(f *host.Found) bool { return ref != "" && strings.HasPrefix(f.ID, ref) },
 	} {
@@ -117,11 +135,11 @@ func match(found []*host.Found, ref string) (*host.Found, error) {
 
 // fromFound makes a container of what the host shows, once that is verified.
 func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
-	p, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
+	p, proof, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{ID: f.ID, Process: p, warn: r.warn}
+	c := &Container{ID: f.ID, Process: p, Proof: proof, warn: r.warn}
 	c.readFreezer(false)
 	c.named(ref, f)
 	return c, nil

@@ -134,7 +134,7 @@ func (r *Resolver) merge(kernel map[string]Listed, known []engine.Summary, asked
 		switch {
 		case !alive:
 			l = Listed{ID: s.ID, State: s.State, Status: s.Status, Source: SourceHost}
-			if s.State == "running" || s.State == "paused" {
+			if doubted := asked && r.doubt() != nil; !doubted && (s.State == "running" || s.State == "paused") {
 				l.Status += " (no such process)"
 			}
 		case !runs(s.State):

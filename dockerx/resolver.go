@@ -39,6 +39,7 @@ type Resolver struct {
 	warn   func(string)
 
 	answered atomic.Bool // the engine has answered
+	belief   belief
 }
 
 // NewResolver finds out which engine to ask. It asks nothing yet.
@@ -206,13 +207,15 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	case state.Pid == 0:
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
 	}
-	p, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine})
+	doubt := r.doubt()
+	p, proof, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
 	if err != nil {
 		return nil, err
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
 		Process: p, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Config: configOfDocker(d),
+		Proof: proof, doubt: doubt,
 	}
 	c.readFreezer(d.State.Paused)
 	return c, nil

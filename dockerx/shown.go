@@ -57,7 +57,7 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 	if err == nil {
 		p.Close()
 	}
-	if p, err = verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost}); err != nil {
+	if p, _, err = verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost}); err != nil {
 		return nil, err
 	}
 	c := &Container{ID: f.ID, Process: p, warn: r.warn}

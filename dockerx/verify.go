@@ -15,6 +15,10 @@ type claim struct {
 	ref, id string
 	pid     int
 	source  Source
+
+	// shown says that the container is not to be entered: its cgroup's name is then
+	// enough, whoever gave it.
+	shown bool
 }
 
 // verify takes hold of the process that a claim names and proves that it is the
@@ -23,54 +27,59 @@ type claim struct {
 //
 // At least one proof is needed: the shim behind it serves a bundle with that ID
 // whose init it is, at best with the same start time in the runtime's state; or,
-// where no shim is left, a cgroup that holds the ID. No proof may be against it.
-func verify(c claim) (*proc.Process, error) {
+// where no shim is left, a cgroup that holds the ID. No proof may be against it. Whose
+// word is a proof is for host.Trust to say.
+//
+// The text says what the proof was.
+func verify(c claim) (*proc.Process, string, error) {
 	p, err := proc.Open(c.pid)
 	if errors.Is(err, proc.ErrGone) {
-		return nil, c.stale("that process is gone or a zombie")
+		return nil, "", c.stale("that process is gone or a zombie")
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if err := c.prove(p); err != nil {
+	proof, err := c.prove(p)
+	if err != nil {
 		p.Close()
-		return nil, err
+		return nil, "", err
 	}
-	return p, nil
+	return p, proof, nil
 }
 
 func (c claim) stale(reason string, args ...any) error {
 	return &StaleError{Ref: c.ref, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
 }
 
-func (c claim) prove(p *proc.Process) error {
-	err := c.proveByBundle(p)
+func (c claim) prove(p *proc.Process) (string, error) {
+	proof, err := c.proveByBundle(p)
 	if errors.Is(err, host.ErrNoBundle) || errors.Is(err, fs.ErrPermission) {
 		// The shim has died, or dx may not look at it.
-		err = c.proveByCgroup(p)
+		proof, err = c.proveByCgroup(p, err)
 	}
 	if err != nil && p.Alive() != nil {
-		return c.stale("that process has just ended")
+		return "", c.stale("that process has just ended")
 	}
-	return err
+	return proof, err
 }
 
 // proveByBundle returns host.ErrNoBundle if no shim can tell.
-func (c claim) proveByBundle(p *proc.Process) error {
+func (c claim) proveByBundle(p *proc.Process) (string, error) {
 	b, err := host.Open(p)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer b.Close()
 	if b.ID != c.id {
-		return c.stale("that is the init of container %s", b.ID)
+		return "", c.stale("that is the init of container %s", b.ID)
 	}
+	proof := fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
 	if head, err := b.StateHead(); err == nil {
-		return c.agrees(p, head)
+		return proof + "; it started when the runtime's state says", c.agrees(p, head)
 	}
 	// The bundle's init.pid names it and it is a child of that shim (host.Open):
 	// without a start time that is proof enough.
-	return nil
+	return proof, nil
 }
 
 // agrees compares with what the runtime noted of the init process.
@@ -84,20 +93,34 @@ func (c claim) agrees(p *proc.Process, state *host.State) error {
 	return nil
 }
 
-// proveByCgroup is for a process with no shim as its parent.
-func (c claim) proveByCgroup(p *proc.Process) error {
+// proveByCgroup is for a process with no shim as its parent, or with one that is not
+// believed: noShim says which.
+func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 	cgroups, err := p.Cgroups()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !host.InCgroup(cgroups, c.id) {
-		return c.stale("no shim serves it and its cgroup %s does not hold the container's ID", deepest(cgroups))
+		var disbelief *host.DisbeliefError
+		if errors.As(noShim, &disbelief) {
+			return "", c.stale("%v", disbelief)
+		}
+		return "", c.stale("no shim serves it and its cgroup %s does not hold the container's ID", deepest(cgroups))
+	}
+	if !c.shown {
+		trust, err := host.NewTrust()
+		if err != nil {
+			return "", err
+		}
+		if err := trust.Cgroup(p, c.id); err != nil {
+			return "", c.stale("%v", err)
+		}
 	}
 	if b, err := host.Find(p); err == nil {
 		defer b.Close()
-		return c.stale("that is not the init but another process of container %s", b.ID)
+		return "", c.stale("that is not the init but another process of container %s", b.ID)
 	}
-	return nil
+	return fmt.Sprintf("no shim serves pid %d, but its cgroup %s is the container's", p.PID, deepest(cgroups)), nil
 }
 
 // deepest picks the cgroup that tells most: the deepest.

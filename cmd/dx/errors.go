@@ -52,6 +52,7 @@ func (a *app) exitCode(err error) int {
 	var start *startError
 	var step *launch.StepError
 	var older *dialectError
+	var disbelief *dockerx.EngineDisbeliefError
 	switch {
 	case err == nil:
 		return 0
@@ -76,7 +77,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	}
 	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
-	if errors.As(err, &step) || ofTools(err) || ofBareProcess(err) {
+	if errors.As(err, &step) || errors.As(err, &disbelief) || ofTools(err) || ofBareProcess(err) {
 		return exitDx
 	}
 	return exitFailure

@@ -98,6 +98,9 @@ func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, 
 
 // mayExec makes docker's checks before anything is started, in its order.
 func (a *app) mayExec(o execOptions, c *dockerx.Container) error {
+	if err := c.Believed(); err != nil {
+		return err
+	}
 	if o.explain {
 		return nil
 	}

@@ -108,6 +108,9 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 // printOrigins says on stderr where the facts about a container came from.
 func (a *app) printOrigins(c *dockerx.Container, origins map[string]string) {
 	fmt.Fprintf(a.err, "dx: %s: found by: %s\n", describe(c), c.Source)
+	if c.Proof != "" {
+		fmt.Fprintf(a.err, "dx: %s: believed: %s\n", describe(c), printable(c.Proof))
+	}
 	for _, key := range slices.Sorted(maps.Keys(origins)) {
 		fmt.Fprintf(a.err, "dx: %s: %s\n", printable(key), printable(origins[key]))
 	}

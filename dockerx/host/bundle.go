@@ -29,6 +29,11 @@ type Bundle struct {
 	Path      string // as the shim's root names it: for messages, not for opening
 	Shim      *proc.Process
 
+	// Apart says that the process for which the bundle was found (see Find) is in
+	// namespaces of its own within the container: a container in a container, a
+	// sandbox. Less may be its right than what the bundle gives.
+	Apart bool
+
 	dir handle
 }
 

@@ -15,7 +15,7 @@ import (
 	"dx/nsops/proc"
 )
 
-// standIn is a shim made of a shell: its working directory is a bundle and it has
+// standIn is a shim made of a shell, which is called as shims are: its working directory is a bundle and it has
 // two children, the container's init and one as docker exec would start it. No
 // privilege is needed.
 type standIn struct {
@@ -31,7 +31,7 @@ func newStandIn(t *testing.T, script ...string) *standIn {
 	}
 	s := &standIn{root: t.TempDir()}
 	s.bundle = s.makeBundle(t, webID)
-	cmd := exec.Command("sh", "-c", script[0])
+	cmd := exec.Command(s.shell(t), "-c", script[0])
 	cmd.Dir = s.bundle
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -54,6 +54,20 @@ func newStandIn(t *testing.T, script ...string) *standIn {
 	s.write(t, s.bundle, "init.pid", []byte(strconv.Itoa(s.init.PID)))
 	s.writeState(t, webID, s.init)
 	return s
+}
+
+// shell copies a shell.
+func (s *standIn) shell(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(s.root, "containerd-shim-stand-in-v2")
+	if err := os.WriteFile(name, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func child(t *testing.T, r *bufio.Reader) *proc.Process {

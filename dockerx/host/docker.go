@@ -24,11 +24,13 @@ func containersDir(mounts []specs.Mount) (string, bool) {
 	return "", false
 }
 
-// containersDirOf cuts "/containers/<id>/…" off: dir ends with "/containers".
+// containersDirOf cuts "/containers/<id>/…" off: dir ends with "/containers". The
+// kernel appends "//deleted" to what has been removed: another directory may have that
+// name now.
 func containersDirOf(file string) (dir string, ok bool) {
 	const folder = "/containers/"
 	i := strings.LastIndex(file, folder)
-	if i < 0 || !path.IsAbs(file) {
+	if i < 0 || !path.IsAbs(file) || strings.HasSuffix(file, "//deleted") {
 		return "", false
 	}
 	id, _, _ := strings.Cut(file[i+len(folder):], "/")

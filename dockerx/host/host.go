@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -88,16 +89,28 @@ const maxDepth = 4096
 
 // Find finds the bundle of the container that p belongs to, by walking up from
 // p to a child of a shim: the container's init, or a process that docker exec
-// started. ErrNoBundle if the walk ends elsewhere.
+// started. ErrNoBundle if the walk ends elsewhere, with a DisbeliefError if it passed
+// somebody who is called a shim and not believed.
 func Find(p *proc.Process) (*Bundle, error) {
 	b, err := openChild(p)
 	if !errors.Is(err, ErrNoBundle) {
 		return b, err
 	}
+	none := fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
+	var disbelief *DisbeliefError
+	if errors.As(err, &disbelief) {
+		none = err
+	}
 	child, err := Parent(p)
 	for depth := 0; err == nil && depth < maxDepth; depth++ {
 		b, errOpen := openChild(child)
+		if errors.As(errOpen, &disbelief) {
+			none = errOpen
+		}
 		if !errors.Is(errOpen, ErrNoBundle) {
+			if errOpen == nil {
+				b.Apart, errOpen = apart(p, child)
+			}
 			child.Close()
 			return b, errOpen
 		}
@@ -106,11 +119,32 @@ func Find(p *proc.Process) (*Bundle, error) {
 		child.Close()
 		child = next
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNoBundle) {
 		return nil, err
 	}
-	child.Close()
-	return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
+	if err == nil {
+		child.Close()
+	}
+	return nil, none
+}
+
+// apart reports whether a process is in another PID, mount or user namespace than the
+// child of a shim from which it descends.
+func apart(p, child *proc.Process) (bool, error) {
+	for _, t := range []nsops.Type{nsops.PID, nsops.Mnt, nsops.User} {
+		own, err := nsops.Identify(p, t)
+		if err != nil {
+			return false, err
+		}
+		its, err := nsops.Identify(child, t)
+		if err != nil {
+			return false, err
+		}
+		if own != its {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // openChild finds the bundle of a child of a shim, be it the init or not: where
@@ -135,8 +169,12 @@ func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
 		return nil, err
 	}
 	dir, err := shimBundle(shim, match)
+	var disbelief *DisbeliefError
 	if err != nil {
-		if errors.Is(err, unix.ENOENT) || (errors.Is(err, fs.ErrPermission) && !isShim(shim)) {
+		switch {
+		case errors.As(err, &disbelief) && !errors.Is(err, errNoShim):
+			err = fmt.Errorf("pid %d: %w (%w)", p.PID, ErrNoBundle, err)
+		case errors.Is(err, errNoShim), errors.Is(err, unix.ENOENT), errors.Is(err, fs.ErrPermission) && !isShim(shim):
 			err = fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 		}
 		shim.Close()

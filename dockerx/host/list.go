@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 )
 
 // Found is a container that runs, as its shim's bundle tells of it. Nothing of it
-// is verified yet but that the shim is one of the host's. What it can still be asked
+// is verified yet but that the shim is one whose word counts (see Trust). What it can still be asked
 // takes its Listing to be open.
 type Found struct {
 	ID        string
@@ -82,7 +83,35 @@ type Listing struct {
 
 	mu      sync.Mutex // while bundles are looked at
 	folders []*folder
-	done    map[string]bool // namespace/ID
+	done    map[bundleKey]int // index in Found
+	doubts  []Doubt
+}
+
+// bundleKey tells bundles apart.
+type bundleKey struct {
+	folder *folder
+	id     string
+}
+
+// Doubt is a process that claims to be a container's shim and is not believed.
+type Doubt struct {
+	ID  string // of the container
+	Err error  // a DisbeliefError
+}
+
+// maxDoubts bounds how many are kept: any user can make thousands.
+const maxDoubts = 64
+
+// Doubts returns processes that claim to be the shim of a container with that ID, or a
+// prefix of it, and are not believed.
+func (l *Listing) Doubts(id string) []error {
+	var out []error
+	for _, d := range l.doubts {
+		if id != "" && strings.HasPrefix(d.ID, id) {
+			out = append(out, d.Err)
+		}
+	}
+	return out
 }
 
 // foreigner is a process in another PID namespace than dx.
@@ -95,11 +124,10 @@ type foreigner struct {
 // a shim's working directory is its bundle, and the bundle names the rest. A
 // container that cannot be read is reported to warn and hides no other.
 //
-// Only shims in dx's own PID namespace count, and none that lies in a container's
-// cgroup: whoever is in a container can dress up as a shim, and would then answer
-// to any name. So could any user of the host: see trusted.
+// Whose shim counts is Trust's to say: any user, and whoever is in a container, can
+// dress up as one and would then answer to any name.
 func List(warn func(error)) (*Listing, error) {
-	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[string]bool{}}
+	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[bundleKey]int{}}
 	if err := l.findShims(); err != nil {
 		l.Close()
 		return nil, err
@@ -139,6 +167,7 @@ func (l *Listing) findShims() error {
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
 	shims := make([]*proc.Process, len(pids))
 	foreign := make([]string, len(pids))
+	doubts := make([]*Doubt, len(pids))
 	nsops.Spread(len(pids), func(i int) {
 		ns, err := proc.ReadlinkOf(pids[i], "ns/pid")
 		switch {
@@ -146,7 +175,7 @@ func (l *Listing) findShims() error {
 		case ns != here:
 			foreign[i] = ns
 		default:
-			shims[i] = l.asShim(pids[i])
+			shims[i], doubts[i] = l.asShim(pids[i])
 		}
 	})
 	for i, pid := range pids {
@@ -155,96 +184,47 @@ func (l *Listing) findShims() error {
 			l.foreign = append(l.foreign, foreigner{pid, foreign[i]})
 		case shims[i] != nil:
 			l.shims[pid] = shims[i]
+		case doubts[i] != nil && len(l.doubts) < maxDoubts:
+			l.doubts = append(l.doubts, *doubts[i])
 		}
 	}
 	return nil
 }
 
-func isBundlePath(cwd string) bool {
-	_, _, ok := splitBundlePath(cutDeleted(cwd))
-	return ok
-}
-
-// asShim opens a process that is a shim of the host's; nil if it is none.
-func (l *Listing) asShim(pid int) *proc.Process {
-	if cwd, err := proc.ReadlinkOf(pid, "cwd"); err != nil || !isBundlePath(cwd) {
-		return nil
+// asShim opens a process that is a shim whose word counts; nil if it is none. Of the
+// working directory no more than its name is looked at until then.
+func (l *Listing) asShim(pid int) (*proc.Process, *Doubt) {
+	cwd, err := proc.ReadlinkOf(pid, "cwd")
+	if err != nil {
+		return nil, nil
+	}
+	_, id, ok := splitBundlePath(cutDeleted(cwd))
+	if !ok {
+		return nil, nil
 	}
 	p, err := proc.OpenDir(pid)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	if !l.trust.Host(p) {
+	if err := l.trust.Shim(p, id); err != nil {
 		p.Close()
-		return nil
+		if errors.Is(err, errNoShim) {
+			return nil, nil
+		}
+		return nil, &Doubt{ID: id, Err: err}
 	}
-	return p
-}
-
-// Trust tells the host's own processes from what a container may show.
-type Trust struct {
-	pidns, mntns nsops.ID
-	own          string // the ID of the container in which dx itself runs; empty: none
-}
-
-// NewTrust looks at dx itself: the host's processes are those in its PID namespace
-// and in no container's cgroup but dx's own. Who shares dx's mount namespace is in no
-// container either: to get there takes the rights of the host's root.
-func NewTrust() (Trust, error) {
-	self, err := proc.Self()
-	if err != nil {
-		return Trust{}, err
-	}
-	defer self.Close()
-	pidns, err := nsops.Identify(self, nsops.PID)
-	if err != nil {
-		return Trust{}, err
-	}
-	mntns, err := nsops.Identify(self, nsops.Mnt)
-	if err != nil {
-		return Trust{}, err
-	}
-	cgroups, err := self.Cgroups()
-	if err != nil {
-		return Trust{}, err
-	}
-	own, _ := CgroupID(cgroups)
-	return Trust{pidns: pidns, mntns: mntns, own: own}, nil
-}
-
-// Host says whether a process is the host's own.
-func (t Trust) Host(p *proc.Process) bool {
-	if id, err := nsops.Identify(p, nsops.PID); err != nil || id != t.pidns {
-		return false
-	}
-	if id, err := nsops.Identify(p, nsops.Mnt); err == nil && id == t.mntns {
-		return true
-	}
-	cgroups, err := p.Cgroups()
-	if err != nil {
-		return false
-	}
-	id, _ := CgroupID(cgroups)
-	return id == t.own
+	return p, nil
 }
 
 // ownBundle adds the container of a shim's own working directory, and notes the
 // folder in which its siblings lie.
 func (l *Listing) ownBundle(shim *proc.Process) {
-	text, err := shim.Readlink("cwd")
+	d, err := standsIn(shim)
 	if err != nil {
 		return
 	}
-	text = cutDeleted(text)
-	namespace, id, ok := splitBundlePath(text)
-	if !ok {
-		return
-	}
-	f := &Found{ID: id, Namespace: namespace, Bundle: text, listing: l, shim: shim}
-	if f.dir, err = cwdOf(shim, text); err != nil {
-		return
-	}
-	if f.folder, err = l.folderOf(f.dir, namespace); err != nil {
+	f := &Found{ID: d.id, Namespace: d.namespace, Bundle: d.path, listing: l, shim: shim, dir: d.handle}
+	if f.folder, err = l.folderOf(f.dir, d.namespace); err != nil {
 		f.dir.close()
 		return
 	}
@@ -259,7 +239,7 @@ func (l *Listing) siblings(folder *folder) {
 		return
 	}
 	for _, name := range names {
-		if l.done[folder.namespace+"/"+name] {
+		if _, known := l.done[bundleKey{folder, name}]; known || !validID(folder.namespace, name) {
 			continue
 		}
 		f := &Found{ID: name, Namespace: folder.namespace, listing: l, folder: folder}
@@ -301,6 +281,24 @@ func (l *Listing) add(f *Found) {
 		}
 		return
 	}
-	l.done[f.Namespace+"/"+f.ID] = true
-	l.Found = append(l.Found, f)
+	key := bundleKey{f.folder, f.ID}
+	i, twice := l.done[key]
+	switch {
+	case !twice:
+		l.done[key] = len(l.Found)
+		l.Found = append(l.Found, f)
+	case f.served() && !l.Found[i].served():
+		l.Found[i].dir.close()
+		l.Found[i] = f
+	default:
+		f.dir.close()
+	}
+}
+
+// served reports whether the shim is the parent of the container's init. While a
+// container is restarted, two shims stand in bundles of that name: that of the run
+// before, or "containerd-shim delete", is not.
+func (f *Found) served() bool {
+	st, err := proc.StatOf(f.PID)
+	return err == nil && st.PPID == f.shim.PID
 }

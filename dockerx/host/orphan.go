@@ -16,7 +16,8 @@ import (
 )
 
 // AddOrphans adds the containers that run although their shim has died, so that List
-// cannot see them: inits of PID namespaces whose cgroup holds a container's ID.
+// cannot see them: inits of PID namespaces whose cgroup holds a container's ID, and
+// proves it (Trust.Cgroup).
 // Whatever is nested in one that List found is its own, and no orphan; one that shares
 // the host's PID namespace is not found.
 func (l *Listing) AddOrphans() {
@@ -38,6 +39,7 @@ func (l *Listing) AddOrphans() {
 		}
 	}
 	l.Found = append(l.Found, o.found...)
+	l.doubts = append(l.doubts, o.doubts[:min(len(o.doubts), maxDoubts)]...)
 }
 
 type orphans struct {
@@ -45,6 +47,8 @@ type orphans struct {
 	seen  map[string]bool // IDs
 	done  map[string]bool // PID namespaces of which all is known
 	found []*Found
+
+	doubts []Doubt
 }
 
 // look adds a process if it is a container's init. One that ends meanwhile, or
@@ -75,10 +79,59 @@ func (o *orphans) look(at foreigner) {
 	if !ok || id == o.trust.own || o.seen[id] {
 		return
 	}
+	if err := o.trust.Cgroup(p, id); err != nil {
+		o.doubts = append(o.doubts, Doubt{ID: id, Err: err})
+		return
+	}
 	o.seen[id] = true
 	f := &Found{ID: id, PID: at.pid, Orphan: true, read: true, dir: handle{fd: none}}
 	f.docker, _ = DockerOf(p, id) // nil: not Docker's, or its files are gone
 	o.found = append(o.found, f)
+}
+
+// Ended reports whether Docker has written down that a container which was found by
+// its cgroup alone does not run, or that another process is its init.
+func (f *Found) Ended() bool {
+	return f.Orphan && f.docker != nil && (!f.docker.State.Running || f.docker.State.Pid != f.PID)
+}
+
+// OrphanOf returns what Docker has written down of the container that a process is in,
+// where no shim is left to tell: its cgroup proves the ID, its mounts lead to Docker's
+// files, and these say that the container runs and who is its init, in whose PID
+// namespace it is.
+func OrphanOf(p *proc.Process) (*docker.Container, error) {
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	id, ok := outermostID(cgroups)
+	if !ok {
+		return nil, ErrNoBundle
+	}
+	trust, err := NewTrust()
+	if err != nil {
+		return nil, err
+	}
+	if err := trust.Cgroup(p, id); err != nil {
+		return nil, err
+	}
+	d, err := DockerOf(p, id)
+	if err != nil {
+		return nil, err
+	}
+	if !d.State.Running || !sharesPIDs(p, d.State.Pid) {
+		return nil, &DisbeliefError{PID: p.PID, Claim: "is in the cgroup of " + short(id), Reason: "Docker has written down another init of it"}
+	}
+	return d, nil
+}
+
+func sharesPIDs(p *proc.Process, pid int) bool {
+	own, err := p.Readlink("ns/pid")
+	if err != nil {
+		return false
+	}
+	its, err := proc.ReadlinkOf(pid, "ns/pid")
+	return err == nil && its == own
 }
 
 // outermostID is the ID of the container in which all others are nested.
@@ -95,7 +148,8 @@ func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
 
 // DockerOf reads Docker's files of a container from its init process alone, for
 // one whose shim has died: the mounts of /etc/hostname and its like come from
-// Docker's data root. os.ErrNotExist if they do not lead there.
+// Docker's data root. os.ErrNotExist if they do not lead there. That the process is
+// the container's is for the caller to prove.
 func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
 	b, err := init.ReadFile("mountinfo")
 	if err != nil {
@@ -110,12 +164,7 @@ func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
 		return nil, fmt.Errorf("/proc/%d/mountinfo: %w", init.PID, err)
 	}
 	// Opened in dx's own root: with the shim there is no other witness left.
-	root, err := os.Open("/")
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	containers, err := handleIn(root, dir)
+	containers, err := openWithoutLinks(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +196,11 @@ func containersDirIn(init, self io.Reader) (string, error) {
 	return "", fmt.Errorf("no mount leads to Docker's files: %w", os.ErrNotExist)
 }
 
-// notDockerFile skips mounts that are not of <data-root>/containers.
+// notDockerFile skips mounts that are not of <data-root>/containers. Docker's data root
+// is on no FUSE: that of a user may never answer.
 func notDockerFile(m *mountinfo.Info) (skip, stop bool) {
 	_, ok := containersDirOf(m.Root)
-	return !ok, false
+	return !ok || strings.HasPrefix(m.FSType, "fuse"), false
 }
 
 func mountedHere(m *mountinfo.Info, ours []*mountinfo.Info) (string, bool) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
@@ -13,6 +15,9 @@ import (
 // maxFile bounds every file that is read here: runc's state.json, the largest
 // of them, holds some 30 KiB.
 const maxFile = 8 << 20
+
+// ErrForeign says that a file which should be an engine's is another user's.
+var ErrForeign = errors.New("neither root's nor dx's own user's")
 
 // ErrNotRegular says that a file of an engine is a FIFO, a device, a symbolic link.
 var ErrNotRegular = errors.New("not a regular file")
@@ -80,22 +85,27 @@ func (h handle) read(name string) ([]byte, error) {
 	return f.all()
 }
 
-// file opens one for reading.
+// file opens one for reading. All that is read so is an engine's: root's, or dx's own
+// user's.
 func (h handle) file(name string) (file, error) {
-	path := h.path + "/" + name
+	full := h.path + "/" + name
 	fd, err := unix.Openat(h.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
 		// ELOOP: a symbolic link; ENXIO: a socket.
-		return file{}, fmt.Errorf("open %s: %w", path, ErrNotRegular)
+		return file{}, fmt.Errorf("open %s: %w", full, ErrNotRegular)
 	}
 	if err != nil {
-		return file{}, fmt.Errorf("open %s: %w", path, err)
+		return file{}, fmt.Errorf("open %s: %w", full, err)
 	}
-	f, err := regular(fd, path)
+	f, err := regular(fd, full)
+	if err == nil && f.uid != 0 && int(f.uid) != os.Geteuid() {
+		err = fmt.Errorf("read %s: it is %w (uid %d)", full, ErrForeign, f.uid)
+	}
 	if err != nil {
 		unix.Close(fd)
+		return file{}, err
 	}
-	return f, err
+	return f, nil
 }
 
 // file is a regular file, open for reading.
@@ -103,6 +113,7 @@ type file struct {
 	fd   int
 	path string
 	size int64
+	uid  uint32 // the owner
 }
 
 func regular(fd int, path string) (file, error) {
@@ -113,7 +124,7 @@ func regular(fd int, path string) (file, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return file{}, fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
-	return file{fd: fd, path: path, size: st.Size}, nil
+	return file{fd: fd, path: path, size: st.Size, uid: st.Uid}, nil
 }
 
 func (f file) close() { unix.Close(f.fd) }
@@ -196,6 +207,26 @@ func openDirIn(root *os.File, path string) (*os.File, error) {
 		return nil, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
 	}
 	return h, nil
+}
+
+// openWithoutLinks opens a directory of dx's own root, all of whose names are
+// directories: what a link is, and where it leads, is for whoever made it to say.
+func openWithoutLinks(name string) (handle, error) {
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	at := handle{path: name}
+	var err error
+	if at.fd, err = unix.Open("/", flags, 0); err != nil {
+		return handle{fd: none}, fmt.Errorf("open /: %w", err)
+	}
+	for part := range strings.SplitSeq(strings.Trim(path.Clean(name), "/"), "/") {
+		fd, err := unix.Openat(at.fd, part, flags, 0)
+		at.close()
+		if err != nil {
+			return handle{fd: none}, fmt.Errorf("open %s: %q: %w", name, part, err)
+		}
+		at.fd = fd
+	}
+	return at, nil
 }
 
 // handleIn is openDirIn with nothing but a handle left.

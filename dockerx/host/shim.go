@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
@@ -27,29 +29,38 @@ func (d *bundleDir) initPID() (int, error) { return parse(d.handle, "init.pid", 
 func splitBundlePath(text string) (namespace, id string, ok bool) {
 	dir, id := path.Split(text)
 	dir, namespace = path.Split(strings.TrimSuffix(dir, "/"))
-	ok = path.Base(dir) == taskDir && namespace != "" && id != ""
+	ok = path.Base(dir) == taskDir && namespace != "" && validID(namespace, id)
 	return namespace, id, ok
 }
 
+// validID reports whether a container may be called so: in Docker's namespaces, IDs
+// are what dockerd makes; elsewhere containerd takes names (its pkg/identifiers). One
+// that begins with a dot is being removed.
+func validID(namespace, id string) bool {
+	if namespace == "moby" || namespace == "plugins.moby" {
+		return docker.IsID(id)
+	}
+	for i, c := range []byte(id) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && (c == '_' || c == '.' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return id != ""
+}
+
 // shimBundle finds the bundle of a shim that match accepts: that of its working
-// directory or a sibling. unix.ENOENT if there is none.
+// directory or a sibling. unix.ENOENT if there is none; a DisbeliefError if the
+// process looks like a shim and its word does not count.
 func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, error) {
-	text, err := shim.Readlink("cwd")
+	if err := believeShim(shim); err != nil {
+		return nil, err
+	}
+	own, err := standsIn(shim)
 	if err != nil {
 		return nil, err
-	}
-	text = cutDeleted(text)
-	namespace, id, ok := splitBundlePath(text)
-	if !ok {
-		return nil, unix.ENOENT
-	}
-	own := &bundleDir{id: id, namespace: namespace}
-	if own.handle, err = cwdOf(shim, text); err != nil {
-		return nil, err
-	}
-	if !inTrusted(own.handle) {
-		own.close()
-		return nil, unix.ENOENT
 	}
 	if match(own) {
 		return own, nil
@@ -61,32 +72,57 @@ func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, er
 		return nil, err
 	}
 	defer parent.close()
-	parent.path = path.Dir(text)
+	parent.path = path.Dir(own.path)
 	return siblingBundle(parent, own, match)
+}
+
+// believeShim comes before the working directory is touched: see asShim.
+func believeShim(p *proc.Process) error {
+	cwd, err := p.Readlink("cwd")
+	if err != nil {
+		return err
+	}
+	_, id, ok := splitBundlePath(cutDeleted(cwd))
+	if !ok {
+		return unix.ENOENT
+	}
+	trust, err := NewTrust()
+	if err != nil {
+		return err
+	}
+	return trust.Shim(p, id)
+}
+
+// standsIn opens the bundle in which a shim stands. Its path is that of the directory
+// which was opened. unix.ENOENT if it is none, or not in a directory of root's.
+func standsIn(shim *proc.Process) (*bundleDir, error) {
+	fd, err := shim.OpenFD("cwd", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	d := &bundleDir{handle: handle{fd: fd}}
+	text, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	var ok bool
+	d.path = cutDeleted(text)
+	if d.namespace, d.id, ok = splitBundlePath(d.path); !ok || !inTrusted(d.handle) {
+		d.close()
+		return nil, unix.ENOENT
+	}
+	return d, nil
 }
 
 // errForged says that a folder of bundles is somebody's who is no engine.
 var errForged = errors.New("not root's")
 
-// inTrusted says whether what the folder above a bundle holds is an engine's word. Any
-// process may call its working directory a bundle, and name a child of its own as a
-// container's init, with root's rights for whoever enters.
+// inTrusted reports whether a bundle and the folder above it are root's.
 func inTrusted(bundle handle) bool {
-	var st unix.Stat_t
-	return unix.Fstatat(bundle.fd, "..", &st, 0) == nil && trusted(&st)
-}
-
-// trusted is a folder in which only root, or the caller for an engine of its own, can
-// make anything.
-func trusted(st *unix.Stat_t) bool {
-	owner := st.Uid == 0 || int(st.Uid) == os.Geteuid()
-	return owner && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
-}
-
-// cwdOf opens a process's working directory, which is called name.
-func cwdOf(p *proc.Process, name string) (handle, error) {
-	fd, err := p.OpenFD("cwd", unix.O_PATH|unix.O_DIRECTORY)
-	return handle{fd: fd, path: name}, err
+	var above, own unix.Stat_t
+	return unix.Fstatat(bundle.fd, "..", &above, 0) == nil && trusted(&above) &&
+		unix.Fstat(bundle.fd, &own) == nil && trusted(&own)
 }
 
 func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (*bundleDir, error) {
@@ -95,7 +131,7 @@ func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (
 		return nil, err
 	}
 	for _, name := range names {
-		if name == own.id {
+		if name == own.id || !validID(own.namespace, name) {
 			continue
 		}
 		h, err := parent.open(name)

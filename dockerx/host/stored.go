@@ -51,6 +51,10 @@ func storedIn(root string, known map[string]bool, warn func(error)) ([]*docker.C
 	}
 	dir := handle{fd: fd, path: root}
 	defer dir.close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || !trusted(&st) {
+		return nil, fmt.Errorf("%s: it is %w: %w", root, ErrForeign, fs.ErrNotExist)
+	}
 	names, err := dir.names()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,115 @@
+package dockerx
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/engine"
+	"dx/dockerx/host"
+	"dx/nsops/proc"
+)
+
+// EngineDisbeliefError says that an engine was asked which is not root's of this host,
+// nor dx's own user's. What it says is shown, but no container is entered at its word:
+// it decides which process is meant, and what runs there as which user.
+type EngineDisbeliefError struct {
+	Engine string // its address
+	Reason string // the rule that refused: "pid 4711, which listens there, runs as uid 1000"
+}
+
+func (e *EngineDisbeliefError) Error() string {
+	return fmt.Sprintf("the engine at %s is not believed: %s; its containers are shown, but only an engine of root's or of your own on this host can say which process is to be entered", e.Engine, e.Reason)
+}
+
+// belief is what has been found out about whom the engine's connections lead to.
+type belief struct {
+	mu     sync.Mutex
+	looked int // at so many connections
+	reason string
+}
+
+// doubt returns an EngineDisbeliefError if an answer came from an engine whose word does
+// not count, by the rule for any process (host.Trust).
+func (r *Resolver) doubt() error {
+	peers, err := r.engine.Peers()
+	r.belief.mu.Lock()
+	defer r.belief.mu.Unlock()
+	reason := r.belief.reason
+	if err != nil {
+		reason = err.Error()
+	}
+	for _, p := range peers[r.belief.looked:] {
+		if reason == "" {
+			reason = doubtPeer(p)
+		}
+	}
+	r.belief.looked, r.belief.reason = len(peers), reason
+	if reason == "" {
+		return nil
+	}
+	return &EngineDisbeliefError{Engine: r.engine.Host(), Reason: reason}
+}
+
+func doubtPeer(p engine.Peer) string {
+	if p.Elsewhere {
+		return "it is reached by an address that is not of this host alone"
+	}
+	trust, err := host.NewTrust()
+	if err != nil {
+		return err.Error()
+	}
+	for _, uid := range p.UIDs {
+		if !trust.Owns(uid) {
+			return fmt.Sprintf("its socket is one of uid %d", uid)
+		}
+	}
+	if p.Path != "" {
+		return doubtUnix(trust, p)
+	}
+	for _, inode := range p.Inodes {
+		if reason := doubtListener(trust, host.Holder(inode)); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+func doubtUnix(trust host.Trust, p engine.Peer) string {
+	// The file may have been removed since, which says nothing of who answered.
+	var st unix.Stat_t
+	if err := unix.Stat(p.Path, &st); err == nil && !trust.Owns(st.Uid) {
+		return fmt.Sprintf("%s belongs to uid %d", p.Path, st.Uid)
+	}
+	listener, err := proc.Open(p.PID)
+	if err != nil {
+		return "the process that listens there is not one that dx sees"
+	}
+	return doubtListener(trust, listener)
+}
+
+// doubtListener closes the process.
+func doubtListener(trust host.Trust, p *proc.Process) string {
+	if p == nil {
+		return "the process that listens there is not one that dx sees"
+	}
+	defer p.Close()
+	exe, err := trust.Check(p)
+	var not *host.DisbeliefError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		// Whoever may not look at root's process may enter nothing either.
+		return ""
+	case errors.As(err, &not):
+		return fmt.Sprintf("pid %d, which listens there, does not count: %s", p.PID, not.Reason)
+	case err != nil:
+		return err.Error()
+	case path.Base(exe.Path) == "docker-proxy":
+		return fmt.Sprintf("pid %d, which listens there, is docker-proxy: a container answers", p.PID)
+	}
+	return ""
+}
