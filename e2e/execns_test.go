@@ -27,7 +27,7 @@ func TestExecNSIsNsenter(t *testing.T) {
 				args = slices.Insert(args, 1, "-r")
 			}
 			want := e.Do(t, engine.Command{Args: append(args, "sh", "-c", look)})
-			got := e.Dx(t, "exec", "--ns", kinds, c.Name, "sh", "-c", look)
+			got := e.Dx(t, "exec", "--expose-host", "--ns", kinds, c.Name, "sh", "-c", look)
 			if got != want {
 				t.Errorf("--ns %s\nnsenter: %+v\ndx:      %+v", kinds, want, got)
 			}
@@ -133,7 +133,7 @@ func TestExecNSRefuses(t *testing.T) {
 		{[]string{"--ns", "net", "-u", "app"}, "--user has no meaning with --ns"},
 		{[]string{"--ns", "net", "--privileged"}, "--privileged has no meaning with --ns"},
 		{[]string{"--ns", "net", "--no-cgroup"}, "--no-cgroup has no meaning with --ns"},
-		{[]string{"--expose-host"}, "--expose-host is for --ns pid"},
+		{[]string{"--expose-host"}, "--expose-host is for --ns"},
 	} {
 		r := e.Dx(t, slices.Concat([]string{"exec"}, test.flags, []string{c.Name, "true"})...)
 		if r.Code == 0 || !strings.Contains(r.Stderr, test.want) {

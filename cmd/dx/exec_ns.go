@@ -18,7 +18,6 @@ import (
 	"dx/nsops"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
-	"dx/nsops/tools"
 )
 
 // partOptions are the flags of an exec that joins a part of a container.
@@ -31,18 +30,21 @@ type partOptions struct {
 const partHelp = "\n\n" +
 	"With --ns, COMMAND is a program of the host with your own user, capabilities,\n" +
 	"environment and directory, in the named namespaces of the container only, as\n" +
-	"nsenter has it. Not joined are all others, the container's root (unless mnt is\n" +
-	"named), its cgroups, limits, seccomp filter and security labels. Of its files\n" +
-	"COMMAND sees, without mnt, copies of two over the host's when net is named:\n" +
-	"/etc/resolv.conf and /etc/hosts; nsswitch.conf and /sys stay the host's. When pid\n" +
-	"is named, its /proc is that of the container. In a joined PID namespace the\n" +
-	"container sees COMMAND, and is refused if one of its processes could take over\n" +
-	"the host through it (/proc/PID/root), unless --expose-host is given."
+	"nsenter has it. Not joined are all others, the container's root, its cgroups,\n" +
+	"limits, seccomp filter and security labels. Of its files COMMAND sees copies of\n" +
+	"two over the host's when net is named: /etc/resolv.conf and /etc/hosts;\n" +
+	"nsswitch.conf and /sys stay the host's. When pid is named, its /proc is that of\n" +
+	"the container.\n\n" +
+	"--expose-host goes on where --ns is refused, because the container could take over\n" +
+	"the host. With mnt, COMMAND is the container's own program, whatever it is called,\n" +
+	"and has your rights: that is always refused. In a joined PID namespace the container\n" +
+	"sees COMMAND: refused if one of its processes could go through it (/proc/PID/root).\n" +
+	"A user namespace that somebody else made gives him power over COMMAND: refused."
 
 func (o *partOptions) flags(f *pflag.FlagSet) {
 	f.Var(&o.namespaces, "ns", "Join only these namespaces, comma separated, with a program of the host: cgroup, ipc, mnt, net, pid, time, user, uts")
 	f.BoolVar(&o.noCgroup, "no-cgroup", false, "Do not enter the container's cgroups: gets in when its limits are reached, and is not bound by them")
-	f.BoolVar(&o.exposeHost, "expose-host", false, "With --ns pid: go on although a process of the container could take over the host through the command")
+	f.BoolVar(&o.exposeHost, "expose-host", false, "With --ns: go on although the container could take over the host through the command")
 }
 
 // check refuses flags that would have no effect beside --ns, or without it.
@@ -50,7 +52,7 @@ func (o *partOptions) check(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
 	if len(o.namespaces) == 0 {
 		if given("expose-host") {
-			return errors.New("--expose-host is for --ns pid")
+			return errors.New("--expose-host is for --ns")
 		}
 		return nil
 	}
@@ -177,26 +179,6 @@ func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
 		v.Files = append(v.Files, launch.Overlay{Path: path, Content: files[path]})
 	}
 	return nil
-}
-
-// checkExposure refuses to be seen by a process that would have power over the
-// command.
-func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) error {
-	has := func(t nsops.Type) bool { return slices.Contains(joins, t) }
-	if !has(nsops.PID) {
-		return nil
-	}
-	if has(nsops.User) {
-		if has(nsops.Mnt) {
-			return nil // nothing of the host is left
-		}
-		return &exposedError{container: describe(c), reason: "the command would be root of the container's user namespace, as its processes may be"}
-	}
-	watchers, err := tools.Watchers(c.Process, own)
-	if err != nil || len(watchers) == 0 {
-		return err
-	}
-	return &exposedError{container: describe(c), reason: watched(watchers)}
 }
 
 func kindsOf(joins []launch.Join) (kinds []nsops.Type) {
