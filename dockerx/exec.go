@@ -101,7 +101,7 @@ var (
 		(*builder).arguments, (*builder).bareEnvironment, (*builder).ownUser, (*builder).home, (*builder).ownCwd,
 		(*builder).heldCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,
 		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).ownNamespaces, (*builder).ownCgroups,
-		(*builder).freshKeyring, (*builder).settled,
+		(*builder).settled,
 	}
 	// onHost: the host's own init. There is no cgroup to join: that of a host's
 	// init is no place for commands.

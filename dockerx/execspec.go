@@ -28,13 +28,11 @@ type ExecSpec struct {
 	// ApparmorProfile, SelinuxLabel, OOMScoreAdj, Scheduler, IOPriority, Terminal.
 	Process *specs.Process
 
-	Seccomp    *specs.LinuxSeccomp // nil: no filter
-	Namespaces []nsops.Type        // to join, as far as they differ from the caller's
-	Cgroups    []CgroupDir         // to join, in order
-	Keyring    string              // session keyring, "_ses.<id>"; empty: the caller's stays
-	// FreshKeyring: an empty session keyring, that nobody else has.
-	FreshKeyring bool
-	Personality  *specs.LinuxPersonality
+	Seccomp     *specs.LinuxSeccomp // nil: no filter
+	Namespaces  []nsops.Type        // to join, as far as they differ from the caller's
+	Cgroups     []CgroupDir         // to join, in order
+	Keyring     string              // session keyring, "_ses.<id>"; empty: a new one
+	Personality *specs.LinuxPersonality
 
 	// Exactly are the namespaces to which all of this applies, where they were read of
 	// a process that may change them at will; nil: see Namespaces.

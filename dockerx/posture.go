@@ -181,14 +181,6 @@ func (b *builder) keyring() error {
 	return nil
 }
 
-// freshKeyring: a process that is in no container shall not have the keys of dx's
-// caller, which are those of a login (keyrings(7)).
-func (b *builder) freshKeyring() error {
-	b.out.FreshKeyring = true
-	b.from("Keyring", "none of the caller's")
-	return nil
-}
-
 // ownSecurity takes no_new_privs and the LSM label of the process itself.
 func (b *builder) ownSecurity() error {
 	b.out.Process.NoNewPrivileges = b.init.NoNewPrivs

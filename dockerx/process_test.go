@@ -123,7 +123,7 @@ func TestBareProcess(t *testing.T) {
 	if i < 0 || p.Rlimits[i].Soft != 77 {
 		t.Errorf("rlimits %+v, want 77 open files", p.Rlimits)
 	}
-	if fmt.Sprint(spec.Namespaces) != "[mnt]" || spec.Keyring != "" || !spec.FreshKeyring || spec.Seccomp != nil {
+	if fmt.Sprint(spec.Namespaces) != "[mnt]" || spec.Keyring != "" || spec.Seccomp != nil {
 		t.Errorf("%+v", spec)
 	}
 	if len(spec.Cgroups) == 0 {

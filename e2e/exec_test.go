@@ -186,12 +186,13 @@ func TestExecFromAnOddCaller(t *testing.T) {
 			ulimit -S -n 64; ulimit -S -c 0; ulimit -S -s 1024
 			echo 500 >/proc/self/oom_score_adj
 			echo 0x7f >/proc/self/coredump_filter
-			exec nice -n 7 ionice -c 3 chrt -b 0 taskset 1 "$@"`
+			exec nice -n 7 ionice -c 3 chrt -b 0 taskset 1 setarch -R \
+				setpriv --inh-caps +net_admin --ambient-caps +net_admin --securebits +no_setuid_fixup --groups 0,6,42 "$@"`
 		args := slices.Concat([]string{"sh", "-c", setUp, "sh"}, e.DxArgs(t), []string{"exec"}, flags, []string{c.Name}, command)
 		return e.Do(t, engine.Command{Args: args})
 	}
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		c := e.Run(t, engine.Busybox)
+		c := e.Run(t, engine.Busybox, mountProber(t)...)
 		for _, d := range compare(t, e, c, odd, nil) {
 			t.Error(d)
 		}

@@ -138,7 +138,7 @@ func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *dockerx.Ex
 	}
 	defer view.Close()
 	plan.Joins = append(plan.Joins, launch.Join{Type: nsops.Mnt, File: view.Mnt})
-	plan.Root, plan.SetgroupsDenied, plan.MountProc = view.Root, false, pids
+	plan.Root, plan.MountProc, plan.KeepKeyring = view.Root, pids, true
 	return a.runPlan(ctx, e, plan)
 }
 

@@ -87,7 +87,7 @@ func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, 
 	if o.explain {
 		return prog.Explain(a.out)
 	}
-	uid, gid, err := streamOwner(c, spec.Process.User.UID)
+	uid, gid, err := plan.streamOwner(c)
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/moby/sys/user"
 
 	"dx/dockerx"
+	"dx/nsops"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/seccomp"
@@ -32,7 +34,7 @@ func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
 		return nil, fmt.Errorf("cannot open %s: %w", describe(c), err)
 	}
 	p := &openPlan{target: target, Plan: &launch.Plan{
-		Process: spec.Process, Keyring: spec.Keyring, FreshKeyring: spec.FreshKeyring, Personality: spec.Personality, Origins: spec.Origins,
+		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, Origins: spec.Origins,
 		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied,
 	}}
 	if err := p.fill(spec); err != nil {
@@ -78,7 +80,11 @@ func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
 
 // streamOwner is who the streams belong to, as the host counts: the user, and
 // the group of the container's root, as a shim makes its pipes.
-func streamOwner(c *dockerx.Container, uid uint32) (hostUID, hostGID int, err error) {
+func (p *openPlan) streamOwner(c *dockerx.Container) (hostUID, hostGID int, err error) {
+	uid := p.Process.User.UID
+	if !slices.Contains(kindsOf(p.Joins), nsops.User) {
+		return int(uid), 0, nil // whatever namespace init is in
+	}
 	if hostUID, err = hostID(c, "uid_map", uid); err != nil {
 		return 0, 0, err
 	}

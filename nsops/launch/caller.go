@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/proc"
@@ -27,6 +29,9 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 	}
 	if own.Seccomp != 0 {
 		reasons = append(reasons, "dx itself runs under a seccomp filter")
+	}
+	if p.joinsUser() && p.SetgroupsDenied && own.UID[1] == 0 && len(own.Groups) > 0 && own.CapEff&(1<<unix.CAP_SETGID) == 0 {
+		reasons = append(reasons, fmt.Sprintf("dx lacks CAP_SETGID to leave its groups %v, and the container's user namespace denies it", own.Groups))
 	}
 	if given := p.Process.Capabilities; given != nil && !p.joinsUser() {
 		c := &compiler{plan: p}

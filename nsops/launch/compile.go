@@ -97,7 +97,7 @@ func (c *compiler) build(o order) error {
 	c.enterCgroups()
 	c.writeAttributes(attrs)
 	c.limits()
-	c.join()
+	c.join(true)
 	c.enterRoot()
 	c.joinKeyring()
 	c.confine(attrs)

@@ -156,6 +156,43 @@ func TestUserNamespaceIsJoinedBetween(t *testing.T) {
 	}
 }
 
+// What only the caller may have is left behind while nothing can deny it.
+func TestCallersOwnIsLeftBeforeTheUserNamespace(t *testing.T) {
+	plan := samplePlan()
+	plan.Joins = append([]Join{{nsops.User, plan.Joins[0].File}}, plan.Joins...)
+	plan.SetgroupsDenied, plan.Keyring = true, ""
+	visit := sampleVisit()
+	visit.Joins = []Join{{nsops.User, plan.Joins[0].File}}
+	visited, err := CompileVisit(visit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*Program{"exec": compiled(t, plan), "visit": visited} {
+		user := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Name == "setns" && s.Args[1].text == "CLONE_NEWUSER" })
+		for _, call := range []string{"setgroups(0, 0)", "keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0)"} {
+			at := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.String() == call })
+			if at < 0 || at > user {
+				t.Errorf("%s: %s is step %d, the user namespace is joined in step %d", name, call, at, user)
+			}
+		}
+	}
+}
+
+// Who joins no user namespace and asks for it keeps the caller's keyring.
+func TestKeyringIsKept(t *testing.T) {
+	plan := samplePlan()
+	plan.Keyring, plan.KeepKeyring = "", true
+	visited, err := CompileVisit(sampleVisit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*Program{"exec": compiled(t, plan), "visit": visited} {
+		if slices.Contains(calls(p, "prctl"), "keyctl") {
+			t.Errorf("%s: the keyring is left", name)
+		}
+	}
+}
+
 func TestSetgroupsIsLeftOutWhereDenied(t *testing.T) {
 	plan := samplePlan()
 	plan.SetgroupsDenied = true

@@ -163,7 +163,7 @@ var rlimits = map[string]int{
 // join enters the namespaces in runc's order (libcontainer/nsenter/nsexec.c):
 // those that the caller's rights open, then the user namespace, then the ones
 // that only its rights open.
-func (c *compiler) join() {
+func (c *compiler) join(idsFollow bool) {
 	user := slices.IndexFunc(c.plan.Joins, func(j Join) bool { return j.Type == nsops.User })
 	retries := []*Step{}
 	for _, j := range c.plan.Joins {
@@ -185,11 +185,30 @@ func (c *compiler) join() {
 	if user < 0 {
 		return
 	}
+	c.dropGroups()
 	c.setns(c.plan.Joins[user])
-	c.try("become root of the user namespace", "runc", "setresgid", unix.SYS_SETRESGID, []unix.Errno{unix.EINVAL}, num(0), num(0), num(0))
-	c.call("become root of the user namespace", "runc", "setresuid", unix.SYS_SETRESUID, num(0), num(0), num(0))
+	c.becomeRoot(idsFollow)
 	for _, r := range retries {
 		c.add(r)
+	}
+}
+
+// dropGroups is for before a user namespace is joined, which may deny setgroups: the
+// process would have the groups of dx's caller, which the host's files still know
+// (CVE-2022-36109, CVE-2022-2990). EPERM: the caller has no right to it, and no
+// groups that were not its own.
+func (c *compiler) dropGroups() {
+	c.try("leave the caller's supplementary groups", "CVE-2022-36109", "setgroups", unix.SYS_SETGROUPS, []unix.Errno{unix.EPERM}, num(0), num(0))
+}
+
+// becomeRoot gives up the ids of dx's caller. A namespace that does not map them is
+// left to setIDs where that follows; else the process would keep the caller's.
+func (c *compiler) becomeRoot(idsFollow bool) {
+	gid := c.call("become root's group in the user namespace", "runc", "setresgid", unix.SYS_SETRESGID, num(0), num(0), num(0))
+	uid := c.call("become root in the user namespace", "runc", "setresuid", unix.SYS_SETRESUID, num(0), num(0), num(0))
+	if idsFollow {
+		gid.onError, gid.errnos = goNext, []unix.Errno{unix.EINVAL}
+		uid.onError, uid.errnos = goNext, []unix.Errno{unix.EINVAL}
 	}
 }
 
@@ -231,16 +250,21 @@ func (c *compiler) enterRoot() {
 }
 
 func (c *compiler) joinKeyring() {
-	name := str(c.plan.Keyring)
-	switch {
-	case c.plan.FreshKeyring: // keyctl(2): no name makes one
-		name = named(0, "NULL")
-	case c.plan.Keyring == "":
-		return
+	if c.plan.Keyring == "" {
+		return // leaveKeyring has seen to it
 	}
 	// runc goes on without keyrings in the kernel (setns_init_linux.go).
 	c.try("join the session keyring", "Keyring", "keyctl", unix.SYS_KEYCTL, []unix.Errno{unix.ENOSYS},
-		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), name)
+		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), str(c.plan.Keyring))
+}
+
+// leaveKeyring takes a new session keyring, without a name: whoever has the
+// caller's can read its keys, in any user namespace. It is for before the join, so
+// that the quota of nobody in there counts. EPERM: a filter on dx denies keyctl(2),
+// to the command as well.
+func (c *compiler) leaveKeyring() {
+	c.try("leave the caller's session keyring", "Inherited", "keyctl", unix.SYS_KEYCTL, []unix.Errno{unix.ENOSYS, unix.EPERM},
+		named(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), num(0))
 }
 
 // schedule sets what newer runtimes take from the container's configuration.

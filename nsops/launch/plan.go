@@ -33,16 +33,16 @@ type Plan struct {
 	Process *specs.Process
 	Seccomp *seccomp.Filter // nil: none
 
-	Joins   []Join   // only namespaces that differ from the caller's
-	Root    *os.File // O_PATH on the target's root; nil: the caller's root
-	Cgroups []Cgroup
-	Keyring string // session keyring to join; empty: the caller's stays
-	// FreshKeyring: a session keyring that is empty and nobody else's.
-	FreshKeyring bool
-	Personality  *specs.LinuxPersonality
+	Joins       []Join   // only namespaces that differ from the caller's
+	Root        *os.File // O_PATH on the target's root; nil: the caller's root
+	Cgroups     []Cgroup
+	Keyring     string // session keyring to join; empty: a new one without a name
+	KeepKeyring bool   // the caller's stays, if none is joined
+	Personality *specs.LinuxPersonality
 
-	// SetgroupsDenied is "deny" in the target's /proc/PID/setgroups
-	// (user_namespaces(7)).
+	// SetgroupsDenied is "deny" in /proc/PID/setgroups (user_namespaces(7)) of the
+	// user namespace in which the process will be: not of the target's, if that
+	// one is not joined.
 	SetgroupsDenied bool
 	Kernel          Kernel
 

@@ -62,8 +62,24 @@ func (c *compiler) shed() {
 		c.call("set the timer slack", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
 	}
 	c.useAllProcessors()
+	c.shedRights()
 	if u := c.plan.Process.User.Umask; u != nil {
 		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
+	}
+}
+
+// shedRights puts off what the caller's rights would add to the container's.
+func (c *compiler) shedRights() {
+	// A process of the container's that is not root would keep these over execve,
+	// as far as its inheritable set has them.
+	c.call("have no ambient capabilities", "Inherited", "prctl", unix.SYS_PRCTL,
+		named(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), named(unix.PR_CAP_AMBIENT_CLEAR_ALL, "PR_CAP_AMBIENT_CLEAR_ALL"), num(0), num(0), num(0))
+	// With SECBIT_NO_SETUID_FIXUP set-user-ID programs would not lose theirs. EPERM:
+	// the bits are locked, or an older kernel lets only CAP_SETPCAP clear none.
+	c.try("have no secure bits", "Inherited", "prctl", unix.SYS_PRCTL, []unix.Errno{unix.EPERM}, named(unix.PR_SET_SECUREBITS, "PR_SET_SECUREBITS"), num(0))
+	c.try("have the plain personality", "Inherited", "personality", unix.SYS_PERSONALITY, []unix.Errno{unix.EPERM}, named(0, "PER_LINUX"))
+	if c.plan.Keyring == "" && !c.plan.KeepKeyring {
+		c.leaveKeyring()
 	}
 }
 

@@ -56,12 +56,28 @@ func (t *Target) openRoot(p *proc.Process) (err error) {
 	if t.Root, err = t.own(p.OpenFile("root", unix.O_PATH)); err != nil {
 		return fmt.Errorf("open the root: %w", err)
 	}
-	b, err := p.ReadFile("setgroups")
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // Linux 3.19
+	if slices.ContainsFunc(t.Joins, func(j Join) bool { return j.Type == nsops.User }) {
+		t.SetgroupsDenied, err = setgroupsDenied(p)
 		return err
 	}
-	t.SetgroupsDenied = bytes.HasPrefix(b, []byte("deny"))
-	return nil
+	// An init that has left for a user namespace of its own has no say.
+	self, err := proc.Self()
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	t.SetgroupsDenied, err = setgroupsDenied(self)
+	return err
+}
+
+// setgroupsDenied reports whether the user namespace of a process denies
+// setgroups(2).
+func setgroupsDenied(p *proc.Process) (bool, error) {
+	b, err := p.ReadFile("setgroups")
+	if errors.Is(err, os.ErrNotExist) { // Linux 3.19
+		return false, nil
+	}
+	return bytes.HasPrefix(b, []byte("deny")), err
 }
 
 // openNamespaces opens each namespace, or the pidfd, which stands for all.

@@ -37,7 +37,10 @@ func CompileVisit(v *Visit) (*Program, error) {
 	}
 	c := &compiler{plan: v.Plan}
 	c.begin()
-	c.join()
+	if v.joinsUser() { // what is the caller's own elsewhere is not for those in there
+		c.leaveKeyring()
+	}
+	c.join(false)
 	if len(v.Files) > 0 || v.Proc {
 		c.call("make a private mount namespace", "", "unshare", unix.SYS_UNSHARE, named(unix.CLONE_NEWNS, "CLONE_NEWNS"))
 		c.propagate(Slave, "") // what the host mounts later is still seen
