@@ -88,7 +88,7 @@ func state(t *testing.T, e *engine.Engine, c engine.Container) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join([]string{string(mounts), e.Docker(t, "top", c.Name, "-eo", "pid,args").Stdout, e.Docker(t, "diff", c.Name).Stdout}, "\n")
+	return strings.Join([]string{string(mounts), e.MustDocker(t, "top", c.Name, "-eo", "pid,args").Stdout, e.MustDocker(t, "diff", c.Name).Stdout}, "\n")
 }
 
 var postureLine = regexp.MustCompile(`(?m)^(CapBnd|NoNewPrivs|Seccomp|Uid|Gid):.*$`)
@@ -178,7 +178,7 @@ func TestDebugPath(t *testing.T) {
 	} {
 		args := slices.Concat([]string{"debug"}, strings.Fields(test.flags), []string{c.Name, "/bin/which", "cat"})
 		if r := e.Dx(t, args...); r.Stdout != test.want {
-			t.Errorf("%s: %+v", test.flags, r)
+			t.Errorf("debug %s finds cat: %v, want %q", test.flags, r, test.want)
 		}
 	}
 	r := e.Dx(t, "debug", "--explain", c.Name, "ls")
@@ -296,12 +296,10 @@ func TestDebugCopies(t *testing.T) {
 func TestDebugWithoutProc(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox, "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
-	if r := e.Docker(t, "exec", c.Name, "umount", "-l", "/proc"); r.Code != 0 {
-		t.Fatalf("umount: %+v", r)
-	}
+	e.MustDocker(t, "exec", c.Name, "umount", "-l", "/proc")
 	r := e.Dx(t, "debug", "--tools-first", c.Name, "sh", "-c", "echo up; test -e /proc/self || echo none")
 	if r.Stdout != "up\nnone\n" || !strings.Contains(r.Stderr, "has no /proc") {
-		t.Errorf("%+v", r)
+		t.Errorf("debug where there is no /proc: %v, want a program that runs, and a word about /proc", r)
 	}
 }
 
@@ -315,8 +313,7 @@ func TestDebugPrompt(t *testing.T) {
 		s.wait(`^dx debug ` + c.Name + `:/etc #$`)
 		s.line("stty size; tty; echo $TERM")
 		s.wait(`^30 100\n/dev/pts/\d+\nxterm$`)
-		s.line("sleep 1000")
-		s.keys("C-c")
+		s.interrupted()
 		s.line("exit 7")
 		s.wait(`^code=7$`)
 		s.wait(`^over$`)
@@ -334,7 +331,7 @@ func TestDebugRefuses(t *testing.T) {
 		{"debug", "--host-tools", "-w", "etc", c.Name, "true"}, {"debug", "-w", "/nosuch", c.Name, "true"}, {"shell"}, {"shell", "nosuch"},
 	} {
 		if r := e.Dx(t, args...); r.Code == 0 || r.Stderr == "" && r.Stdout == "" {
-			t.Errorf("%q: %+v", args, r)
+			t.Errorf("dx %q is not refused: %v", args, r)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestDiffShowsTheOneDifference(t *testing.T) {
 			var got []string
 			for _, l := range dxDiff(t, e, code, plain.Name, c.Name) {
 				if l.Difference != "different" {
-					t.Errorf("%q: %+v", tc.flags, l)
+					t.Errorf("containers with %q and without: %+v, want the difference to be \"different\"", tc.flags, l)
 				}
 				// Without accounting of swap there is no limit.
 				if l.Name == "swap limit" {
@@ -81,7 +81,7 @@ func TestDiffShowsTheOneDifference(t *testing.T) {
 			}
 			want := slices.DeleteFunc(tc.want, func(s string) bool { return s == "swap limit" })
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%q: %s", tc.flags, diff)
+				t.Errorf("what differs with %q (-want +got):\n%s", tc.flags, diff)
 			}
 		}
 	})
@@ -99,16 +99,16 @@ func TestDiffOfANetwork(t *testing.T) {
 	for _, l := range dxDiff(t, e, 1, a.Name, b.Name) {
 		got[l.Name] = l.OnlyB
 		if l.Section != "network" || len(l.OnlyA) > 0 {
-			t.Errorf("%+v", l)
+			t.Errorf("after changes to b's network only: %+v, want network facts that only b has", l)
 		}
 	}
 	if !slices.Equal(got["interface v0 networks"], []string{"10.77.0.0/24"}) || !slices.Contains(got["routes"], "10.77.0.0/24 dev v0") {
-		t.Errorf("%q", got)
+		t.Errorf("only b has %q, want its network and its route", got)
 	}
 	// A third in b's network namespace differs from it in nothing.
 	c := e.Run(t, engine.Busybox, "--network", "container:"+b.Name)
 	if l := dxDiff(t, e, 0, b.Name, c.Name); len(l) > 0 {
-		t.Errorf("%+v", l)
+		t.Errorf("two that share a network namespace differ in %+v, want nothing", l)
 	}
 }
 
@@ -150,6 +150,6 @@ func TestDiffWithoutRoot(t *testing.T) {
 		e.DxPath(t), "diff", "pid:" + strconv.Itoa(a.PID), "pid:" + strconv.Itoa(b.PID),
 	}})
 	if r.Code != 125 || r.Stdout != "" || len(lines(r.Stderr)) != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("diff of what may not be read: %v, want exit code 125 and one line of stderr", r)
 	}
 }

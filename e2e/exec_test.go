@@ -98,7 +98,7 @@ func TestTheComparisonCanFail(t *testing.T) {
 func TestExecLimits(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox, "--ulimit", "nofile=100:200", "--ulimit", "fsize=1000000")
-	want := e.Docker(t, "exec", c.Name, "cat", "/proc/1/limits")
+	want := e.MustDocker(t, "exec", c.Name, "cat", "/proc/1/limits")
 	got := e.Dx(t, "exec", c.Name, "cat", "/proc/self/limits")
 	if got != want {
 		t.Errorf("init: %s\ndx:   %s", want.Stdout, got.Stdout)

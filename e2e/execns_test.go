@@ -44,7 +44,7 @@ func TestExecNSNames(t *testing.T) {
 			return e.Do(t, engine.Command{Args: []string{"cat", "/etc/resolv.conf", "/etc/hosts", "/proc/self/mountinfo"}})
 		}
 		before := host()
-		want := e.Docker(t, "exec", c.Name, "cat", "/etc/resolv.conf", "/etc/hosts")
+		want := e.MustDocker(t, "exec", c.Name, "cat", "/etc/resolv.conf", "/etc/hosts")
 		if got := e.Dx(t, "exec", "--ns", "net", c.Name, "cat", "/etc/resolv.conf", "/etc/hosts"); got != want {
 			t.Errorf("docker exec: %+v\ndx exec --ns net: %+v", want, got)
 		}
@@ -72,7 +72,7 @@ func TestExecNSNames(t *testing.T) {
 func TestExecNSPid(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox)
-		want := e.Docker(t, "exec", c.Name, "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '")
+		want := e.MustDocker(t, "exec", c.Name, "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '")
 		got := e.Dx(t, "exec", "--ns", "pid", c.Name, "ps", "-o", "args=", "-p", "1")
 		if strings.TrimSpace(got.Stdout) != strings.TrimSpace(want.Stdout) {
 			t.Errorf("pid 1 is %+v, want %+v", got, want)
@@ -175,7 +175,7 @@ func TestExecNoCgroup(t *testing.T) {
 		const look = "hostname; sh -c 'id -u'; readlink /proc/self/ns/net; grep -E '^(Cap|Seccomp:)' /proc/self/status"
 		r = e.Dx(t, "exec", "--no-cgroup", c.Name, "sh", "-c", look)
 		free := e.Run(t, engine.Busybox, "--network", "container:"+c.Name)
-		want := e.Docker(t, "exec", free.Name, "sh", "-c", look)
+		want := e.MustDocker(t, "exec", free.Name, "sh", "-c", look)
 		if r.Code != 0 || r.Stdout != want.Stdout {
 			t.Errorf("--no-cgroup: %+v, want %+v", r, want)
 		}
@@ -185,12 +185,10 @@ func TestExecNoCgroup(t *testing.T) {
 			t.Errorf("the cgroups are %s, the caller's %s", r.Stdout, mine.Stdout)
 		}
 		// What is paused does not hold it up.
-		if r := e.Docker(t, "pause", c.Name); r.Code != 0 {
-			t.Fatal(r)
-		}
+		e.MustDocker(t, "pause", c.Name)
 		if r := e.Dx(t, "exec", "--no-cgroup", c.Name, "echo", "in"); r.Stdout != "in\n" {
 			t.Errorf("paused: %+v", r)
 		}
-		e.Docker(t, "unpause", c.Name)
+		e.MustDocker(t, "unpause", c.Name)
 	})
 }

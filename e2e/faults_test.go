@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -100,7 +101,7 @@ func TestRecycledPID(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox)
 	gone := e.Run(t, engine.Busybox)
-	e.Docker(t, "kill", gone.Name)
+	e.MustDocker(t, "kill", gone.Name)
 	host := processWithPID(t, gone.PID)
 	socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		rec := recorder{header: http.Header{}}
@@ -110,7 +111,7 @@ func TestRecycledPID(t *testing.T) {
 	})
 	r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 	if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, fmt.Sprint(host)) {
-		t.Errorf("%+v", r)
+		t.Errorf("exec with a recycled PID: %v, want the hostname %s and a word about pid %d", r, c.ID[:12], host)
 	}
 	r = timely(t, e, "-H", socket, "--source", "engine", "exec", c.Name, "true")
 	if r.Code == 0 || !strings.Contains(r.Stderr, fmt.Sprint(host)) {
@@ -122,7 +123,8 @@ func TestRecycledPID(t *testing.T) {
 // free: the kernel gives the number after ns_last_pid next.
 func processWithPID(t *testing.T, pid int) int {
 	t.Helper()
-	for range 200 {
+	// Others start processes, too: whose comes first gets the number.
+	await.Until(t, fmt.Sprintf("a process of the test has PID %d", pid), func() bool {
 		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -133,12 +135,12 @@ func processWithPID(t *testing.T, pid int) int {
 		end := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 		if cmd.Process.Pid == pid {
 			t.Cleanup(end)
-			return pid
+			return true
 		}
 		end()
-	}
-	t.Fatalf("no process got PID %d", pid)
-	return 0
+		return false
+	})
+	return pid
 }
 
 // TestSourcesAgree: what would run is the same, system call by system call,
@@ -169,7 +171,7 @@ func explained(t *testing.T, e *engine.Engine, source string, c engine.Container
 	args := append([]string{"--source", source, "exec", "--explain"}, flags...)
 	r := e.Dx(t, append(args, c.Name, "env")...)
 	if r.Code != 0 || !strings.Contains(r.Stdout, "execve(") {
-		t.Fatalf("%+v", r)
+		t.Fatalf("exec --explain of %s by the %s: %v, want the system calls up to execve", c.Name, source, r)
 	}
 	return origin.ReplaceAllString(r.Stdout, "")
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -30,7 +30,7 @@ func TestForgedShim(t *testing.T) {
 	id := strings.Repeat("f0", 32)
 	for _, flags := range [][]string{nil, {"--security-opt", "seccomp=unconfined"}} {
 		c := e.Run(t, engine.Busybox, flags...)
-		e.Docker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
+		e.MustDocker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
 		victim := findProcess(t, c.ID, "sleep\x004242\x00")
 		if r := e.Dx(t, "--source", "host", "exec", id, "true"); !strings.Contains(r.Stderr, "No such container") {
 			t.Errorf("a forged shim answers to an ID: %+v", r)
@@ -39,7 +39,7 @@ func TestForgedShim(t *testing.T) {
 		if r.Code != 0 && strings.Contains(r.Stderr, "seccomp filter") {
 			continue // refused: the forged profile is not what the forger runs under
 		}
-		want := e.Docker(t, "exec", c.Name, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
+		want := e.MustDocker(t, "exec", c.Name, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
 		if bits(t, r.Stdout)&^bits(t, want.Stdout) != 0 || namespaceLines(r.Stdout) != namespaceLines(want.Stdout) {
 			t.Errorf("%q: a forged bundle gives\n%swhere the container has\n%s", flags, r.Stdout+r.Stderr, want.Stdout)
 		}
@@ -90,7 +90,8 @@ func TestForgedShimOfAUser(t *testing.T) {
 // returns its PID on the host.
 func findProcess(t *testing.T, id, cmdline string) string {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	pid := ""
+	await.Until(t, fmt.Sprintf("%q runs in container %s", cmdline, id), func() bool {
 		files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 		if err != nil {
 			t.Fatal(err)
@@ -99,12 +100,12 @@ func findProcess(t *testing.T, id, cmdline string) string {
 			b, _ := os.ReadFile(f) // it may have ended
 			cg, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "cgroup"))
 			if string(b) == cmdline && strings.Contains(string(cg), id) {
-				return filepath.Base(filepath.Dir(f))
+				pid = filepath.Base(filepath.Dir(f))
 			}
 		}
-	}
-	t.Fatalf("no process %q in container %s", cmdline, id)
-	return ""
+		return pid != ""
+	})
+	return pid
 }
 
 // bits reads the bounding set of a status file's lines.

@@ -68,10 +68,10 @@ func mountsOf(t *testing.T, e *engine.Engine) string {
 func TestHostToolsOfAPausedContainer(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, importSleeper(t, e))
-		e.Docker(t, "pause", c.Name)
-		defer e.Docker(t, "unpause", c.Name)
+		e.MustDocker(t, "pause", c.Name)
+		defer e.MustDocker(t, "unpause", c.Name)
 		if r := e.Dx(t, "debug", "--host-tools", c.Name, "cat", "/proc/1/comm"); r.Stdout != "sleep\n" {
-			t.Errorf("%+v", r)
+			t.Errorf("debug --host-tools of a paused container: %v, want the name of its init, sleep", r)
 		}
 	})
 }
@@ -148,7 +148,7 @@ func TestHostToolsWatcherOfAnotherContainer(t *testing.T) {
 	c := e.Run(t, engine.Busybox)
 	e.Run(t, engine.Busybox, "--pid", "container:"+c.Name, "--cap-add", "SYS_PTRACE")
 	if r := e.Dx(t, "debug", "--host-tools", c.Name, "true"); r.Code != 125 || !strings.Contains(r.Stderr, "CAP_SYS_PTRACE") {
-		t.Errorf("%+v", r)
+		t.Errorf("debug --host-tools beside a process that may trace: %v, want a refusal (125) that names CAP_SYS_PTRACE", r)
 	}
 }
 
@@ -163,8 +163,7 @@ func TestHostToolsTerminal(t *testing.T) {
 	s.wait(`^dx host-tools ` + c.Name + `:/container #$`)
 	s.line("tty; test -c $(tty) && echo open; ls /container/dev/pts")
 	s.wait(`^/dev/pts/\d+\nopen\nptmx$`)
-	s.line("sleep 1000")
-	s.keys("C-c")
+	s.interrupted()
 	s.line("exit 5")
 	s.wait(`^code=5$`)
 	s.wait(`^over$`)

@@ -28,18 +28,14 @@ func TestInspectNetwork(t *testing.T) {
 	in("ip", "link", "set", "v1", "up")
 	in("ip", "route", "add", "default", "via", "10.77.0.1", "metric", "7")
 	in("ip", "route", "add", "blackhole", "10.99.0.0/16")
-	if r := e.Docker(t, "exec", "-d", none.Name, "nc", "-l", "-p", "8080"); r.Code != 0 {
-		t.Fatalf("%+v", r)
-	}
-	if r := e.Docker(t, "exec", none.Name, "sh", "-c", "until netstat -ltn | grep -q :8080; do sleep 0.1; done"); r.Code != 0 {
-		t.Fatalf("%+v", r)
-	}
+	e.MustDocker(t, "exec", "-d", none.Name, "nc", "-l", "-p", "8080")
+	e.MustDocker(t, "exec", none.Name, "sh", "-c", "until netstat -ltn | grep -q :8080; do sleep 0.1; done")
 	for _, c := range []engine.Container{none, host} {
 		dxInspect(t, e, c.Name).networkIs(t, e, c.PID)
 	}
 	l := dxInspect(t, e, none.Name)
 	if len(l.Network.Interfaces) != 3 || !slices.ContainsFunc(l.Network.Ports, func(p struct{ Protocol, Address string }) bool { return strings.HasSuffix(p.Address, ":8080") }) {
-		t.Errorf("%+v", l.Network)
+		t.Errorf("network %+v, want three interfaces and a listener on port 8080", l.Network)
 	}
 }
 

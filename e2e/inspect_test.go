@@ -92,7 +92,7 @@ func run(t *testing.T, e *engine.Engine, args ...string) string {
 	t.Helper()
 	r := e.Do(t, engine.Command{Args: args})
 	if r.Code != 0 {
-		t.Fatalf("%q: %+v", args, r)
+		t.Fatalf("%q is part of this test, and failed: %v", args, r)
 	}
 	return r.Stdout
 }
@@ -160,7 +160,7 @@ func (l inspectLine) identityIs(t *testing.T, pid int) {
 		t.Errorf("uid inside %d, outside %d", *l.Identity.InsideUID, u.Effective)
 	}
 	if len(l.Namespaces) != len(nsTypes) {
-		t.Errorf("%+v", l.Namespaces)
+		t.Errorf("namespaces %+v, want one of each of %v", l.Namespaces, nsTypes)
 	}
 	for _, ns := range l.Namespaces {
 		own, host := kernelInode(t, pid, ns.Type), kernelInode(t, 1, ns.Type)
@@ -264,7 +264,7 @@ func (l inspectLine) cgroupIs(t *testing.T, e *engine.Engine, c engine.Container
 		memory, pids = "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/pids.max"
 	}
 	for file, got := range map[string]*uint64{memory: l.Cgroup.Memory.Limit, pids: l.Cgroup.Pids.Limit} {
-		want := strings.TrimSpace(e.Docker(t, "exec", c.Name, "cat", file).Stdout)
+		want := strings.TrimSpace(e.MustDocker(t, "exec", c.Name, "cat", file).Stdout)
 		if want == "max" || want == "9223372036854771712" {
 			want = "unlimited"
 		}
@@ -292,7 +292,7 @@ func (l inspectLine) agrees(t *testing.T, e *engine.Engine, what string) {
 		// Neither swap nor its limit is there on every kernel.
 		unknown := c.Name == "swap limit" || silent && c.Section == "cgroup"
 		if c.Verdict != "agrees" && (!unknown || c.Verdict != "unknown") {
-			t.Errorf("%s: %+v", what, c)
+			t.Errorf("%s: the claim %+v, want that the kernel agrees", what, c)
 		}
 	}
 }
@@ -301,7 +301,7 @@ func (l inspectLine) agrees(t *testing.T, e *engine.Engine, what string) {
 func TestInspectMarksContradictions(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox, "-m", "64m")
-		e.Docker(t, "pause", c.Name)
+		e.MustDocker(t, "pause", c.Name)
 		for _, source := range []string{"engine", "host"} {
 			l := dxInspect(t, e, "--source", source, c.ID)
 			l.agrees(t, e, "paused")
@@ -309,7 +309,7 @@ func TestInspectMarksContradictions(t *testing.T) {
 				t.Error("not frozen")
 			}
 		}
-		e.Docker(t, "unpause", c.Name)
+		e.MustDocker(t, "unpause", c.Name)
 		if !limits(t, e) {
 			if card := e.Dx(t, "inspect", c.Name).Stdout; !regexp.MustCompile(`(?m)^  pids limit +\? +says unlimited$`).MatchString(card) {
 				t.Errorf("no controllers:\n%s", card)
@@ -345,7 +345,7 @@ func TestInspectUsernsRemap(t *testing.T) {
 		l := dxInspect(t, e, "--source", source, c.ID)
 		l.agrees(t, e, "remapped")
 		if id := l.Identity; *id.InsideUID != 1000 || id.User.Effective != engine.RemapBase+1000 || len(id.UIDMap) != 1 || id.UIDMap[0].Outside != engine.RemapBase {
-			t.Errorf("%+v", id)
+			t.Errorf("by the %s: identity %+v, want uid 1000 inside and %d outside, by one line of map", source, id, engine.RemapBase+1000)
 		}
 		l.capabilitiesAre(t, e, c.PID)
 	}
@@ -358,9 +358,9 @@ func TestInspectWithoutDocker(t *testing.T) {
 	stop(t, e.PID)
 	r := timely(t, e, "inspect", "--format", "{{.Name}} {{len .Claims}} {{.Capabilities.Complete}}", a.ID, "pid:"+strconv.Itoa(b.PID), "host")
 	if got := lines(r.Stdout); r.Code != 0 || len(got) != 3 || strings.Contains(got[0], " 0 ") || !strings.HasPrefix(got[2], "host 0 ") {
-		t.Errorf("%+v", r)
+		t.Errorf("inspect of a container, a process and the host without an engine: %v, want three lines, and claims for the container only", r)
 	}
 	if r := timely(t, e, "diff", a.ID, b.ID); r.Code != 1 || strings.Count(r.Stdout, "CAP_NET_RAW") != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("diff of two that differ by NET_RAW, without an engine: %v, want exit code 1 and CAP_NET_RAW once", r)
 	}
 }

@@ -98,9 +98,7 @@ func (k kind) start(t *testing.T, e *engine.Engine) engine.Container {
 	t.Helper()
 	c := e.Run(t, engine.Busybox, slices.Concat(mountProber(t), fixtures(t, e, k.run))...)
 	if k.prepare != "" {
-		if r := e.Docker(t, "exec", "-u", "0", c.Name, "sh", "-c", k.prepare); r.Code != 0 {
-			t.Fatalf("prepare: %+v", r)
-		}
+		e.MustDocker(t, "exec", "-u", "0", c.Name, "sh", "-c", k.prepare)
 	}
 	return c
 }

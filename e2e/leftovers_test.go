@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -34,7 +35,7 @@ func traces(t *testing.T, c engine.Container) []string {
 		return err
 	})
 	if walkErr != nil {
-		t.Fatal(walkErr)
+		t.Fatalf("look for what is left in the cgroups: %v", walkErr)
 	}
 	for _, pid := range []string{"self", fmt.Sprint(c.PID)} {
 		b, err := os.ReadFile("/proc/" + pid + "/mountinfo")
@@ -65,13 +66,13 @@ func mustLeaveNothing(t *testing.T, c engine.Container, do func()) {
 	before := traces(t, c)
 	do()
 	var extra []string
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	nothing := func() bool {
 		extra = missing(before, traces(t, c))
-		if len(extra) == 0 {
-			return
-		}
+		return len(extra) == 0
 	}
-	t.Errorf("left behind: %v", extra)
+	if !await.Holds(nothing) {
+		t.Errorf("left behind: %v", extra)
+	}
 }
 
 // missing lists what is in after more often than in before.
@@ -112,7 +113,7 @@ func TestTheLeftoverSearchCanFail(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox)
 		before := traces(t, c)
-		e.Docker(t, "exec", "-d", c.Name, "sleep", "1000")
+		e.MustDocker(t, "exec", "-d", c.Name, "sleep", "1000")
 		eventually(t, "the search finds the process", func() bool { return len(missing(before, traces(t, c))) > 0 })
 	})
 }

@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -70,21 +70,11 @@ func (s space) pids() []int {
 	return pids
 }
 
-// within waits until something is so.
-func within(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 // processNamed finds the host's PID of a process by its arguments.
 func processNamed(t *testing.T, args ...string) int {
 	t.Helper()
 	want, found := strings.Join(args, "\x00")+"\x00", 0
-	within(t, fmt.Sprint(args), func() bool {
+	await.Until(t, fmt.Sprintf("%q runs", args), func() bool {
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, file := range files {
 			if b, err := os.ReadFile(file); err == nil && string(b) == want {
@@ -153,8 +143,8 @@ func TestNsShowsWhoIsElsewhere(t *testing.T) {
 		c := e.Run(t, engine.Busybox, sandboxing...)
 		// By docker exec: below the shim, not below the container's init.
 		seconds := strconv.Itoa(700000 + c.PID)
-		e.Docker(t, "exec", "-d", c.Name, "unshare", "-n", "-u", "sleep", seconds)
-		e.Docker(t, "exec", "-d", c.Name, "sleep", "1"+seconds)
+		e.MustDocker(t, "exec", "-d", c.Name, "unshare", "-n", "-u", "sleep", seconds)
+		e.MustDocker(t, "exec", "-d", c.Name, "sleep", "1"+seconds)
 		pid := processNamed(t, "sleep", seconds)
 		home := processNamed(t, "sleep", "1"+seconds)
 		inside := dxNs(t, e, c.Name)[0].Inside
@@ -186,8 +176,8 @@ func TestNsShowsWhoIsElsewhere(t *testing.T) {
 func TestNsPrintsNothingRaw(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox, sandboxing...)
-	e.Docker(t, "exec", "-d", c.Name, "unshare", "-n", "sh", "-c", `printf 'a\033[2Jb' >/proc/$$/comm; while :; do sleep 1000; done`)
-	within(t, "the name", func() bool { return strings.Contains(e.Dx(t, "ns", c.Name).Stdout, `a\x1b[2Jb`) })
+	e.MustDocker(t, "exec", "-d", c.Name, "unshare", "-n", "sh", "-c", `printf 'a\033[2Jb' >/proc/$$/comm; while :; do sleep 1000; done`)
+	await.Until(t, "dx ns shows the name, escaped", func() bool { return strings.Contains(e.Dx(t, "ns", c.Name).Stdout, `a\x1b[2Jb`) })
 	for _, args := range [][]string{{c.Name}, {"--procs", c.Name}, {"--tree", "-a", c.Name}} {
 		if r := e.Dx(t, append([]string{"ns"}, args...)...); strings.ContainsRune(r.Stdout+r.Stderr, 0x1b) || !strings.Contains(r.Stdout, `a\x1b[2Jb`) {
 			t.Errorf("dx ns %q: %q", args, r.Stdout)

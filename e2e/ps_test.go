@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"dx/e2e/engine"
 )
@@ -16,10 +15,10 @@ func TestPsIsDockerPs(t *testing.T) {
 	e := suite.Start(t, engine.Options{})
 	up, paused, stopped := e.Run(t, engine.Busybox, "--label", "tier=front"), e.Run(t, engine.Busybox), e.Run(t, engine.Busybox)
 	e.Create(t, engine.Busybox)
-	e.Docker(t, "pause", paused.Name)
-	e.Docker(t, "kill", stopped.Name)
+	e.MustDocker(t, "pause", paused.Name)
+	e.MustDocker(t, "kill", stopped.Name)
 	for _, flags := range [][]string{nil, {"-a"}, {"-a", "--filter", "status=exited"}, {"--filter", "status=paused"}, {"--filter", "label=tier=front"}, {"--filter", "label=tier=back"}, {"-a", "--filter", "name=" + up.Name}} {
-		want := e.Docker(t, append([]string{"ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Image}}"}, flags...)...)
+		want := e.MustDocker(t, append([]string{"ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Image}}"}, flags...)...)
 		for _, source := range []string{"engine", "host"} {
 			got := e.Dx(t, append([]string{"--source", source, "ps", "--no-trunc", "--format", "{{.ID}} {{.Name}} {{.Image}}"}, flags...)...)
 			if g, w := ours(e, got.Stdout), ours(e, want.Stdout); !slices.Equal(g, w) || source == "engine" && len(lines(got.Stdout)) != len(w) {
@@ -63,12 +62,7 @@ func TestPsTellsContradictions(t *testing.T) {
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		if syscall.Kill(c.PID, 0) != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "the container's process is gone", func() bool { return syscall.Kill(c.PID, 0) != nil })
 	if got := status(); got != "0 Up (no such process)" {
 		t.Errorf("a container whose process is gone: %q", got)
 	}
@@ -91,7 +85,7 @@ func TestPsFindsOrphans(t *testing.T) {
 	r := timely(t, e, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Status}}", "--filter", "name="+c.Name, "--filter", "label=a=b")
 	got := strings.TrimSpace(r.Stdout)
 	if !strings.HasPrefix(got, fmt.Sprintf("%s %d Up ", c.ID, c.PID)) || !strings.HasSuffix(got, "(its shim has died)") {
-		t.Errorf("%+v", r)
+		t.Errorf("ps of an orphan: %v, want that it is up and its shim has died", r)
 	}
 	for _, ref := range []string{c.Name, c.ID[:12]} {
 		r := timely(t, e, "exec", ref, "cat", "/proc/sys/kernel/hostname")

@@ -83,10 +83,10 @@ func containersForRefusals(t *testing.T, e *engine.Engine) map[string]string {
 		"PAUSED":  e.Run(t, engine.Busybox).Name,
 		"CREATED": e.Create(t, engine.Busybox).Name,
 	}
-	e.Docker(t, "exec", names["NAME"], "sh", "-c",
+	e.MustDocker(t, "exec", names["NAME"], "sh", "-c",
 		"cd /tmp; echo '#!/nosuch' >nointerp; echo text >noprogram; chmod +x nointerp noprogram")
-	e.Docker(t, "kill", names["STOPPED"])
-	e.Docker(t, "pause", names["PAUSED"])
+	e.MustDocker(t, "kill", names["STOPPED"])
+	e.MustDocker(t, "pause", names["PAUSED"])
 	names["PREFIX"] = ambiguousPrefix(t, e)
 	return names
 }
@@ -124,14 +124,18 @@ func essence(r engine.Result) engine.Result {
 	return r
 }
 
+// TestExecWithoutEngine: both fail alike and name the address.
 func TestExecWithoutEngine(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	run := func(tool string) engine.Result {
 		return e.Do(t, engine.Command{Args: []string{tool, "-H", "unix:///nosuch/docker.sock", "exec", "no-container-of-any-engine", "true"}})
 	}
 	want, got := run("docker"), run(e.DxPath(t))
-	if got.Code == 0 || got.Stdout != "" || !strings.Contains(got.Stderr, "/nosuch/docker.sock") {
-		t.Errorf("docker: %+v\ndx:     %+v", want, got)
+	for _, r := range []engine.Result{want, got} {
+		if r.Code != want.Code || r.Code == 0 || r.Stdout != "" || !strings.Contains(r.Stderr, "/nosuch/docker.sock") {
+			t.Errorf("without an engine\ndocker: %v\ndx:     %v\nwant the same exit code, and the address in stderr", want, got)
+			break
+		}
 	}
 }
 
@@ -156,9 +160,9 @@ func TestExecOfALimitedCaller(t *testing.T) {
 			return e.Do(t, engine.Command{Args: args})
 		}
 		if r := run(); r.Code == 0 || !strings.Contains(r.Stderr, names) || !strings.Contains(r.Stderr, "--ignore-caller-limits") {
-			t.Errorf("%s: %+v", limit, r)
+			t.Errorf("exec by a caller with %s: %v, want a refusal that names %s and --ignore-caller-limits", limit, r, names)
 		}
-		want := e.Docker(t, "exec", c.Name, "grep", "-E", "NoNewPrivs|CapBnd", "/proc/self/status").Stdout
+		want := e.MustDocker(t, "exec", c.Name, "grep", "-E", "NoNewPrivs|CapBnd", "/proc/self/status").Stdout
 		want = map[string]string{"--no-new-privs": strings.Replace(want, "NoNewPrivs:\t0", "NoNewPrivs:\t1", 1),
 			"--bounding-set=-chown": strings.Replace(want, "25fb", "25fa", 1)}[limit]
 		if r := run("--ignore-caller-limits"); r.Code != 0 || r.Stdout != want {

@@ -67,10 +67,10 @@ func TestShellOfNone(t *testing.T) {
 	c := e.Run(t, importSleeper(t, e))
 	r := e.Do(t, engine.Command{Args: append(e.DxArgs(t), "shell", c.Name), Stdin: strings.NewReader("readlink /proc/1/exe; exit 6\n")})
 	if r.Stdout != "/sleep\n" || r.Code != 6 || !strings.Contains(r.Stderr, "has no shell") {
-		t.Errorf("%+v", r)
+		t.Errorf("shell of a container without one: %v, want what debug's says, exit code 6, and a word that there is none", r)
 	}
 	if r := e.Dx(t, "shell", c.Name, "-c", "echo $((6*7))"); r.Stdout != "42\n" {
-		t.Errorf("%+v", r)
+		t.Errorf("shell -c of a container without a shell: %v, want 42", r)
 	}
 }
 

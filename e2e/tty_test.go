@@ -6,8 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -40,6 +40,16 @@ func (s *screen) keys(keys ...string) {
 	s.tmux(append([]string{"send-keys"}, keys...)...)
 }
 
+// interrupted runs a command line that lasts and types ctrl-C into it: once the line
+// runs. Until then the shell's own editor has the terminal, to which ctrl-C is a key
+// like any other.
+func (s *screen) interrupted() {
+	s.t.Helper()
+	s.line("echo waiting; sleep 1000")
+	s.wait(`^waiting$`)
+	s.keys("C-c")
+}
+
 func (s *screen) line(text string) { s.t.Helper(); s.keys("-l", text); s.keys("Enter") }
 
 var trailing = regexp.MustCompile(`(?m)[ \t\r]+$`)
@@ -49,14 +59,16 @@ func (s *screen) wait(pattern string) string {
 	s.t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
 	var text string
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	var found []string
+	shown := func() bool {
 		text = trailing.ReplaceAllString(s.tmux("capture-pane", "-p", "-S", "-100").Stdout, "")
-		if m := re.FindStringSubmatch(text); m != nil {
-			return m[len(m)-1]
-		}
+		found = re.FindStringSubmatch(text)
+		return found != nil
 	}
-	s.t.Fatalf("the screen never shows %s, but\n%s", pattern, strings.TrimSpace(text))
-	return ""
+	if !await.Holds(shown) {
+		s.t.Fatalf("the screen never shows %s, but\n%s", pattern, strings.TrimSpace(text))
+	}
+	return found[len(found)-1]
 }
 
 // session is the command line that runs a program between two looks at the
@@ -88,9 +100,7 @@ func TestTerminal(t *testing.T) {
 		s.tmux("resize-window", "-x", "120", "-y", "40")
 		s.line(`until [ "$(stty size)" = "40 120" ]; do sleep 0.05; done; echo resized=$(stty size)`)
 		s.wait(`^resized=40 120$`)
-		s.line("echo waiting; sleep 1000")
-		s.wait(`^waiting$`)
-		s.keys("C-c")
+		s.interrupted()
 		s.line("echo after=$?")
 		s.wait(`^after=130$`)
 		s.line("exit 7")

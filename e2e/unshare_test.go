@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -26,7 +27,7 @@ var callers = map[string][]string{"root": nil, "nobody": nobody}
 // hostRun runs a command on the host, without an engine.
 func hostRun(t *testing.T, args ...string) engine.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var stdout, stderr bytes.Buffer
@@ -115,7 +116,7 @@ func TestUnshareHandsDownNoFiles(t *testing.T) {
 	for _, flags := range []string{"--uts", "--pid --mount-proc --init"} {
 		r := hostRun(t, "sh", "-c", `exec 7</etc/passwd; exec "$0" unshare `+flags+` sh -c 'echo /proc/$$/fd/*'`, suite.Dx(t))
 		if n := len(strings.Fields(r.Stdout)); n > 4 || strings.Contains(r.Stdout, "/fd/7") { // the shell itself may have one
-			t.Errorf("%s: %+v", flags, r)
+			t.Errorf("a command of unshare %s has the files %v, want those of its streams only", flags, r)
 		}
 	}
 }
@@ -186,7 +187,7 @@ func TestUnshareSignals(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			stop := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+			stop := time.AfterFunc(await.Patience, func() { _ = cmd.Process.Kill() })
 			if b := make([]byte, 6); !readAll(out, b) || string(b) != "ready\n" {
 				t.Fatalf("%q: the command says %q", flags, b)
 			}
@@ -198,7 +199,7 @@ func TestUnshareSignals(t *testing.T) {
 			_ = cmd.Wait()
 			stop.Stop()
 			if string(b) != "got\n" || cmd.ProcessState.ExitCode() != 5 {
-				t.Errorf("%q %v: %q, %v", flags, sig, b, cmd.ProcessState)
+				t.Errorf("unshare %q and %v: the command says %q and ends with %v, want got and exit code 5", flags, sig, b, cmd.ProcessState)
 			}
 		}
 	}
@@ -218,7 +219,7 @@ func readAll(r interface{ Read([]byte) (int, error) }, b []byte) bool {
 func TestUnshareOnATerminal(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	engine.Require(t, engine.Tmux)
-	const trap = `trap "echo INT; n=\$((n+1))" INT; echo ready; sleep 3; sleep 1; echo times=$n; tty`
+	const trap = `trap "echo INT; n=\$((n+1))" INT; echo ready; sleep 20; sleep 1; echo times=$n; tty`
 	for _, flags := range []string{"", "--pid", "--pid --init"} {
 		dir := t.TempDir()
 		s := openScreen(t, e, session(suite.Dx(t)+" unshare "+flags+" sh -c '"+trap+"'", dir))

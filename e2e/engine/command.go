@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -22,6 +23,20 @@ type Result struct {
 	Stdout string
 	Stderr string
 	Code   int // as a shell has it: 128+n when killed by signal n
+}
+
+// String is the result in words, for messages.
+func (r Result) String() string {
+	return fmt.Sprintf("exit code %d, stdout %q, stderr %q", r.Code, clip(r.Stdout), clip(r.Stderr))
+}
+
+// clip keeps a message readable. What went wrong is said at the end.
+func clip(s string) string {
+	const most = 4000
+	if len(s) <= most {
+		return s
+	}
+	return fmt.Sprintf("(%d bytes) … %s", len(s), s[len(s)-most:])
 }
 
 // Command describes one run of a program against an engine.

@@ -86,6 +86,17 @@ func (e *Engine) removeAfter(t testing.TB, name string) {
 	})
 }
 
+// MustDocker is Docker for a step of which the test needs that it succeeds: the test
+// ends there if it does not.
+func (e *Engine) MustDocker(t testing.TB, args ...string) Result {
+	t.Helper()
+	r := e.Docker(t, args...)
+	if r.Code != 0 {
+		t.Fatalf("docker %q is part of this test, and failed: %v", args, r)
+	}
+	return r
+}
+
 // KnownIDs are the IDs of all containers that the engine keeps, running or not.
 func (e *Engine) KnownIDs() []string {
 	names, _ := filepath.Glob(filepath.Join(e.Dir, "data/containers/*"))

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { os.Exit(suite.Main(m)) }
 func TestUsernsRemap(t *testing.T) {
 	e := suite.Start(t, Options{UsernsRemap: true})
 	c := e.Run(t, Busybox)
-	uidMap := e.Docker(t, "exec", c.Name, "cat", "/proc/self/uid_map").Stdout
+	uidMap := e.MustDocker(t, "exec", c.Name, "cat", "/proc/self/uid_map").Stdout
 	if f := strings.Fields(uidMap); len(f) != 3 || f[1] != strconv.Itoa(RemapBase) {
 		t.Errorf("uid_map is %q", uidMap)
 	}
