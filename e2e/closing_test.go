@@ -87,7 +87,7 @@ func TestExecDetachedWith(t *testing.T) {
 		var seen []string
 		for _, by := range []program{withDocker, withDx} {
 			file := e.Name("/tmp/detached")
-			script := "(readlink /proc/$$/fd/0 /proc/$$/fd/1; id -u) >" + file + ".new; mv " + file + ".new " + file
+			script := "(readlink /proc/$$/fd/0; readlink /proc/$$/fd/1; id -u) >" + file + ".new; mv " + file + ".new " + file
 			if r := by(t, e, c, flags, []string{"sh", "-c", script}); r != (engine.Result{}) {
 				t.Errorf("exec %q: %v, want exit code 0 and no output", flags, r)
 			}

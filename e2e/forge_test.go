@@ -28,6 +28,7 @@ sh -c 'echo $$ >init.pid; exec sleep 4242' & wait`
 func TestForgedShim(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	id := strings.Repeat("f0", 32)
+	const look = "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt; readlink /proc/self/ns/pid"
 	for _, flags := range [][]string{nil, {"--security-opt", "seccomp=unconfined"}} {
 		c := e.Run(t, engine.Busybox, flags...)
 		e.MustDocker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
@@ -35,12 +36,12 @@ func TestForgedShim(t *testing.T) {
 		if r := e.Dx(t, "--source", "host", "exec", id, "true"); !strings.Contains(r.Stderr, "No such container") {
 			t.Errorf("a forged shim answers to an ID: %+v", r)
 		}
-		r := e.Dx(t, "exec", "pid:"+victim, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
+		r := e.Dx(t, "exec", "pid:"+victim, "sh", "-c", look)
 		if r.Code != 0 && strings.Contains(r.Stderr, "seccomp filter") {
 			continue // refused: the forged profile is not what the forger runs under
 		}
-		want := e.MustDocker(t, "exec", c.Name, "sh", "-c", "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt /proc/self/ns/pid")
-		if bits(t, r.Stdout)&^bits(t, want.Stdout) != 0 || namespaceLines(r.Stdout) != namespaceLines(want.Stdout) {
+		want := e.MustDocker(t, "exec", c.Name, "sh", "-c", look)
+		if bits(t, r.Stdout)&^bits(t, want.Stdout) != 0 || namespaceLines(t, r.Stdout) != namespaceLines(t, want.Stdout) {
 			t.Errorf("%q: a forged bundle gives\n%swhere the container has\n%s", flags, r.Stdout+r.Stderr, want.Stdout)
 		}
 	}
@@ -119,7 +120,11 @@ func bits(t *testing.T, lines string) uint64 {
 }
 
 // namespaceLines are the lines from the first namespace on.
-func namespaceLines(lines string) string {
-	_, ns, _ := strings.Cut(lines, "mnt:")
+func namespaceLines(t *testing.T, lines string) string {
+	t.Helper()
+	_, ns, ok := strings.Cut(lines, "mnt:")
+	if !ok {
+		t.Fatalf("no namespaces in %q", lines)
+	}
 	return ns
 }

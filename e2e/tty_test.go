@@ -125,6 +125,7 @@ func TestTerminalSignals(t *testing.T) {
 		s.keys("C-z")
 		s.wait(`Stopped +sh`)
 		s.line("fg")
+		s.wait(`# fg\nsh -c `) // now the terminal is the command's: bash's editor would leave it an Enter
 		s.line("a line")
 		s.wait(`got a line$`)
 		s.keys("C-d")

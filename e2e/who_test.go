@@ -138,8 +138,8 @@ func TestWhosePath(t *testing.T) {
 		if err := os.Mkdir(bind, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { e.MustDocker(t, "volume", "rm", "-f", volume) }) // after its container
 		c := e.Run(t, engine.Busybox, "-v", volume+":/data", "-v", bind+":/bound")
-		t.Cleanup(func() { e.MustDocker(t, "volume", "rm", "-f", volume) })
 		other := e.Run(t, engine.Busybox)
 		folder := inspected(t, e, volume, "{{.Mountpoint}}")
 		isOf(t, e, c, folder, "path", "mounted at /data")
