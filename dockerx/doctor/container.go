@@ -15,24 +15,36 @@ import (
 	"dx/nsops/proc"
 )
 
-// containerProbes look at each container, its shim, its mounts, and ask dockerd for
-// it.
-func (p *Patient) containerProbes() []probe {
+// questions ask each shim, dockerd for each container, and the mounts.
+func (p *Patient) questions() []probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []probe
 	for _, c := range p.kernel {
-		out = append(out, probe{"container " + c.Name, p.lookAtContainer(c)})
 		if c.shim != nil {
-			out = append(out, probe{"shim of " + c.Name, p.lookAtShim(c)})
+			out = append(out, question("shim of "+c.Name, p.askShim(c)))
 		}
 	}
 	if p.alive {
 		for _, c := range p.inspectable() {
-			out = append(out, probe{"inspect " + c.Name, p.inspect(c)})
+			out = append(out, question("inspect "+c.Name, p.inspect(c)))
 		}
 	}
-	return append(out, probe{"runc", p.runtimesLeft}, probe{"mounts", p.mounts})
+	return append(out, question("mounts", p.mounts))
+}
+
+// looks are at the processes of each container and of its shim.
+func (p *Patient) looks() []probe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []probe
+	for _, c := range p.kernel {
+		out = append(out, look("container "+c.Name, p.lookAtContainer(c)))
+		if c.shim != nil {
+			out = append(out, look("process of the shim of "+c.Name, p.lookAtShim(c)))
+		}
+	}
+	return append(out, look("runc", p.runtimesLeft))
 }
 
 // inspectable are the containers of the engine's list, else those of the kernel.
@@ -52,14 +64,10 @@ func (p *Patient) inspectable() []container {
 const settle = 300 * time.Millisecond
 
 func (p *Patient) lookAtContainer(c container) func(context.Context) []Finding {
-	return func(ctx context.Context) []Finding {
+	return func(context.Context) []Finding {
 		out := initFindings(c)
 		if len(out) > 0 {
-			select {
-			case <-time.After(settle):
-			case <-ctx.Done():
-				return nil
-			}
+			time.Sleep(settle)
 			out = initFindings(c)
 		}
 		pr, err := proc.Open(c.PID)
@@ -80,7 +88,7 @@ func (p *Patient) lookAtContainer(c container) func(context.Context) []Finding {
 		if len(out) > 0 {
 			return out
 		}
-		if stuck := blockedThreads(ctx, pr); len(stuck) > 0 {
+		if stuck := blockedThreads(pr); len(stuck) > 0 {
 			out = append(out, found(InitBlocked, "the init of %s (pid %d) is in uninterruptible sleep", c.Name, c.PID).of(c).pid(c.PID).evidence(stuck...))
 		}
 		return out

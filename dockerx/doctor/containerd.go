@@ -18,9 +18,9 @@ import (
 // defaultContainerd is where containerd listens if nobody says otherwise.
 const defaultContainerd = "/run/containerd/containerd.sock"
 
-// lookAtContainerd finds containerd by the socket that dockerd is connected to, and
-// asks it over HTTP/2: linking a gRPC client would cost each start of dx.
-func (p *Patient) lookAtContainerd(ctx context.Context) []Finding {
+// askContainerd finds containerd by the socket that dockerd is connected to, and asks
+// it over HTTP/2: linking a gRPC client would cost each start of dx.
+func (p *Patient) askContainerd(ctx context.Context) []Finding {
 	path := p.containerdSocket()
 	if path == "" {
 		return []Finding{found(Fact, "no containerd socket was found")}
@@ -34,17 +34,15 @@ func (p *Patient) lookAtContainerd(ctx context.Context) []Finding {
 		return p.noContainerd(path, err)
 	}
 	defer conn.Close()
-	looked := make(chan []Finding, 1)
-	go func() { looked <- p.containerdProcess(ctx, conn) }()
+	p.containerdAt(conn)
 	version, tasks := askContainerd(ctx, conn)
-	out := <-looked
-	if version != nil {
-		return append(out, found(ContainerdSilent, "containerd takes connections on %s and does not answer", path).path(path).pid(p.containerdPID()).evidence(version.Error()))
+	switch {
+	case version != nil:
+		return []Finding{found(ContainerdSilent, "containerd takes connections on %s and does not answer", path).path(path).pid(p.containerdPID()).evidence(version.Error())}
+	case tasks != nil:
+		return []Finding{found(TasksSilent, "containerd answers, but not about its tasks").path(path).evidence(tasks.Error())}
 	}
-	if tasks != nil {
-		out = append(out, found(TasksSilent, "containerd answers, but not about its tasks").path(path).evidence(tasks.Error()))
-	}
-	return out
+	return nil
 }
 
 func (p *Patient) containerdPID() int {
@@ -65,31 +63,40 @@ func (p *Patient) noContainerd(path string, err error) []Finding {
 	return []Finding{found(ContainerdAbsent, "no containerd listens on %s", path).path(path).evidence(err.Error())}
 }
 
-// containerdProcess looks at the process at the other end.
-func (p *Patient) containerdProcess(ctx context.Context, conn net.Conn) []Finding {
+// containerdAt takes hold of the process at the other end.
+func (p *Patient) containerdAt(conn net.Conn) {
 	pid := connPID(conn)
 	if pid == 0 {
-		return nil
+		return
 	}
 	c, err := proc.Open(pid)
 	if err != nil {
-		return nil
+		return
 	}
 	p.keep(c)
 	st, _ := c.Stat()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.containerd = c
 	p.engine.ContainerdPID, p.engine.ContainerdUnit = pid, unitOf(c)
 	p.engine.Supervised = p.dockerd != nil && st.PPID == p.dockerd.PID
+}
+
+func (p *Patient) lookAtContainerd(context.Context) []Finding {
+	p.mu.Lock()
+	c := p.containerd
 	p.mu.Unlock()
-	return lookAt(ctx, c, containerdRole, fmt.Sprintf("containerd (pid %d)", pid))
+	if c == nil {
+		return nil
+	}
+	return lookAt(c, containerdRole, fmt.Sprintf("containerd (pid %d)", c.PID))
 }
 
 // containerdSocket is where dockerd's containerd listens: as the kernel says of
 // dockerd's connections; as its shims were told; as dockerd was told; as usual.
 func (p *Patient) containerdSocket() string {
 	p.mu.Lock()
-	d, sockets, shims := p.dockerd, p.sockets, p.shims
+	d, sockets, shims, s := p.dockerd, p.sockets, p.shims, p.settings
 	p.mu.Unlock()
 	if d == nil {
 		for _, s := range shims {
@@ -105,7 +112,6 @@ func (p *Patient) containerdSocket() string {
 			return name
 		}
 	}
-	s := settingsOf(d)
 	if s.containerd != "" {
 		return strings.TrimPrefix(s.containerd, "unix://")
 	}

@@ -16,37 +16,53 @@ import (
 	"dx/nsops/unixdiag"
 )
 
-// lookAtDockerd looks at the process behind the socket, and learns from what it has
-// open where it keeps its things.
-func (p *Patient) lookAtDockerd(ctx context.Context) []Finding {
+// lookAtDockerd looks at the process behind the socket. It comes after the engine was
+// asked: a dockerd that was silent is seen as it stood meanwhile.
+func (p *Patient) lookAtDockerd(context.Context) []Finding {
 	p.mu.Lock()
 	d, trust := p.dockerd, p.trust
 	p.mu.Unlock()
 	if d == nil {
-		return p.withoutDockerd(ctx)
+		return nil
 	}
-	out := lookAt(ctx, d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
+	out := lookAt(d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
 	if name := comm(d.PID); name != "dockerd" {
 		out = append(out, found(Fact, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
 	}
 	if trust != nil && !trust.Host(d) {
 		out = append(out, found(Fact, "dockerd (pid %d) lives in a container", d.PID).pid(d.PID))
 	}
-	s := settingsOf(d)
-	p.mu.Lock()
-	p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
-	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
-	p.mu.Unlock()
-	return append(out, p.storage(ctx, s.dataRoot)...)
+	return out
 }
 
-// withoutDockerd knows the data root from the containers that still run.
-func (p *Patient) withoutDockerd(ctx context.Context) []Finding {
+// learn takes from dockerd's command line, files and descriptors where it keeps its
+// things.
+func (p *Patient) learn(context.Context) []Finding {
 	p.mu.Lock()
-	root := ""
-	for _, c := range p.kernel {
-		if d := c.found.Docker(); d != nil {
-			root = path.Dir(path.Dir(path.Dir(d.Origin)))
+	d := p.dockerd
+	p.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	s := settingsOf(d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settings = s
+	p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
+	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
+	return nil
+}
+
+// lookAtStorage looks at the disk under the data root. Without dockerd, the containers
+// that still run tell where that is.
+func (p *Patient) lookAtStorage(ctx context.Context) []Finding {
+	p.mu.Lock()
+	root := p.engine.DataRoot
+	if p.dockerd == nil {
+		for _, c := range p.kernel {
+			if d := c.found.Docker(); d != nil {
+				root = path.Dir(path.Dir(path.Dir(d.Origin)))
+			}
 		}
 	}
 	p.mu.Unlock()

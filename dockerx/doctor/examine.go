@@ -44,6 +44,7 @@ type Patient struct {
 	alive      bool // ping answered
 	dockerd    *proc.Process
 	containerd *proc.Process
+	settings   settings // of dockerd
 	open       []*proc.Process
 	engine     Engine
 }
@@ -74,7 +75,7 @@ func New(o Options) (*Patient, error) {
 	}
 	return &Patient{
 		o: o, address: address, client: client, engine: Engine{Host: address.Host},
-		runner: &runner{timeout: max(o.Timeout, o.APITimeout), progress: o.Progress},
+		runner: newRunner(max(o.Timeout, o.APITimeout), o.Progress),
 	}, nil
 }
 
@@ -94,22 +95,29 @@ func (p *Patient) Close() error {
 }
 
 // Examine probes everything and makes a report. It ends within some five times
-// Options.Timeout, whatever hangs.
+// Options.Timeout, whatever hangs, and on a machine that keeps dx itself from running
+// some patience later.
+//
+// Who was asked is looked at afterwards: what the kernel says of a daemon that did not
+// answer is to be of the time when it did not.
 func (p *Patient) Examine(ctx context.Context) *Report {
 	begin := time.Now()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		p.runner.run(ctx, []probe{{"ping", p.ping}, {"version", p.version}, {"list", p.list}})
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		p.runner.run(ctx, []probe{question("ping", p.ping), question("version", p.version), question("list", p.list)})
 	})
-	p.runner.run(ctx, []probe{{"unix sockets", p.lookAtSockets}, {"shims", p.lookAtShims}, {"containers", p.lookAtContainers}})
-	p.runner.run(ctx, []probe{{"socket", p.socket}})
-	p.runner.run(ctx, []probe{{"dockerd", p.lookAtDockerd}, {"containerd", p.lookAtContainerd}})
-	wg.Wait()
+	p.runner.run(ctx, []probe{look("unix sockets", p.lookAtSockets), look("shims", p.lookAtShims), look("containers", p.lookAtContainers)})
+	p.runner.run(ctx, []probe{look("socket", p.socket)})
+	p.runner.run(ctx, []probe{look("settings of dockerd", p.learn)})
+	p.runner.run(ctx, []probe{question("containerd", p.askContainerd), question("data root", p.lookAtStorage)})
+	asked.Wait()
+	p.runner.run(ctx, []probe{look("process of dockerd", p.lookAtDockerd), look("process of containerd", p.lookAtContainerd)})
 	p.mu.Lock()
 	p.scope()
 	p.mu.Unlock()
-	p.runner.run(ctx, p.containerProbes())
-	p.runner.run(ctx, []probe{{"records", p.reconcile}})
+	p.runner.run(ctx, p.questions())
+	p.runner.run(ctx, p.looks())
+	p.runner.run(ctx, []probe{look("records", p.reconcile)})
 	return p.report(time.Since(begin))
 }
 

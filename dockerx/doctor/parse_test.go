@@ -105,19 +105,40 @@ func TestFlagOf(t *testing.T) {
 	}
 }
 
-// TestRunnerLeavesTheLateAlone: a probe that never returns costs its time and no
-// more, however many there are.
+// TestRunnerLeavesTheLateAlone: probes that never return cost some time and no more,
+// however many there are.
 func TestRunnerLeavesTheLateAlone(t *testing.T) {
 	forever := make(chan struct{})
 	defer close(forever)
-	var probes []probe
-	for range 3 * maxProbes {
-		probes = append(probes, probe{"stuck", func(context.Context) []Finding { <-forever; return nil }})
+	for _, kernel := range []bool{false, true} {
+		var probes []probe
+		for range 3 * maxProbes {
+			probes = append(probes, probe{"stuck", func(context.Context) []Finding { <-forever; return nil }, kernel})
+		}
+		r := &runner{timeout: 50 * time.Millisecond, patience: 200 * time.Millisecond}
+		await.Returns(t, "a runner whose probes never return", func() { r.run(context.Background(), probes) })
+		if len(r.findings) != len(probes) || len(r.probed) != len(probes) {
+			t.Errorf("%d findings of %d probes", len(r.findings), len(probes))
+		}
 	}
-	r := &runner{timeout: 50 * time.Millisecond}
-	await.Returns(t, "a runner whose probes never return", func() { r.run(context.Background(), probes) })
-	if len(r.findings) != len(probes) || len(r.probed) != len(probes) {
-		t.Errorf("%d findings of %d probes", len(r.findings), len(probes))
+}
+
+// TestRunnerWaitsForTheSlow: what looks at the kernel counts however long it takes, and
+// what asks somebody as soon as it has noticed its deadline.
+func TestRunnerWaitsForTheSlow(t *testing.T) {
+	r := newRunner(time.Millisecond, nil)
+	slow := func(context.Context) []Finding {
+		time.Sleep(10 * grace)
+		return []Finding{found(DockerdStopped, "seen")}
+	}
+	r.run(context.Background(), []probe{look("slow", slow), question("slow to notice", slow)})
+	for _, f := range r.findings {
+		if f.Kind != DockerdStopped {
+			t.Errorf("%s: %s", f.Kind, f.Text)
+		}
+	}
+	if len(r.findings) != 2 {
+		t.Errorf("%d findings of 2 probes", len(r.findings))
 	}
 }
 

@@ -2,20 +2,40 @@ package doctor
 
 import (
 	"context"
+	"runtime"
+	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
-// probe is one question. It runs beside others; when its deadline is over it is
-// left alone: a goroutine in a system call that does not return is nobody's to
-// end, and goes with dx.
+// probe is one question. It runs beside others; one that does not end is left alone:
+// a goroutine in a system call that does not return is nobody's to end, and goes with
+// dx.
 type probe struct {
 	name string
 	run  func(context.Context) []Finding
+
+	// kernel says that only this host's kernel is asked. It always answers, however
+	// long a busy machine keeps dx itself from running: such a probe has no deadline
+	// of its own, and is left alone only where the kernel holds it.
+	kernel bool
 }
 
-// grace is how long after its context ended a probe may take to notice.
+func question(name string, run func(context.Context) []Finding) probe { return probe{name, run, false} }
+
+func look(name string, run func(context.Context) []Finding) probe { return probe{name, run, true} }
+
+// grace is how long before its deadline a probe stops to wait for an answer, so that it
+// can still tell, and how long after it one that is merely slow may take.
 const grace = 150 * time.Millisecond
+
+// patience is how long an examination waits, beyond its timeouts, for what has not ended
+// and is not held by the kernel: a machine with a load of twenty keeps dx itself waiting.
+const patience = 30 * time.Second
 
 // Progress tells how far an examination is.
 type Progress struct {
@@ -26,6 +46,7 @@ type Progress struct {
 // runner runs probes and collects what they find.
 type runner struct {
 	timeout  time.Duration
+	patience time.Duration
 	progress func(Progress)
 
 	mu       sync.Mutex
@@ -33,56 +54,132 @@ type runner struct {
 	probed   []Probed
 	done     int
 	waiting  map[string]bool
+	end      time.Time // when patience is over
 }
 
-// run runs probes side by side until each has ended or is late. All together have
-// twice the time of one, however many they are.
+// newRunner gives the late ones patience beyond the time that all may take together.
+func newRunner(timeout time.Duration, progress func(Progress)) *runner {
+	return &runner{timeout: timeout, patience: patience + 10*timeout, progress: progress}
+}
+
+// run runs probes side by side until each has ended or is left alone. Those that ask
+// somebody have twice the time of one all together, however many they are.
 func (r *runner) run(ctx context.Context, probes []probe) {
-	r.mu.Lock()
-	if r.waiting == nil {
-		r.waiting = map[string]bool{}
-	}
-	for _, p := range probes {
-		r.waiting[p.name] = true
-	}
-	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*r.timeout)
+	r.begin(probes)
+	asking, cancel := context.WithTimeout(ctx, 2*r.timeout)
 	defer cancel()
 	slots := make(chan struct{}, maxProbes)
 	var wg sync.WaitGroup
 	for _, p := range probes {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
+		if !r.slot(asking, p, slots) {
 			r.record(p, Probed{Name: p.name, Late: true}, []Finding{found(NotLookedAt, "no time was left for the probe %q", p.name)})
 			continue
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			r.one(ctx, p)
+			if p.kernel {
+				r.one(ctx, p)
+				return
+			}
+			limited, cancel := context.WithTimeout(asking, r.timeout)
+			defer cancel()
+			r.one(limited, p)
 		})
 	}
 	wg.Wait()
 }
 
+func (r *runner) begin(probes []probe) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == nil {
+		r.waiting = map[string]bool{}
+		r.end = time.Now().Add(r.patience)
+	}
+	for _, p := range probes {
+		r.waiting[p.name] = true
+	}
+}
+
 // maxProbes is how many run at a time: each may hold a thread in the kernel.
 const maxProbes = 64
 
+// slot waits for one as long as the probe may.
+func (r *runner) slot(asking context.Context, p probe, slots chan<- struct{}) bool {
+	over := time.NewTimer(time.Until(r.end))
+	defer over.Stop()
+	done := asking.Done()
+	if p.kernel {
+		done = nil
+	}
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-done:
+	case <-over.C:
+	}
+	return false
+}
+
 func (r *runner) one(ctx context.Context, p probe) {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	result := make(chan []Finding, 1)
-	go func() { result <- p.run(ctx) }()
-	var list []Finding
-	late := false
-	select {
-	case list = <-result:
-	case <-time.After(r.timeout + grace):
-		late = true
-		list = []Finding{found(ProbeLate, "the probe %q did not end within %v", p.name, r.timeout)}
+	result, thread := make(chan []Finding, 1), make(chan int, 1)
+	go func() {
+		if p.kernel {
+			runtime.LockOSThread() // its state is the probe's
+			defer runtime.UnlockOSThread()
+		}
+		thread <- unix.Gettid()
+		result <- p.run(ctx)
+	}()
+	list, ended := r.wait(ctx, p, <-thread, result)
+	took := time.Since(begin)
+	if !ended {
+		list = []Finding{found(ProbeLate, "the probe %q did not end within %v", p.name, took.Round(100*time.Millisecond))}
 	}
-	r.record(p, Probed{Name: p.name, Took: time.Since(begin), Late: late}, list)
+	r.record(p, Probed{Name: p.name, Took: took, Late: !ended}, list)
+}
+
+// wait waits for a probe's result. Who asks somebody has a deadline and ends by itself,
+// as soon as the machine lets it; who looks at the kernel may be held there.
+func (r *runner) wait(ctx context.Context, p probe, thread int, result <-chan []Finding) ([]Finding, bool) {
+	over := time.NewTimer(time.Until(r.end))
+	defer over.Stop()
+	for pause := r.timeout + grace; ; pause = asleep {
+		again := time.NewTimer(pause)
+		defer again.Stop()
+		select {
+		case list := <-result:
+			return list, true
+		case <-over.C:
+			return nil, false
+		case <-again.C:
+			if p.kernel && (ctx.Err() != nil || held(thread)) {
+				return nil, false
+			}
+		}
+	}
+}
+
+// held reports whether the kernel holds a probe: its own thread, or, where that one
+// waits for others of dx, any of them.
+func held(thread int) bool {
+	self, err := proc.Self()
+	if err != nil {
+		return false
+	}
+	defer self.Close()
+	b, err := self.ReadFile("task/" + strconv.Itoa(thread) + "/stat")
+	if err != nil {
+		return false
+	}
+	st, err := proc.ParseStat(b)
+	return err == nil && st.State != 'R' && len(blockedThreads(self)) > 0
 }
 
 func (r *runner) record(p probe, how Probed, list []Finding) {

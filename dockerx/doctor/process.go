@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path"
@@ -31,7 +30,7 @@ var (
 
 // lookAt looks at a daemon's process by the kernel alone. subject names it:
 // "dockerd (pid 812)".
-func lookAt(ctx context.Context, p *proc.Process, r role, subject string) []Finding {
+func lookAt(p *proc.Process, r role, subject string) []Finding {
 	st, err := p.Stat()
 	if err != nil {
 		if host.IsGone(err) {
@@ -43,14 +42,14 @@ func lookAt(ctx context.Context, p *proc.Process, r role, subject string) []Find
 	if freezer, frozen := frozenBy(p); frozen {
 		return []Finding{found(r.frozen, "%s is frozen", subject).pid(p.PID).path(freezer).evidence(state, freezer)}
 	}
-	switch st.State {
-	case 'T':
-		return []Finding{found(r.stopped, "%s is stopped", subject).pid(p.PID).evidence(state, where(p, ""))}
-	case 't':
+	if st.State == 't' {
 		return []Finding{found(r.traced, "%s is held by a debugger", subject).pid(p.PID).evidence(state, tracer(p))}
 	}
+	if how := stopped(p, st); how != "" {
+		return []Finding{found(r.stopped, "%s is stopped", subject).pid(p.PID).evidence(state, how, where(p, ""))}
+	}
 	var out []Finding
-	if stuck := blockedThreads(ctx, p); len(stuck) > 0 {
+	if stuck := blockedThreads(p); len(stuck) > 0 {
 		out = append(out, found(r.blocked, "%s of %s in uninterruptible sleep", are(len(stuck), "thread"), subject).pid(p.PID).evidence(stuck...))
 	}
 	if n, limit := openFiles(p); limit > 0 && n*100 >= limit*95 {
@@ -63,6 +62,45 @@ func lookAt(ctx context.Context, p *proc.Process, r role, subject string) []Find
 		out = append(out, found(r.starved, "%s gets nearly nothing done", subject).pid(p.PID).evidence(text))
 	}
 	return out
+}
+
+// stopped says how a process is stopped; empty: it is not. Every thread stops by itself,
+// when it next runs: on a busy machine the first one, whose state is the process's, may
+// do so long after the others. One that has stopped tells for all, as a stop signal is
+// the whole process's (signal(7)); so does one that nobody has taken yet.
+func stopped(p *proc.Process, st proc.Stat) string {
+	if st.State == 'T' {
+		return "state T"
+	}
+	if tid := threadIn(p, 'T'); tid != "" {
+		return "thread " + tid + " is in state T"
+	}
+	b, _ := p.ReadFile("status")
+	if pending := hexField(b, "ShdPnd"); pending&(1<<(unix.SIGSTOP-1)) != 0 {
+		return "SIGSTOP is pending"
+	}
+	return ""
+}
+
+// threadIn is a thread in that state; empty: none.
+func threadIn(p *proc.Process, state byte) string {
+	for _, tid := range threadsOf(p) {
+		if st, err := threadStat(p, tid); err == nil && st.State == state {
+			return tid
+		}
+	}
+	return ""
+}
+
+// hexField reads a mask of /proc/PID/status; 0 where there is none.
+func hexField(status []byte, name string) uint64 {
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			n, _ := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+			return n
+		}
+	}
+	return 0
 }
 
 func are(n int, what string) string {
@@ -114,16 +152,12 @@ const asleep = 500 * time.Millisecond
 
 // blockedThreads are the threads in uninterruptible sleep that have not run once in
 // between, with where they are.
-func blockedThreads(ctx context.Context, p *proc.Process) []string {
+func blockedThreads(p *proc.Process) []string {
 	before := sleepers(p)
 	if len(before) == 0 {
 		return nil
 	}
-	select {
-	case <-time.After(asleep):
-	case <-ctx.Done():
-		return nil
-	}
+	time.Sleep(asleep)
 	var out []string
 	for tid, switches := range sleepers(p) {
 		if was, ok := before[tid]; ok && was == switches {
@@ -137,21 +171,29 @@ func blockedThreads(ctx context.Context, p *proc.Process) []string {
 // maxThreads bounds how many threads of one process are looked at.
 const maxThreads = 4096
 
-// sleepers are the threads in state D, with how often each has been switched out.
-func sleepers(p *proc.Process) map[string]string {
+func threadsOf(p *proc.Process) []string {
 	dir, err := p.OpenFile("task", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(maxThreads)
+	return names
+}
+
+func threadStat(p *proc.Process, tid string) (proc.Stat, error) {
+	b, err := p.ReadFile("task/" + tid + "/stat")
+	if err != nil {
+		return proc.Stat{}, err
+	}
+	return proc.ParseStat(b)
+}
+
+// sleepers are the threads in state D, with how often each has been switched out.
+func sleepers(p *proc.Process) map[string]string {
 	out := map[string]string{}
-	for _, tid := range names {
-		b, err := p.ReadFile("task/" + tid + "/stat")
-		if err != nil {
-			continue
-		}
-		if st, err := proc.ParseStat(b); err == nil && st.State == 'D' {
+	for _, tid := range threadsOf(p) {
+		if st, err := threadStat(p, tid); err == nil && st.State == 'D' {
 			status, _ := p.ReadFile("task/" + tid + "/status")
 			_, switches, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
 			out[tid] = switches

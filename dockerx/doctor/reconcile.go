@@ -128,12 +128,10 @@ func (p *Patient) reconcile(ctx context.Context) []Finding {
 	if len(first) == 0 {
 		return nil
 	}
-	select {
-	case <-time.After(settle):
-	case <-ctx.Done():
-		return first
-	}
-	p.again(ctx, first)
+	time.Sleep(settle)
+	limited, cancel := context.WithTimeout(ctx, 2*p.runner.timeout)
+	defer cancel()
+	p.again(limited, first)
 	var out []Finding
 	for _, f := range Reconcile(p.claims(), p.kernelSide(), p.asked, ownerOf) {
 		for _, g := range first {

@@ -14,22 +14,26 @@ import (
 	"dx/dockerx/host"
 )
 
-// lookAtShim looks at the shim of a container and asks it for the container's
-// state, as containerd would.
+func ofShim(c container) string {
+	return fmt.Sprintf("the shim of %s (pid %d)", c.Name, c.shim.Shim.PID)
+}
+
 func (p *Patient) lookAtShim(c container) func(context.Context) []Finding {
-	return func(ctx context.Context) []Finding {
-		subject := fmt.Sprintf("the shim of %s (pid %d)", c.Name, c.shim.Shim.PID)
-		looked := make(chan []Finding, 1)
-		go func() { looked <- lookAt(ctx, c.shim.Shim, shimRole, subject) }()
-		out := p.askShim(ctx, c, subject)
-		for _, f := range <-looked {
-			out = append(out, f.of(c))
+	return func(context.Context) []Finding {
+		out := lookAt(c.shim.Shim, shimRole, ofShim(c))
+		for i := range out {
+			out[i] = out[i].of(c)
 		}
 		return out
 	}
 }
 
-func (p *Patient) askShim(ctx context.Context, c container, subject string) []Finding {
+// askShim asks the shim of a container for the container's state, as containerd would.
+func (p *Patient) askShim(c container) func(context.Context) []Finding {
+	return func(ctx context.Context) []Finding { return askShim(ctx, c, ofShim(c)) }
+}
+
+func askShim(ctx context.Context, c container, subject string) []Finding {
 	if c.shim.Address == "" {
 		return []Finding{found(Fact, "%s does not say where it listens", subject).of(c)}
 	}

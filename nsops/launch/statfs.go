@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // MountPoint is a place to ask whether its file system answers: a path below a
@@ -87,14 +89,12 @@ func answers(ctx context.Context, p *Program, pid int, pidfd *os.File, r *report
 			pidfd.Close()
 		}
 	}
-	select {
-	case err := <-reaped:
+	if err, ended := awaitAnswers(ctx, pid, reaped); ended {
 		defer release()
 		if step, errno := r.failure(); step != 0 && err == nil {
 			err = p.stepError(step, errno)
 		}
 		return r.answers(n, false), err
-	case <-ctx.Done():
 	}
 	out := r.answers(n, true)
 	kill(pid, pidfd)
@@ -105,6 +105,35 @@ func answers(ctx context.Context, p *Program, pid int, pidfd *os.File, r *report
 		go func() { <-reaped; release() }()
 	}
 	return out, nil
+}
+
+// waiting bounds how long a process that only waits for a processor is waited for.
+const waiting = 20 * time.Second
+
+// awaitAnswers waits for a process until ctx ends, and on while the process is ready to run:
+// on a busy machine it may not have asked yet, and a file system is silent only if
+// somebody sleeps for it.
+func awaitAnswers(ctx context.Context, pid int, reaped <-chan error) (err error, ended bool) {
+	select {
+	case err := <-reaped:
+		return err, true
+	case <-ctx.Done():
+	}
+	for end := time.Now().Add(waiting); runnable(pid) && time.Now().Before(end); {
+		select {
+		case err := <-reaped:
+			return err, true
+		case <-time.After(dying / 10):
+		}
+	}
+	return nil, false
+}
+
+// runnable reports whether a child waits for nothing but a processor. If it is reaped
+// meanwhile, the answer does not matter.
+func runnable(pid int) bool {
+	st, err := proc.StatOf(pid)
+	return err == nil && (st.State == 'R' || st.Dead())
 }
 
 func (r *report) answers(n int, killed bool) []Answer {
