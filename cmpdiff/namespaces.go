@@ -122,11 +122,8 @@ func group(row Row) []Group {
 	return groups
 }
 
-// Differ says that the subjects are known not to be all in one namespace. The base
-// does not count.
-func (r Row) Differ() bool { return r.FirstDiffer(len(r.Cells)) }
-
-// FirstDiffer is Differ of the first n subjects alone.
+// FirstDiffer reports whether the first n subjects are known not to be all in one
+// namespace. The base does not count.
 func (r Row) FirstDiffer(n int) bool {
 	inhabited := 0
 	for _, g := range r.Groups {

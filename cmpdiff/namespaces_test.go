@@ -94,8 +94,8 @@ func TestCompare(t *testing.T) {
 			if diff := cmp.Diff(tc.shared, shared); diff != "" {
 				t.Errorf("shared with (-want +got):\n%s", diff)
 			}
-			if got.Differ() != tc.differ {
-				t.Errorf("differ: %v, want %v", got.Differ(), tc.differ)
+			if differ := got.FirstDiffer(len(got.Cells)); differ != tc.differ {
+				t.Errorf("differ: %v, want %v", differ, tc.differ)
 			}
 		})
 	}
