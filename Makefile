@@ -10,6 +10,11 @@ GO ?= go
 FUZZTIME ?= 100000x
 LINT_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(LINT_VERSION)
+DEADCODE_VERSION := v0.52.0
+DEADCODE := bin/deadcode-$(DEADCODE_VERSION)
+# What nothing in Go calls and is not dead: machine code, and what tests read the
+# kernel's filters with.
+NOT_DEAD := unreachable func: (loop|NewFilter)$$
 UNIT := ./cmd/... ./dockerx/... ./nsops/... ./cmpdiff/...
 
 # dx is one static file, and the tests are of that.
@@ -88,24 +93,27 @@ e2e-vm: ## The same in a virtual machine: systemd, AppArmor, --privileged
 	e2e/vm/run
 
 .PHONY: lint
-lint: $(LINT) ## gofmt, go vet, golangci-lint
+lint: $(LINT) $(DEADCODE) ## gofmt, go mod tidy, go vet, golangci-lint, dead code
 	@unformatted=$$(gofmt -l cmd dockerx nsops cmpdiff e2e); [[ -z "$$unformatted" ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(LINT) run ./...
+	GOOS=linux $(DEADCODE) -test ./... >bin/dead
+	GOOS=linux $(DEADCODE) -filter '^dx/(cmd|dockerx|nsops|cmpdiff)\b' ./cmd/dx >>bin/dead
+	@! grep -vE '$(NOT_DEAD)' bin/dead
 
 # Not in go.mod: the linter's 300 dependencies are not dx's.
 $(LINT):
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv bin/golangci-lint $@
 
+$(DEADCODE):
+	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
+	mv bin/deadcode $@
+
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (100000x: so many inputs)
-	@for package in $$($(GO) list $(UNIT)); do \
-		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
-		done; \
-	done
+fuzz: ## Give each fuzz target FUZZTIME inputs (100000x)
+	GO=$(GO) .ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
 bench: build deps ## Compare with docker exec, runc exec, nsenter, docker ps and lsns
