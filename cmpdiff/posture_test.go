@@ -75,7 +75,7 @@ func TestComparePostures(t *testing.T) {
 			}
 			row := r.Rows[0]
 			if row.Difference != tc.want || !slices.Equal(row.OnlyA, tc.onlyA) || !slices.Equal(row.OnlyB, tc.onlyB) {
-				t.Errorf("%+v", row)
+				t.Errorf("the row is %+v, want %v, only in a: %q, only in b: %q", row, tc.want, tc.onlyA, tc.onlyB)
 			}
 			if r.Differ() != (tc.want == Different) || r.Unsure() != (tc.want == Unsure) {
 				t.Errorf("differ %v, unsure %v", r.Differ(), r.Unsure())
@@ -92,7 +92,7 @@ func TestPostureRowsAreBySection(t *testing.T) {
 		got = append(got, r.Name)
 	}
 	if diff := cmp.Diff([]string{"uid", "gid", "n"}, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("the order of rows (-want +got):\n%s", diff)
 	}
 }
 
@@ -136,6 +136,6 @@ func TestJudge(t *testing.T) {
 	}
 	got := Judge([]posture.Fact{set(s, "x", "A", "C")}, []posture.Claim{{Fact: set(s, "x", "A", "B")}})[0]
 	if !slices.Equal(got.Missing, []string{"B"}) || !slices.Equal(got.Extra, []string{"C"}) {
-		t.Errorf("%+v", got)
+		t.Errorf("the judgement is %+v, want B missing and C extra", got)
 	}
 }

@@ -53,7 +53,7 @@ func TestClaimsOfNothing(t *testing.T) {
 	l.docker(&docker.Container{})
 	for _, name := range []string{posture.MemoryLimit, posture.PidsLimit, posture.CPULimit, posture.SwapLimit} {
 		if got := claimed(l.claims, name); !slices.Equal(got, []string{posture.Unlimited}) {
-			t.Errorf("%s: %v", name, got)
+			t.Errorf("%s claimed by no limit: %v, want %s", name, got, posture.Unlimited)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestLinkVariables(t *testing.T) {
 			spec:   &specs.Spec{Process: &specs.Process{Env: c.started}},
 		}
 		if diff := cmp.Diff(links, b.linkVariables()); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+			t.Errorf("%s: the variables of links (-want +got):\n%s", name, diff)
 		}
 	}
 	none := &builder{

@@ -124,7 +124,7 @@ func TestBareProcess(t *testing.T) {
 		t.Errorf("rlimits %+v, want 77 open files", p.Rlimits)
 	}
 	if fmt.Sprint(spec.Namespaces) != "[mnt]" || spec.Keyring != "" || spec.Seccomp != nil {
-		t.Errorf("%+v", spec)
+		t.Errorf("the spec is %+v, want the mount namespace only, no keyring and no filter", spec)
 	}
 	if len(spec.Cgroups) == 0 {
 		t.Error("no cgroups")
@@ -168,10 +168,10 @@ func TestOrphan(t *testing.T) {
 	}
 	p := spec.Process
 	if got := fmt.Sprint(p.Env[:3]); got != "["+defaultPath+" HOSTNAME=box E=1]" {
-		t.Error(got)
+		t.Errorf("the environment begins %s, want the default PATH, the hostname and docker's own", got)
 	}
 	if p.User.UID != 7 || p.User.GID != 8 || p.Cwd != "/w" || *p.OOMScoreAdj != 500 || spec.Keyring != "_ses."+c.ID {
-		t.Errorf("%+v %s", p, spec.Keyring)
+		t.Errorf("the process is %+v with keyring %s, want what docker configured, and init's own oom_score_adj", p, spec.Keyring)
 	}
 }
 
@@ -187,11 +187,11 @@ func TestHost(t *testing.T) {
 	}
 	defer c.Close()
 	if c.Process.PID != 1 || c.Name != "host" || c.Paused {
-		t.Errorf("%+v", c)
+		t.Errorf("host is %+v, want pid 1, not paused", c)
 	}
 	for _, ref := range []string{"pid:", "pid:0", "pid:-1", "pid:x", "pid:99999999999"} {
 		if _, err := r.Resolve(context.Background(), ref); err == nil || !strings.Contains(err.Error(), "is not a process number") {
-			t.Errorf("%s: %v", ref, err)
+			t.Errorf("%s: %v, want that it is no process number", ref, err)
 		}
 	}
 	if _, err := r.Resolve(context.Background(), "pid:2147483647"); !errors.Is(err, proc.ErrGone) {

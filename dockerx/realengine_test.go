@@ -81,6 +81,16 @@ func (e *testEngine) docker(args ...string) (string, error) {
 	return string(out), err
 }
 
+// must is docker for a step of which the test needs that it succeeds.
+func (e *testEngine) must(args ...string) string {
+	e.t.Helper()
+	out, err := e.docker(args...)
+	if err != nil {
+		e.t.Fatalf("docker %q is part of this test, and failed: %v: %s", args, err, out)
+	}
+	return out
+}
+
 // run starts a container and removes it at the end.
 func (e *testEngine) run(args ...string) string {
 	e.t.Helper()
@@ -197,11 +207,7 @@ func (f *facts) links(text string) {
 // inspect asks for one field.
 func (e *testEngine) inspect(name, format string) string {
 	e.t.Helper()
-	out, err := e.docker("inspect", "-f", format, name)
-	if err != nil {
-		e.t.Fatalf("docker inspect %s: %v: %s", name, err, out)
-	}
-	return strings.TrimSpace(out)
+	return strings.TrimSpace(e.must("inspect", "-f", format, name))
 }
 
 func (e *testEngine) resolver() *Resolver {

@@ -91,9 +91,9 @@ func TestResolveStates(t *testing.T) {
 	e := requireEngine(t)
 	r := e.resolver()
 	stopped := e.run("dx-test", "/bin/busybox", "true")
-	e.docker("wait", stopped)
+	e.must("wait", stopped)
 	created := stopped + "-created"
-	e.docker("create", "--name", created, "dx-test", "/bin/busybox", "true")
+	e.must("create", "--name", created, "dx-test", "/bin/busybox", "true")
 	t.Cleanup(func() { e.docker("rm", "-f", created) })
 	restarting := e.run("--restart", "always", "dx-test", "/bin/busybox", "false")
 	// Between two restarts it runs; dockerd doubles its pause at each, so that sooner
@@ -119,10 +119,8 @@ func TestResolvePaused(t *testing.T) {
 	name := e.run(containers["default"]...)
 	for _, paused := range []bool{false, true} {
 		if paused {
-			if out, err := e.docker("pause", name); err != nil {
-				t.Fatal(out)
-			}
-			defer e.docker("unpause", name)
+			e.must("pause", name)
+			defer e.must("unpause", name)
 		}
 		c, err := r.Resolve(context.Background(), name)
 		if err != nil {
@@ -140,8 +138,9 @@ func TestResolvePaused(t *testing.T) {
 
 func TestRunningEqualsDockerPs(t *testing.T) {
 	e := requireEngine(t)
+	var own []string
 	for range 3 {
-		e.run(containers["default"]...)
+		own = append(own, e.run(containers["default"]...))
 	}
 	list, err := e.resolver().Running(context.Background())
 	if err != nil {
@@ -152,12 +151,12 @@ func TestRunningEqualsDockerPs(t *testing.T) {
 		got = append(got, c.ID+" "+c.Name)
 		c.Close()
 	}
-	out, err := e.docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
-	if err != nil {
-		t.Fatal(out)
-	}
-	if want := strings.Fields(out); !slices.Equal(strings.Fields(strings.Join(got, " ")), want) {
-		t.Errorf("Running: %v, docker ps: %v", got, want)
+	want := strings.Split(strings.TrimSpace(e.must("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")), "\n")
+	// Tests of other packages start and stop containers meanwhile.
+	others := func(line string) bool { return !slices.Contains(own, strings.Fields(line)[1]) }
+	got, want = slices.DeleteFunc(got, others), slices.DeleteFunc(want, others)
+	if !slices.Equal(got, want) || len(want) != len(own) {
+		t.Errorf("Running: %v, docker ps: %v, want the same %d", got, want, len(own))
 	}
 }
 
@@ -168,15 +167,12 @@ func TestProcessInContainer(t *testing.T) {
 	r := e.resolver()
 	name := e.run("-e", "A=1", "--cap-drop", "ALL", "dx-test", "/bin/busybox", "sh", "-c", "/bin/busybox sleep 1000 & wait")
 	want := e.execSpec(r, name)
-	e.command("exec", "-d", name, "/bin/busybox", "sleep", "2000").Run()
-	out, err := e.docker("top", name, "-o", "pid")
-	if err != nil {
-		t.Fatal(out)
-	}
-	pids := strings.Fields(out)[1:]
-	if len(pids) != 3 {
-		t.Fatalf("docker top: %v, want 3 processes", pids)
-	}
+	e.must("exec", "-d", name, "/bin/busybox", "sleep", "2000")
+	var pids []string
+	await.Until(t, "docker top has three processes", func() bool {
+		pids = strings.Fields(e.must("top", name, "-o", "pid"))[1:]
+		return len(pids) == 3
+	})
 	for _, pid := range pids {
 		got := e.execSpec(r, "pid:"+pid)
 		e.same("Process of pid "+pid, got.Process, want.Process)
@@ -243,13 +239,8 @@ func TestVerifyRefuses(t *testing.T) {
 // childOf starts a process by docker exec and returns its number.
 func (e *testEngine) childOf(name string) int {
 	e.t.Helper()
-	if out, err := e.docker("exec", "-d", name, "/bin/busybox", "sleep", "3000"); err != nil {
-		e.t.Fatal(out)
-	}
-	out, err := e.docker("top", name, "-o", "pid,args")
-	if err != nil {
-		e.t.Fatal(out)
-	}
+	e.must("exec", "-d", name, "/bin/busybox", "sleep", "3000")
+	out := e.must("top", name, "-o", "pid,args")
 	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); strings.Contains(line, "3000") {
 			n, err := strconv.Atoi(f[0])

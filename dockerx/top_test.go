@@ -75,7 +75,7 @@ func TestPasswdNames(t *testing.T) {
 	got := map[int]string{0: "", 7: "", 9: "", 1000: "", 4: ""}
 	passwdNames([]byte(file), got)
 	if diff := cmp.Diff(map[int]string{0: "root", 7: "", 9: "", 1000: "last", 4: ""}, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("names of users (-want +got):\n%s", diff)
 	}
 }
 
@@ -85,7 +85,7 @@ func FuzzPasswdNames(f *testing.F) {
 		names := map[int]string{0: ""}
 		passwdNames(b, names)
 		if len(names) != 1 || len(names[0]) > maxName {
-			t.Errorf("%v", names)
+			t.Errorf("the names are %v, want one of at most %d bytes, for the uid that was asked for", names, maxName)
 		}
 	})
 }
@@ -116,7 +116,7 @@ func TestHostileAccounts(t *testing.T) {
 			}
 			i := slices.IndexFunc(top.Tasks, func(task Task) bool { return task.PID == c.Process.PID })
 			if i < 0 || top.Tasks[i].User != "" || top.Tasks[i].ContainerUID == nil || *top.Tasks[i].ContainerUID != 0 {
-				t.Errorf("%+v", top.Tasks)
+				t.Errorf("the tasks are %+v, want pid %d, without a name and as uid 0 inside", top.Tasks, c.Process.PID)
 			}
 		})
 	}
@@ -221,6 +221,6 @@ func TestPorts(t *testing.T) {
 		"x/tcp":  {{HostPort: "1"}},
 	})
 	if text := fmt.Sprint(got); text != "[{udp 0.0.0.0:53 53} {tcp [::]:8080 80}]" {
-		t.Error(text)
+		t.Errorf("the ports are %s, want 53/udp on all addresses and 80/tcp on [::]:8080", text)
 	}
 }

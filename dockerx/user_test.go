@@ -39,7 +39,7 @@ func TestLookupUser(t *testing.T) {
 			continue
 		}
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("%s: %v %s", c.name, err, diff)
+			t.Errorf("%s: %v, user (-want +got):\n%s", c.name, err, diff)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestLookupUserSnapshotter(t *testing.T) {
 	} {
 		got, err := lookupUserSnapshotter(testAccounts, c.name, c.add)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("%s: %v %s", c.name, err, diff)
+			t.Errorf("%s: %v, user (-want +got):\n%s", c.name, err, diff)
 		}
 	}
 }

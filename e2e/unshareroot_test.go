@@ -122,10 +122,10 @@ func TestUnsharedIsAContainer(t *testing.T) {
 			t.Errorf("%s: shared with the host: %v", ns.Type, ns.Shared)
 		}
 	}
-	const look = "hostname; ls /; readlink /proc/self/ns/* | sort -u; cat /proc/net/dev; cat /proc/1/cmdline; id -u"
+	const look = "hostname; ls /; for n in /proc/self/ns/*; do readlink $n; done | sort -u; cat /proc/net/dev; cat /proc/1/cmdline; id -u"
 	want := hostRun(t, "nsenter", "-a", "-t", strconv.Itoa(pid), "sh", "-c", look)
-	if got := hostRun(t, suite.Dx(t), "exec", ref, "sh", "-c", look); got != want {
-		t.Errorf("nsenter: %+v\ndx exec: %+v", want, got)
+	if got := hostRun(t, suite.Dx(t), "exec", ref, "sh", "-c", look); got != want || !strings.Contains(want.Stdout, "net:[") {
+		t.Errorf("nsenter: %v\ndx exec: %v\nwant the same, with namespaces", want, got)
 	}
 }
 

@@ -196,7 +196,7 @@ func TestCloneFlag(t *testing.T) {
 		defer f.Close()
 		want, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), nsGetNSType, 0)
 		if errno != 0 {
-			t.Fatal(errno)
+			t.Fatalf("NS_GET_NSTYPE: %v", errno)
 		}
 		if got := typ.CloneFlag(); got != want {
 			t.Errorf("%s: %#x, the kernel says %#x", typ, got, want)
@@ -367,7 +367,7 @@ func TestReadOnOlderKernels(t *testing.T) {
 		k["ns/pid_for_children"] = k["ns/pid"]
 		set, err := read(k)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("read of a process %s: %v", name, err)
 		}
 		if diff := cmp.Diff(Set{Own: want, Children: map[Type]ID{}}, set); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

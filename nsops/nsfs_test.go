@@ -54,7 +54,7 @@ func TestOwnerIsTheUserNamespace(t *testing.T) {
 func TestOtherFilesAreNoNamespaces(t *testing.T) {
 	for _, path := range []string{"/dev/null", "/proc/self/ns", "/proc/self/stat", t.TempDir()} {
 		if _, err := OpenPath(path); !errors.Is(err, ErrNotNamespace) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: %v, want that it is no namespace", path, err)
 		}
 	}
 	// A FIFO would keep an open(2) waiting.

@@ -31,7 +31,7 @@ func TestParseInode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if typ, n, ok := ParseInode(self); !ok || typ != Net || n == 0 {
-		t.Errorf("%s: %v %d %v", self, typ, n, ok)
+		t.Errorf("%s is parsed as %v %d (%v), want its type and number", self, typ, n, ok)
 	}
 	for _, bad := range []string{"", "net", "net:[]", "net:[x]", "net:[1", "nat:[1]", "net:1", "net:[1] "} {
 		if typ, n, ok := ParseInode(bad); ok {
@@ -53,7 +53,7 @@ func TestScopeOfTheCaller(t *testing.T) {
 	}
 	s, err := ScopeOf(self, cgroups)
 	if err != nil || !s.IsEmpty() {
-		t.Errorf("%+v %v", s, err)
+		t.Errorf("the scope of what is like the caller is %+v, %v, want an empty one", s, err)
 	}
 }
 

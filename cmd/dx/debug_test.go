@@ -38,7 +38,7 @@ func TestToolsEnvironment(t *testing.T) {
 // A prompt is expanded by the shell: nothing of a name may be.
 func TestPlainName(t *testing.T) {
 	if got := plainName("a_B.9-:$(x)`y`\\u!\x1b\né"); strings.ContainsAny(got, "$`\\!\x1b\n()") || !strings.HasPrefix(got, "a_B.9-:?") {
-		t.Errorf("%q", got)
+		t.Errorf("a hostile name in a prompt is %q, want nothing in it that a shell expands", got)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestDoctorPrintsNoControlCharacters(t *testing.T) {
 	for _, o := range []listOptions{{}, {noTrunc: true}, {format: "json"}, {quiet: true}, {format: "table {{.Status}} {{.Verdict.Sentence}}"}} {
 		got := doctorText(t, o, r)
 		if strings.ContainsAny(got, "\x1b\r\u009b") || strings.Contains(got, "\u202e") && o.format != "json" {
-			t.Errorf("%+v: %q", o, got)
+			t.Errorf("with %+v control characters reach the terminal: %q", o, got)
 		}
 	}
 	if got := doctorText(t, listOptions{quiet: true}, r); got != "degraded\n" {

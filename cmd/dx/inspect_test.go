@@ -62,7 +62,7 @@ func TestInspectCard(t *testing.T) {
 		}
 	}
 	if strings.ContainsAny(text, "\x1b") {
-		t.Errorf("%q", text)
+		t.Errorf("an escape character reaches the terminal: %q", text)
 	}
 	long := cardOf(t, madePosture("web"), inspectOptions{listOptions: listOptions{noTrunc: true}, origins: true})
 	if !strings.Contains(long, strings.Repeat("ab", 32)) || !strings.Contains(long, "/proc/4711/status CapBnd") {
@@ -81,7 +81,7 @@ func TestInspectJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Name != "web" || len(got.Claims) != 4 || got.Claims[0].Verdict != cmpdiff.Contradicts || *got.Cgroup.Memory.Limit != 64<<20 || got.Origins["security.seccomp"] != "/proc/4711/status Seccomp" {
-		t.Errorf("%+v", got)
+		t.Errorf("the JSON is %+v, want web with four claims, the first contradicted, a limit of 64 MiB, and origins", got)
 	}
 }
 

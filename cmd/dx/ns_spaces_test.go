@@ -19,7 +19,7 @@ func TestSpaceRefs(t *testing.T) {
 		"inode:7": true, "inode:": true, "net:[7]": true, "/proc/7/ns/net": true, "./netns": true, "a/b": true, "//x": true,
 	} {
 		if got := isSpaceRef(ref); got != want {
-			t.Errorf("%q: %v", ref, got)
+			t.Errorf("%q names a namespace: %v, want %v", ref, got, want)
 		}
 	}
 	for ref, want := range map[string]string{
@@ -84,7 +84,7 @@ func TestEngineIsNotAskedInVain(t *testing.T) {
 		{"auto", []string{"pid:7", "web"}, "auto"}, {"engine", []string{"pid:7"}, "engine"},
 	} {
 		if got := (&app{source: tc.source}).sourceFor(tc.refs).source; got != tc.want {
-			t.Errorf("%s %q: %s", tc.source, tc.refs, got)
+			t.Errorf("%q by --source %s are looked up by %s, want %s", tc.refs, tc.source, got, tc.want)
 		}
 	}
 }

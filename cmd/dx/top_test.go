@@ -94,9 +94,9 @@ func TestWhoTable(t *testing.T) {
 		t.Errorf("raw escape in %q", got)
 	}
 	if q := rendered(t, listOptions{quiet: true, noTrunc: true}, records, nil); q != c.ID+"\n" {
-		t.Error(q)
+		t.Errorf("with -q --no-trunc: %q, want the ID %s", q, c.ID)
 	}
 	if j := rendered(t, listOptions{format: "json"}, records, nil); !strings.HasPrefix(j, fmt.Sprintf(`{"Arg":"veth\u001b1","Kind":"interface","Name":"web","ID":%q,"Pid":7,"How":`, c.ID)) {
-		t.Error(j)
+		t.Errorf("the JSON is %s, want the argument escaped, and the container", j)
 	}
 }

@@ -68,14 +68,14 @@ func TestGroupGoroutines(t *testing.T) {
 		{Waits: WaitsContainerd, At: "github.com/docker/docker/libcontainerd/remote.(*client).Exec", Count: 1, Minutes: 20, Longest: 10},
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("%+v", got)
+		t.Errorf("groups %+v, want %+v", got, want)
 	}
 }
 
 func TestMaskEnv(t *testing.T) {
 	got, err := MaskEnv([]byte(`{"Config":{"Env":["PASSWORD=secret","PATH=/bin","EMPTY"],"Size":12345678901234567890},"process":{"env":["TOKEN=secret=more"]},"list":[{"Env":null},{"ENV":["A=secret"]}]}`))
 	if err != nil || strings.Contains(string(got), "secret") {
-		t.Errorf("%s %v", got, err)
+		t.Errorf("masked: %s, %v, want no secret", got, err)
 	}
 	for _, want := range []string{`"PASSWORD=***"`, `"PATH=/bin"`, `"EMPTY"`, `"TOKEN=***"`, "12345678901234567890"} {
 		if !strings.Contains(string(got), want) {
@@ -147,7 +147,7 @@ func TestSeverityText(t *testing.T) {
 		b, err := json.Marshal(s)
 		var back Severity
 		if err != nil || json.Unmarshal(b, &back) != nil || back != s {
-			t.Errorf("%s: %s %v", s, b, back)
+			t.Errorf("%s becomes %s, and that %v (%v)", s, b, back, err)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestEachKindAlone(t *testing.T) {
 			continue
 		}
 		if v.Layer != f.Layer || v.Cause == nil || v.Cause.Kind != k || v.Confidence != catalogue()[k].sure || len(v.Also) > 0 {
-			t.Errorf("%s: %+v", k, v)
+			t.Errorf("the verdict on %s alone is %+v, want it as the cause, and nothing else", k, v)
 		}
 		checkSteps(t, string(k), v)
 	}
@@ -72,7 +72,7 @@ func checkSteps(t *testing.T, what string, v Verdict) {
 		changing = changing || s.Changes
 		for _, bad := range []string{"kill 0", "-CONT 0", "-KILL 0", "/proc/0/", "  "} {
 			if strings.Contains(s.Command+" ", bad+" ") || strings.Contains(s.Command, "/proc/0/") {
-				t.Errorf("%s: %q", what, s.Command)
+				t.Errorf("%s: the advice %q lacks a number or a name", what, s.Command)
 			}
 		}
 		if s.Why == "" {
@@ -148,7 +148,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		v, _ := Diagnose(test.findings, Engine{})
 		if v.Cause == nil || v.Cause.Kind != test.kind || v.Confidence != test.sure || len(v.Also) != test.also {
-			t.Errorf("%s: %+v", name, v)
+			t.Errorf("%s: the verdict is %+v, want %s, %s, and %d more", name, v, test.kind, test.sure, test.also)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func TestContextMadeByDocker(t *testing.T) {
 	}
 	a, err := ResolveAddress("", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 	if err != nil || a.Host != "unix:///run/made.sock" {
-		t.Errorf("%+v, %v", a, err)
+		t.Errorf("the address is %+v, %v, want docker's current context, unix:///run/made.sock", a, err)
 	}
 }
 
@@ -123,7 +123,7 @@ func FuzzConfig(f *testing.F) {
 		parseConfig(strings.NewReader(data))
 		parseEndpoint(strings.NewReader(data))
 		if host, err := parseHost(data); err == nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "tcp://") {
-			t.Errorf("%q: %q", data, host)
+			t.Errorf("%q is taken for the address %q, which has no scheme that dx knows", data, host)
 		}
 	})
 }

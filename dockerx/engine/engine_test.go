@@ -89,14 +89,14 @@ func TestAnswers(t *testing.T) {
 	config := d.Config
 	if d.Name != "web" || d.State.Pid != 24445 || !d.State.Running || config.Hostname != "box" || config.User != "app" || config.WorkingDir != "/etc" ||
 		len(config.Env) != 2 || d.HostConfig.GroupAdd[0] != "staff" || config.Image != "dx-test" {
-		t.Errorf("%+v", d)
+		t.Errorf("inspect says %+v, want what testdata/inspect.json has", d)
 	}
 	list, err := c.List(ctx, false)
 	if err != nil || len(list) != 1 || list[0].Name != "web" || list[0].ID != d.ID || list[0].State != "running" || list[0].Labels["tier"] != "front" {
-		t.Errorf("%+v, %v", list, err)
+		t.Errorf("list says %+v, %v, want what testdata/list.json has", list, err)
 	}
 	if v, err := c.Versions(ctx); v != (Versions{Engine: "20.10.24", Containerd: "1.6.20", Runc: "1.1.5"}) || err != nil {
-		t.Errorf("%q, %v", v, err)
+		t.Errorf("versions are %q, %v, want those that the engine was asked to give", v, err)
 	}
 	if err := c.Ping(ctx); err != nil {
 		t.Error(err)
@@ -150,7 +150,7 @@ func TestPartOfAnAnswer(t *testing.T) {
 
 func TestOwnName(t *testing.T) {
 	if got := ownName([]string{"/web/db", "/db"}); got != "db" {
-		t.Error(got)
+		t.Errorf("own name is %q, want that without a link's slash, db", got)
 	}
 }
 
@@ -269,7 +269,7 @@ func TestRefusals(t *testing.T) {
 			w.Write([]byte(`{"message":"no"}`))
 		})
 		if _, err := c.Inspect(context.Background(), "web"); !errors.Is(err, ErrRefused) {
-			t.Errorf("%d: %v", code, err)
+			t.Errorf("status %d: %v, want a refusal", code, err)
 		}
 	}
 }

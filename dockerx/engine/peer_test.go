@@ -29,13 +29,13 @@ func TestPeers(t *testing.T) {
 		defer conn.Close()
 		p, err := peerOf(conn, to)
 		if err != nil || len(p.UIDs) != 1 || int(p.UIDs[0]) != os.Geteuid() || p.Elsewhere {
-			t.Errorf("%s: %+v, %v", address, p, err)
+			t.Errorf("the peer at %s: %+v, %v, want one uid, this process's, of this host", address, p, err)
 		}
 		if network == "unix" && (p.PID != os.Getpid() || p.Path != to) {
-			t.Errorf("%s: %+v", address, p)
+			t.Errorf("the peer at %s: %+v, want pid %d and path %s", address, p, os.Getpid(), to)
 		}
 		if network == "tcp" && len(p.Inodes) != 1 {
-			t.Errorf("%s: %+v", address, p)
+			t.Errorf("the peer at %s: %+v, want one inode", address, p)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func FuzzParseListeners(f *testing.F) {
 		list, err := parseListeners(strings.NewReader(text))
 		for _, l := range list {
 			if err == nil && (len(l.ip) != net.IPv4len && len(l.ip) != net.IPv6len || l.port < 0 || l.port > 65535) {
-				t.Errorf("%+v", l)
+				t.Errorf("parsed %+v, want an address of 4 or 16 bytes, and a port", l)
 			}
 		}
 	})
@@ -86,9 +86,9 @@ func TestParseListeners(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	if l := list[0]; l.ip.String() != "127.0.0.1" || l.port != 2375 || l.uid != 1000 || l.inode != 23456 {
-		t.Errorf("%+v", l)
+		t.Errorf("the first listener is %+v, want 127.0.0.1:2375 of uid 1000, inode 23456", l)
 	}
 	if l := list[1]; l.ip.String() != "::1" || l.uid != 0 {
-		t.Errorf("%+v", l)
+		t.Errorf("the second listener is %+v, want ::1 of root", l)
 	}
 }

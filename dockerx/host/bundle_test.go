@@ -142,14 +142,14 @@ func TestOpenFindsTheBundleOfInit(t *testing.T) {
 	}
 	defer b.Close()
 	if b.ID != webID || b.Namespace != "moby" || b.Path != s.bundle {
-		t.Errorf("%s %s %s", b.ID, b.Namespace, b.Path)
+		t.Errorf("the bundle is %s of %s in %s, want %s of moby in %s", b.ID, b.Namespace, b.Path, webID, s.bundle)
 	}
 	state, err := b.State()
 	if err != nil || state.InitPID != s.init.PID || state.InitStart != s.init.StartTime {
-		t.Errorf("%+v, %v", state, err)
+		t.Errorf("the state is %+v, %v, want pid %d started at %d", state, err, s.init.PID, s.init.StartTime)
 	}
 	if head, err := b.StateHead(); err != nil || head.InitStart != s.init.StartTime {
-		t.Errorf("%+v, %v", head, err)
+		t.Errorf("the head of the state is %+v, %v, want a start at %d", head, err, s.init.StartTime)
 	}
 	spec, err := b.Spec()
 	if err != nil {
@@ -157,7 +157,7 @@ func TestOpenFindsTheBundleOfInit(t *testing.T) {
 	}
 	d, err := b.Docker(spec)
 	if err != nil || d.Name != "web" || len(d.HostConfig.GroupAdd) != 1 {
-		t.Errorf("%+v, %v", d, err)
+		t.Errorf("Docker's files say %+v, %v, want web with one more group", d, err)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestOpenFindsSiblings(t *testing.T) {
 		}
 		defer b.Close()
 		if state, err := b.State(); b.ID != other || b.Path != dir || err != nil || state.ID != other {
-			t.Errorf("%s: %s %s, %+v, %v", when, b.ID, b.Path, state, err)
+			t.Errorf("%s: the bundle is %s in %s with %+v, %v, want %s in %s", when, b.ID, b.Path, state, err, other, dir)
 		}
 	}
 	check("beside the shim's own")
@@ -233,7 +233,7 @@ func TestStateFallsBackToCrun(t *testing.T) {
 	}
 	defer b.Close()
 	if state, err := b.State(); err != nil || state.InitPID != s.init.PID || state.InitStart != s.init.StartTime {
-		t.Errorf("%+v, %v", state, err)
+		t.Errorf("the state is %+v, %v, want pid %d started at %d", state, err, s.init.PID, s.init.StartTime)
 	}
 }
 

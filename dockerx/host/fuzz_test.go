@@ -16,13 +16,13 @@ func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"id":"x","init_process_pid":1,"init_process_start":2,"config":{"umask":18}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := ParseState(data); err == nil && (s.ID == "" || s.InitPID <= 0) {
-			t.Errorf("%+v", s)
+			t.Errorf("a state without ID or PID is taken: %+v", s)
 		}
 		if s, err := ParseStateHead(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0 || s.InitStart == 0) {
-			t.Errorf("%+v", s)
+			t.Errorf("the head of a state without ID, PID or start is taken: %+v", s)
 		}
 		if s, err := ParseCrunStatus(data); err == nil && s.InitPID <= 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("a status of crun's without PID is taken: %+v", s)
 		}
 	})
 }
@@ -35,7 +35,7 @@ func FuzzParseSpec(f *testing.F) {
 			return
 		}
 		if s.Process == nil || s.Root == nil || s.Linux == nil {
-			t.Errorf("%+v", s)
+			t.Errorf("a spec without process, root or linux is taken: %+v", s)
 		}
 		containersDir(s.Mounts)
 	})
@@ -46,7 +46,7 @@ func FuzzParseDocker(f *testing.F) {
 	f.Add(testdata(f, "hostconfig.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if d, err := docker.Parse(data); err == nil && !docker.IsID(d.ID) {
-			t.Errorf("%+v", d)
+			t.Errorf("a container with the ID %q is taken", d.ID)
 		}
 		docker.ParseHostConfig(data)
 	})

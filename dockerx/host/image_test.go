@@ -81,7 +81,7 @@ func TestImageLayers(t *testing.T) {
 	f, dir := dataRoot(t, "cafe")
 	got, err := ImageLayers(f, dir, "busybox")
 	if err != nil || !slices.Equal(got, []string{dir + "/overlay2/cafe/diff"}) {
-		t.Errorf("%v %v", got, err)
+		t.Errorf("the layers are %v, %v, want the one of cafe", got, err)
 	}
 	// The same paths mean other folders here.
 	if got, err := ImageLayers(f, t.TempDir(), "busybox"); err == nil {
@@ -100,7 +100,7 @@ func FuzzParseRepositories(f *testing.F) {
 	f.Add(repositories, "busybox@sha256:"+idB)
 	f.Fuzz(func(t *testing.T, data, ref string) {
 		if id, err := ParseRepositories([]byte(data), ref); err == nil && !docker.IsID(id) {
-			t.Errorf("%q", id)
+			t.Errorf("%q is taken for an ID of an image", id)
 		}
 	})
 }
@@ -110,7 +110,7 @@ func FuzzParseChain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data string) {
 		chain, err := ParseChain([]byte(data))
 		if err == nil && (len(chain) == 0 || slices.ContainsFunc(chain, func(id string) bool { return !docker.IsID(id) })) {
-			t.Errorf("%v", chain)
+			t.Errorf("the chain %v is taken, want IDs only, and one at least", chain)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func TestParseState(t *testing.T) {
 		t.Errorf("%s pid %d start %d", s.ID, s.InitPID, s.InitStart)
 	}
 	if s.OOMScoreAdj == nil || *s.OOMScoreAdj != 300 || s.Umask != nil || s.NoNewKeyring || s.SpecVersion != "1.0.2-dev" {
-		t.Errorf("%+v", s)
+		t.Errorf("the state is %+v, want oom_score_adj 300, no umask, a keyring, version 1.0.2-dev", s)
 	}
 	if got, want := s.CgroupPaths["memory"], "/sys/fs/cgroup/memory/docker/"+webID; got != want || len(s.CgroupPaths) != 10 {
 		t.Errorf("memory: %s of %d, want %s of 10", got, len(s.CgroupPaths), want)
@@ -77,10 +77,10 @@ func TestParseNewerState(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Umask == nil || *s.Umask != 0o27 || !s.NoNewKeyring || s.OOMScoreAdj != nil {
-		t.Errorf("%+v", s)
+		t.Errorf("the state is %+v, want umask 027, no keyring, no oom_score_adj", s)
 	}
 	if !s.Personality || !s.Scheduler || s.IOPriority {
-		t.Errorf("%+v", s)
+		t.Errorf("the state is %+v, want personality and scheduler, and no I/O priority", s)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestParseSpec(t *testing.T) {
 	}
 	want := specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 1000, 50, 50}}
 	if diff := cmp.Diff(want, s.Process.User); diff != "" {
-		t.Error(diff)
+		t.Errorf("the user (-want +got):\n%s", diff)
 	}
 	if s.Linux.Seccomp == nil || s.Linux.Seccomp.DefaultAction != specs.ActErrno || !s.Process.NoNewPrivileges {
 		t.Error("docker's default profile and no-new-privileges are missing")
@@ -112,7 +112,7 @@ func TestParseOptionsAndInitPID(t *testing.T) {
 	}
 	pid, err := ParseInitPID(testdata(t, "init.pid"))
 	if err != nil || pid != webPID {
-		t.Errorf("%d, %v", pid, err)
+		t.Errorf("init.pid says %d, %v, want %d", pid, err, webPID)
 	}
 	for _, bad := range []string{"", "0", "-1", "x", "99999999999999999999", "1 2"} {
 		if pid, err := ParseInitPID([]byte(bad)); err == nil {
@@ -130,15 +130,15 @@ func TestParseDocker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.ID != webID || d.Name != "web" || d.State.Pid != webPID || !d.State.Running {
-		t.Errorf("%+v", d)
+		t.Errorf("the container is %+v, want web, running as pid %d", d, webPID)
 	}
 	c := d.Config
 	if c.Hostname != "box" || c.User != "app" || !slices.Equal(c.Env, []string{"A=1", "PATH=/bin"}) || c.WorkingDir != "/etc" ||
 		c.Tty || c.Image != "dx-test" || c.Labels["tier"] != "front" {
-		t.Errorf("%+v", c)
+		t.Errorf("its configuration is %+v, want what testdata/config.v2.json has", c)
 	}
 	if !slices.Equal(d.HostConfig.GroupAdd, []string{"staff"}) || d.HostConfig.Privileged {
-		t.Errorf("%+v", d.HostConfig)
+		t.Errorf("its host configuration is %+v, want the group staff and no privileges", d.HostConfig)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestContainersDirInMountinfo(t *testing.T) {
 func TestSplitBundlePath(t *testing.T) {
 	ns, id, ok := splitBundlePath("/srv/engine/exec/containerd/daemon/io.containerd.runtime.v2.task/moby/" + webID)
 	if ns != "moby" || id != webID || !ok {
-		t.Errorf("%q %q %v", ns, id, ok)
+		t.Errorf("the path splits into %q and %q (%v), want moby and %s", ns, id, ok, webID)
 	}
 	for _, text := range []string{"/", "", "/root", "/run/io.containerd.runtime.v2.task/moby", "/io.containerd.runtime.v2.task//x", "/a/b/c"} {
 		if _, _, ok := splitBundlePath(text); ok {

@@ -19,7 +19,7 @@ func TestCgroupIsCutAtTheContainer(t *testing.T) {
 	} {
 		got, ok := cgroupOf(dir, id)
 		if got != want || ok != (want != "") {
-			t.Errorf("%s: %q, %v", dir, got, ok)
+			t.Errorf("of %s the container's cgroup is %q (%v), want %q", dir, got, ok, want)
 		}
 	}
 }

@@ -77,12 +77,12 @@ func TestReadInRootStaysInside(t *testing.T) {
 	await.Returns(t, "a read of hostile files", func() {
 		for _, name := range []string{"/regular", "/link", "/climbing", "/dir/../../regular"} {
 			if b, err := ReadInRoot(dir, name); string(b) != "yes" || err != nil {
-				t.Errorf("%s: %q, %v", name, b, err)
+				t.Errorf("%s beneath the root: %q, %v, want yes", name, b, err)
 			}
 		}
 		for _, name := range []string{"/fifo", "/socket", "/dir"} {
 			if b, err := ReadInRoot(dir, name); !errors.Is(err, ErrNotRegular) {
-				t.Errorf("%s: %q, %v", name, b, err)
+				t.Errorf("%s: %q, %v, want that it is no regular file", name, b, err)
 			}
 		}
 		for _, name := range []string{"/loop", "/huge"} {

@@ -66,7 +66,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		q, err := Parse(s)
 		if (err == nil) != (len(q) > 0) {
-			t.Errorf("%q: %v %v", s, q, err)
+			t.Errorf("%q is parsed as %v, %v, want either questions or an error", s, q, err)
 		}
 	})
 }

@@ -121,15 +121,15 @@ func TestCensusOfOneself(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.Processes) != 1 || c.Hidden != 0 {
-		t.Fatalf("%+v", c)
+		t.Fatalf("the census of this process, twice, and of none is %+v, want one process", c)
 	}
 	p := c.Processes[0]
 	if p.PID != self.PID || p.PPID != os.Getppid() || p.StartTime != self.StartTime || p.Places != PlacesOf(set) {
-		t.Errorf("%+v", p)
+		t.Errorf("this process is %+v, want pid %d, parent %d, start %d and its namespaces", p, self.PID, os.Getppid(), self.StartTime)
 	}
 	for typ, own := range set.Own {
 		if ns := c.Namespaces[own]; ns == nil || ns.Type != typ || len(ns.Members) != 1 {
-			t.Errorf("%s: %+v", typ, ns)
+			t.Errorf("its %s namespace is %+v, want one with one member", typ, ns)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestZombiesAreNowhere(t *testing.T) {
 	}
 	c, err := Of([]int{cmd.Process.Pid})
 	if err != nil || len(c.Processes) != 0 || c.Hidden != 0 {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf("the census of a zombie is %+v, %v, want nobody", c, err)
 	}
 }
 
@@ -193,7 +193,7 @@ func TestHeldByAFile(t *testing.T) {
 	}
 	ns := c.Namespaces[nsops.ID{Device: st.Dev, Inode: st.Ino}]
 	if ns == nil || ns.Type != nsops.Net || len(ns.Members) != 0 {
-		t.Fatalf("%+v", ns)
+		t.Fatalf("the namespace is %+v, want one of type net without members", ns)
 	}
 	if !slices.ContainsFunc(ns.Holds, func(h Hold) bool { return h.PID == holder.Process.Pid && h.FD == 3 && h.Path == "" }) {
 		t.Errorf("holds: %+v", ns.Holds)

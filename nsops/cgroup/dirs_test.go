@@ -65,7 +65,7 @@ func TestCgroupDirs(t *testing.T) {
 	}
 	// runc found the same directories.
 	if diff := cmp.Diff(runcPaths(t), got); diff != "" {
-		t.Error(diff)
+		t.Errorf("directories by controller (-runc +got):\n%s", diff)
 	}
 }
 

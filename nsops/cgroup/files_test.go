@@ -56,7 +56,7 @@ func TestV2(t *testing.T) {
 		Pressure: map[string]Pressure{"cpu": {Some: Stall{Avg10: 1.5, Avg60: 0.25, Total: 3321}, Full: Stall{Total: 17}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("cgroup v2 (-want +got):\n%s", diff)
 	}
 }
 
@@ -92,10 +92,10 @@ func TestV1(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("cgroup v1 (-want +got):\n%s", diff)
 	}
 	if b, err := json.Marshal(got.Memory); err != nil || string(b) != `{"Limit":null,"Usage":4096,"Reservation":0,"OOMKills":2}` {
-		t.Errorf("%s %v", b, err)
+		t.Errorf("the JSON is %s, %v, want an unlimited memory with a limit of null", b, err)
 	}
 }
 

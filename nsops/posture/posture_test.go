@@ -94,7 +94,7 @@ func TestHostSource(t *testing.T) {
 		}
 	}
 	if whole, cut := wholeLines([]byte("a\nb\nc")); string(whole) != "a\nb\n" || !cut {
-		t.Errorf("%q %v", whole, cut)
+		t.Errorf("the whole lines are %q (cut: %v), want the first two, cut", whole, cut)
 	}
 }
 
@@ -121,10 +121,10 @@ func own(t *testing.T) (*Posture, nsops.Set) {
 func TestReadOwn(t *testing.T) {
 	p, _ := own(t)
 	if len(p.Unread) > 0 {
-		t.Fatalf("%+v", p.Unread)
+		t.Fatalf("not read of this process: %+v, want nothing", p.Unread)
 	}
 	if id := p.Identity; int(id.User.Effective) != os.Geteuid() || id.InsideUID == nil || int(*id.InsideUID) != os.Geteuid() || !slices.Equal(id.Command, os.Args) {
-		t.Errorf("%+v", id)
+		t.Errorf("the identity is %+v, want uid %d, inside too, and the command %q", id, os.Geteuid(), os.Args)
 	}
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -146,7 +146,7 @@ func TestReadOwn(t *testing.T) {
 		got = append(got, fmt.Sprintln(i.Index, i.Name, i.MTU, i.MAC, addrs))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("interfaces (-net +got):\n%s", diff)
 	}
 	if _, err := json.Marshal(p); err != nil {
 		t.Error(err)
@@ -183,7 +183,7 @@ func TestReadLeavesNoThreadBehind(t *testing.T) {
 		}
 		after, _ := own(t)
 		if diff := cmp.Diff(before.Namespaces, after.Namespaces); diff != "" {
-			t.Fatal(diff)
+			t.Fatalf("reading another namespace moved this process (-before +after):\n%s", diff)
 		}
 	}
 	tasks, err := os.ReadDir("/proc/self/task")
@@ -213,6 +213,6 @@ func openFiles(t *testing.T) int {
 
 func TestFactsOfNothing(t *testing.T) {
 	if got := (&Posture{}).Facts(1); len(got) != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("facts of an empty posture: %+v, want none", got)
 	}
 }

@@ -86,16 +86,16 @@ func TestReadPrefix(t *testing.T) {
 	}
 	defer p.Close()
 	// The kernel closes what tells Start of the execve before it has the arguments.
-	for full := false; !full; {
+	await.Until(t, "the child has its arguments", func() bool {
 		b, err := p.ReadFile("cmdline")
 		if err != nil {
 			t.Fatal(err)
 		}
-		full = len(b) > 0
-	}
+		return len(b) > 0
+	})
 	b, cut, err := p.ReadPrefix("cmdline", 8)
 	if err != nil || !cut || string(b) != "sleep\x0060" {
-		t.Errorf("%q %v %v", b, cut, err)
+		t.Errorf("the prefix is %q (cut: %v), %v, want 8 bytes of a longer file", b, cut, err)
 	}
 	if b, cut, err = p.ReadPrefix("cmdline", 1<<20); err != nil || cut || len(b) < 100000 {
 		t.Errorf("%d bytes %v %v", len(b), cut, err)
@@ -159,7 +159,7 @@ func TestParseSockets(t *testing.T) {
 	}
 	got, _, err = ParseSockets(strings.NewReader(tcp6File), "tcp", 10)
 	if want := (Socket{Proto: "tcp", Addr: netip.MustParseAddrPort("[::1]:8080"), Inode: 4711}); err != nil || len(got) != 1 || got[0] != want {
-		t.Errorf("%v %v", got, err)
+		t.Errorf("the sockets are %v, %v, want %v", got, err, want)
 	}
 	for _, bad := range []string{
 		"h\n1 2 3\n", "h\n 0: zz:1 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 00000000:FFFFF 0:0 0A 0 0 0 0 0 1\n", "h\n 0: 000000:1 0:0 0A 0 0 0 0 0 1\n",

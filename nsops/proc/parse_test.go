@@ -102,7 +102,7 @@ func TestParseCgroups(t *testing.T) {
 	} {
 		got, err := ParseCgroups([]byte(in))
 		if err != nil {
-			t.Errorf("%q: %v", in, err)
+			t.Errorf("cgroups %q: %v", in, err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", in, diff)

@@ -42,7 +42,7 @@ func TestOldKernel(t *testing.T) {
 		cmd.Env = append(os.Environ(), "DX_TEST_HELPER=no-new-calls")
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestOldKernel") {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("this test without mount_setattr: %v\n%s", err, out)
 		}
 		return
 	}
@@ -51,7 +51,7 @@ func TestOldKernel(t *testing.T) {
 		"folder":  func() (*Tree, error) { return Open(t.TempDir()) },
 	} {
 		if tr, err := make(); !errors.Is(err, ErrOldKernel) {
-			t.Errorf("%s: %v %v", name, tr, err)
+			t.Errorf("%s without mount_setattr: %v, %v, want that the kernel is too old", name, tr, err)
 		}
 	}
 }

@@ -156,7 +156,7 @@ func TestNoBusybox(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	if path, err := findBusybox(); err == nil && !filepath.IsAbs(path) || err != nil && !errors.Is(err, ErrNoBusybox) {
-		t.Errorf("%s %v", path, err)
+		t.Errorf("busybox is found at %q, %v, want an absolute path or none", path, err)
 	}
 	// Bash is linked dynamically everywhere.
 	if err := os.Symlink("/bin/bash", dir+"/busybox"); err != nil {

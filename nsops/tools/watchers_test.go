@@ -29,7 +29,7 @@ func TestPower(t *testing.T) {
 	} {
 		got := power(proc.Status{CapBnd: test.bounds}, proc.Status{CapPrm: test.over}) != ""
 		if got != test.want {
-			t.Errorf("%s: %v", test.name, got)
+			t.Errorf("%s has power: %v, want %v", test.name, got, test.want)
 		}
 	}
 }

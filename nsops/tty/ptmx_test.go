@@ -226,7 +226,7 @@ func TestOldKernel(t *testing.T) {
 	cmd.Env = append(os.Environ(), "DX_TEST_HELPER=no-new-calls")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestOpenPTYRefuses") {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("these tests without the calls of newer kernels: %v\n%s", err, out)
 	}
 }
 

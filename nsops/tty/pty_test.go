@@ -224,7 +224,7 @@ func TestDetachKeysErrors(t *testing.T) {
 		"a,,b":       "invalid detach keys (a,,b): unknown character: ''",
 	} {
 		if _, err := DetachKeys(keys); err == nil || err.Error() != text {
-			t.Errorf("%q: %v", keys, err)
+			t.Errorf("detach keys %q: %v, want %s", keys, err, text)
 		}
 	}
 }
