@@ -2,13 +2,18 @@ package e2e
 
 import (
 	"bufio"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/doctor"
 	"dx/e2e/engine"
 )
 
@@ -80,4 +85,92 @@ func TestAttackByTheMakerOfAUserNamespace(t *testing.T) {
 	if line, _ := out.ReadString('\n'); line != "stolen\n" {
 		t.Errorf("the spy says %q", line)
 	}
+}
+
+// TestAttackByAdvice: what dx doctor says to do about a container's dead mount runs
+// no program of the container's, and takes the mount away.
+func TestAttackByAdvice(t *testing.T) {
+	e := suite.Start(t, engine.Options{})
+	showConnections(t)
+	c := e.Run(t, engine.Busybox)
+	mountSilent(t, e, c)
+	hostile(t, e, c)
+	mounted := func() bool {
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(c.PID) + "/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(b), " /tmp/silent ")
+	}
+	r, _ := examine(t, e, patient...)
+	if r.Verdict.Cause == nil || r.Verdict.Cause.Kind != doctor.MountSilent {
+		t.Fatalf("the verdict is %+v", r.Verdict)
+	}
+	path := filepath.Dir(suite.Dx(t)) + ":" + os.Getenv("PATH")
+	followed := 0
+	for _, s := range r.Verdict.Next {
+		if s.Command == "" || !s.Changes {
+			continue
+		}
+		followed++
+		r := e.Do(t, engine.Command{Args: []string{"sh", "-c", s.Command}, Env: []string{"PATH=" + path}})
+		if r.Code != 0 || strings.Contains(r.Stdout+r.Stderr, "HIJACKED") {
+			t.Errorf("%s\n%s: %+v", s.Why, s.Command, r)
+		}
+	}
+	// To bring its server back, to end the connection to it, to unmount it.
+	if followed < 2 || mounted() {
+		t.Errorf("%d steps, and it is mounted: %v\n%+v", followed, mounted(), r.Verdict.Next)
+	}
+}
+
+// showConnections has the kernel show its connections to FUSE servers, where no system
+// manager has done so.
+func showConnections(t *testing.T) {
+	t.Helper()
+	const dir, fusectlMagic = "/sys/fs/fuse/connections", 0x65735543 // linux/magic.h
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err == nil && st.Type == fusectlMagic {
+		return
+	}
+	if err := unix.Mount("fusectl", dir, "fusectl", 0, ""); err != nil {
+		t.Fatalf("mount fusectl: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDoctorUnmount: nothing but a dead mount, and only the one that is meant.
+func TestDoctorUnmount(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		c := e.Run(t, engine.Busybox, "--tmpfs", "/t", "--tmpfs", "/tmp")
+		mountSilent(t, e, c)
+		for _, test := range []struct{ mount, want string }{
+			{c.Name + ":/t", "the tmpfs mount at /t stays"}, {c.Name + ":/proc", "the proc mount at /proc stays"}, {c.Name + ":/no", "no mount is at /no there"},
+			{c.Name + ":/", "mount at / stays"}, {c.Name, "is named CONTAINER:/PATH"}, {"nosuch:/t", "No such container"},
+		} {
+			if r := e.Dx(t, "doctor", "--unmount", test.mount); r.Code == 0 || !strings.Contains(r.Stderr, test.want) {
+				t.Errorf("%s: %+v, want %q", test.mount, r, test.want)
+			}
+		}
+		// The container bends the way: to another mount, and to a place of the host's.
+		for _, bend := range []string{"ln -s /t /sub/silent", "ln -s /proc/1/root/t /sub/silent", "mkdir /sub/silent"} {
+			if r := e.Docker(t, "exec", c.Name, "sh", "-c", "rm -rf /sub; mkdir /sub; "+bend); r.Code != 0 {
+				t.Fatal(r)
+			}
+			if r := e.Dx(t, "doctor", "--unmount", c.Name+":/sub/silent"); r.Code != 125 || !strings.Contains(r.Stderr, "no mount is at") {
+				t.Errorf("%s: %+v", bend, r)
+			}
+		}
+		if r := e.Dx(t, "doctor", "--unmount", c.Name+":/tmp/silent"); r.Code != 0 || !strings.Contains(r.Stdout, "the fuse mount at /tmp/silent in "+c.Name) {
+			t.Errorf("the dead one: %+v", r)
+		}
+		mounts := e.Docker(t, "exec", c.Name, "cat", "/proc/self/mountinfo").Stdout
+		if strings.Contains(mounts, "/tmp/silent") || !strings.Contains(mounts, " /t ") || !strings.Contains(mounts, " /tmp ") {
+			t.Errorf("the container has %s", mounts)
+		}
+	})
 }

@@ -24,6 +24,7 @@ type doctorOptions struct {
 	interval time.Duration
 	dump     bool
 	bundle   string
+	unmount  string
 }
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -33,7 +34,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Find out where Docker is stuck",
 		Long: "Find out where Docker is stuck: the client, the socket, dockerd, the lock of one\n" +
 			"container, containerd, a shim, runc, a mount, a disk, the kernel. Everything is asked\n" +
-			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n\n" +
+			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n" +
+			"--unmount looks at nothing, and takes one dead mount away.\n\n" +
 			"The exit code is 0 if all is well, 1 if something does not work, 2 if the engine does\n" +
 			"not work. 125 means that dx itself failed.",
 		Args:                  noArguments(exitDx),
@@ -53,6 +55,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	f.Var(newPeriod(&o.interval, 2*time.Second), "interval", "Pause between two looks of --watch")
 	f.BoolVar(&o.dump, "dump", false, "Have dockerd and containerd write down their goroutines (SIGUSR1), and say what they wait for")
 	f.StringVar(&o.bundle, "bundle", "", "Write all that was found to `FILE`, a tar.gz for a bug report; values of environment variables are masked")
+	f.StringVar(&o.unmount, "unmount", "", "Take the dead mount at `CONTAINER:PATH` (or host:PATH) out of sight, without a program of the container's; who waits for it goes on waiting")
 	return cmd
 }
 
@@ -60,6 +63,9 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 	out, err := newOutput(a.out, o.list)
 	if err != nil {
 		return err
+	}
+	if o.unmount != "" {
+		return a.unmount(ctx, o)
 	}
 	opts := doctor.Options{Host: a.host, Timeout: o.timeout, Progress: a.progress()}
 	if apiTimeout {
@@ -89,6 +95,8 @@ func (a *app) checkDoctor(o doctorOptions) error {
 	switch {
 	case a.source != "auto":
 		return fmt.Errorf("--source %s: dx doctor asks both the engine and the host, to compare them", a.source)
+	case o.unmount != "" && (o.watch || o.dump || o.bundle != ""):
+		return errors.New("--unmount goes with none of --watch, --dump and --bundle")
 	case o.watch && (o.dump || o.bundle != ""):
 		return errors.New("--watch goes with neither --dump nor --bundle: they are for one look")
 	}

@@ -6,7 +6,7 @@
 // Diagnose, a pure function, turns findings into a verdict: one sentence, the
 // layer, how sure it is, and what to do next in order of safety.
 //
-// Nothing is changed here but by Dump, which sends a signal. What an engine or a
+// Nothing is changed here but by Dump, which sends a signal, and Unmount. What an engine or a
 // container says of itself is evidence to hold against the kernel's word; how
 // containers are entered does not belong here.
 package doctor
@@ -79,6 +79,7 @@ type Finding struct {
 	ID        string `json:",omitempty"` // of that container
 	PID       int    `json:",omitempty"`
 	Path      string `json:",omitempty"` // of the socket, mount or folder
+	Abort     string `json:",omitempty"` // file that ends the connection to a FUSE server
 
 	Text     string   // "dockerd (pid 812) is stopped"
 	Evidence []string `json:",omitempty"` // what the kernel or the engine said

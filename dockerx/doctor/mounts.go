@@ -22,6 +22,7 @@ type place struct {
 	mount  string
 	fsType string
 	source string
+	abort  string // see abort
 	root   *os.File
 }
 
@@ -102,7 +103,7 @@ func places(infos []*mountinfo.Info, c container, root *os.File) (alone, togethe
 		if !asked || last[m.Mountpoint] != i || c.ID == "" && !own {
 			continue
 		}
-		pl := place{c: c, mount: m.Mountpoint, fsType: m.FSType, source: m.Source, root: root}
+		pl := place{c: c, mount: m.Mountpoint, fsType: m.FSType, source: m.Source, abort: abort(m), root: root}
 		if own && len(alone) < maxPlaces {
 			alone = append(alone, pl)
 		} else if !own {
@@ -179,7 +180,9 @@ func (pl place) finding(kind Kind, what string) Finding {
 	if pl.c.ID != "" {
 		text = fmt.Sprintf("the %s mount at %s in %s %s", pl.fsType, pl.mount, pl.c.Name, what)
 	}
-	return found(kind, "%s", text).of(pl.c).pid(pl.c.PID).path(pl.mount).evidence("mounted from " + pl.source)
+	f := found(kind, "%s", text).of(pl.c).pid(pl.c.PID).path(pl.mount).evidence("mounted from " + pl.source)
+	f.Abort = pl.abort
+	return f
 }
 
 // errno asks again, for a file system that did answer.

@@ -86,10 +86,7 @@ func mending(f Finding, e Engine) []Step {
 	case StorageReadOnly:
 		return []Step{change("check the disk, then", "mount -o remount,rw "+quote(f.Path))}
 	case MountSilent, MountBroken:
-		return []Step{
-			change("bring its server back; who waits then goes on", ""),
-			change("or give it up: who waits gets an error", unmount(f)),
-		}
+		return giveUpMount(f, e)
 	case SocketPermission:
 		return []Step{change("ask as root", "sudo dx doctor"), change("or be let in for good (that is as good as root)", "sudo usermod -aG docker $USER")}
 	case MemoryLimit:
@@ -173,11 +170,18 @@ func killWaiter(f Finding) string {
 	return fmt.Sprintf("kill -KILL %d", f.PID)
 }
 
-func unmount(f Finding) string {
-	if f.PID == 0 {
-		return "umount -l " + quote(f.Path)
+// giveUpMount names no program of the container's: `nsenter -m umount` would run the
+// container's umount, as root of the host.
+func giveUpMount(f Finding, e Engine) []Step {
+	list := []Step{change("bring its server back; who waits then goes on", "")}
+	if f.Abort != "" {
+		list = append(list, change("or end the connection to it, wherever it is mounted: who waits gets an error", "echo 1 >"+quote(f.Abort)))
 	}
-	return fmt.Sprintf("nsenter -m -t %d umount -l %s", f.PID, quote(f.Path))
+	of := "host"
+	if f.ID != "" {
+		of = f.Container
+	}
+	return append(list, change("or take it out of sight: who waits goes on waiting, nobody else begins to", "dx doctor"+onHost(e)+" --unmount "+quote(of+":"+f.Path)))
 }
 
 // quote makes a text one word of a shell, whatever a container put into it.

@@ -68,10 +68,7 @@ func (c *compiler) mapIDs(m *IDMaps) {
 		return
 	}
 	if !m.own() {
-		self := c.call("find the own PID", "", "getpid", unix.SYS_GETPID)
-		stop := c.call("stop until newuidmap and newgidmap have written the maps", "/etc/subuid, /etc/subgid", "kill", unix.SYS_KILL,
-			named(0, "self"), named(int(unix.SIGSTOP), "SIGSTOP"))
-		self.into = &slot{step: stop, arg: 0}
+		c.stop("stop until newuidmap and newgidmap have written the maps").Origin = "/etc/subuid, /etc/subgid"
 		return
 	}
 	// Without it the map of groups is refused (user_namespaces(7)): leaving a
@@ -79,6 +76,14 @@ func (c *compiler) mapIDs(m *IDMaps) {
 	c.writeFile("/proc/self/setgroups", "deny", "give up setgroups")
 	c.writeFile("/proc/self/uid_map", idLine(m.UIDs[0]), "map the user")
 	c.writeFile("/proc/self/gid_map", idLine(m.GIDs[0]), "map the group")
+}
+
+// stop lets P stop itself until Program.paused is done.
+func (c *compiler) stop(doing string) *Step {
+	self := c.call("find the own PID", "", "getpid", unix.SYS_GETPID)
+	stop := c.call(doing, "", "kill", unix.SYS_KILL, named(0, "self"), named(int(unix.SIGSTOP), "SIGSTOP"))
+	self.into = &slot{step: stop, arg: 0}
+	return stop
 }
 
 func idLine(m IDMap) string { return fmt.Sprintf("%d %d %d", m.Inside, m.Outside, m.Count) }

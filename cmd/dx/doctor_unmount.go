@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"dx/dockerx/doctor"
+)
+
+// unmount is doctor --unmount CONTAINER:PATH.
+func (a *app) unmount(ctx context.Context, o doctorOptions) error {
+	ref, path, ok := strings.Cut(o.unmount, ":/")
+	if !ok || ref == "" {
+		return &clientError{code: exitDx, err: fmt.Errorf("--unmount %s: a mount is named CONTAINER:/PATH", o.unmount)}
+	}
+	path = "/" + path
+	r, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c, err := r.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	fsType, err := doctor.Unmount(ctx, c.Process, path)
+	if err != nil {
+		return &clientError{code: exitDx, err: fmt.Errorf("dx: %s: %w%s", describe(c), err, hint(err))}
+	}
+	fmt.Fprintf(a.out, "the %s mount at %s in %s is gone\n", printable(fsType), printable(path), describe(c))
+	return nil
+}
