@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/doctor"
 	"dx/e2e/engine"
 )
 
@@ -103,7 +102,7 @@ func TestAttackByAdvice(t *testing.T) {
 		return strings.Contains(string(b), " /tmp/silent ")
 	}
 	r, _ := examine(t, e, patient...)
-	if r.Verdict.Cause == nil || r.Verdict.Cause.Kind != doctor.MountSilent {
+	if r.Verdict.Cause == nil || r.Verdict.Cause.Kind != "mount-silent" {
 		t.Fatalf("the verdict is %+v", r.Verdict)
 	}
 	path := filepath.Dir(suite.Dx(t)) + ":" + os.Getenv("PATH")
