@@ -1,7 +1,9 @@
 package census
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -167,6 +169,15 @@ func TestCensusLeavesNothingOpen(t *testing.T) {
 	c.Relate(func(*Namespace) bool { return true })
 	if after := count(); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// TestMountThatIsGone: between the look at the mounts and the way there a mount may go,
+// and who has no rights finds no way at all.
+func TestMountThatIsGone(t *testing.T) {
+	c := &Census{}
+	if h, err := c.openMount(Hold{PID: os.Getpid(), Path: "/nosuch/netns"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a mount that is gone: %v, %v, want that it does not exist", h, err)
 	}
 }
 

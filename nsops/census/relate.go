@@ -3,6 +3,7 @@ package census
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -140,6 +141,9 @@ func (c *Census) openMount(h Hold) (*nsops.Handle, error) {
 	}()
 	select {
 	case f := <-found:
+		if f == nil {
+			return nil, fmt.Errorf("%s as pid %d sees it: %w", h.Path, h.PID, fs.ErrNotExist)
+		}
 		defer f.Close()
 		return nsops.OpenFile(f)
 	case <-ctx.Done():
