@@ -103,7 +103,7 @@ func (m *mallory) mustGainNothing(t *testing.T, when string) {
 func (m *mallory) program(t *testing.T, name string) string {
 	t.Helper()
 	file := filepath.Join(m.dir, name)
-	script := "#!/bin/sh\necho the program of the user runs as $(id -u)\n: >" + m.secret + "/owned\n"
+	script := "#!/bin/sh\necho the program of the user runs as $(id -u), with the password $PASSWORD\n: >" + m.secret + "/owned\n"
 	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
