@@ -146,6 +146,9 @@ func (b *builder) openBundle() error {
 	if err != nil {
 		return err
 	}
+	if bundle.Doubt != nil {
+		b.c.warn(bundle.Doubt.Error())
+	}
 	if bundle.Apart {
 		return bundle.Close() // a bare process: what it has itself, and no more
 	}

@@ -34,6 +34,10 @@ type Bundle struct {
 	// sandbox. Less may be its right than what the bundle gives.
 	Apart bool
 
+	// Doubt is a DisbeliefError if, on the way up, somebody was passed who is called a
+	// shim and is none.
+	Doubt error
+
 	dir handle
 }
 

@@ -63,25 +63,11 @@ func Parent(p *proc.Process) (*proc.Process, error) {
 // working directory is the bundle or a sibling of it (a shim may serve several
 // containers, as in a Kubernetes pod). ErrNoBundle if there is none.
 func Open(p *proc.Process) (*Bundle, error) {
-	st, err := p.Status()
-	if err != nil {
-		return nil, err
-	}
 	return open(p, func(dir *bundleDir) bool {
+		// A shim that counts is in dx's PID namespace, and so are its numbers.
 		pid, err := dir.initPID()
-		return err == nil && contains(st.NSpid, p.PID, pid)
+		return err == nil && pid == p.PID
 	})
-}
-
-// contains says whether pid is one of the numbers of a process. The shim may
-// live in an inner PID namespace (Docker in Docker) and count differently.
-func contains(nspid []int, own, pid int) bool {
-	for _, n := range nspid {
-		if n == pid {
-			return true
-		}
-	}
-	return own == pid
 }
 
 // maxDepth bounds the walk from a process up to a container's init.
@@ -108,11 +94,18 @@ func Find(p *proc.Process) (*Bundle, error) {
 			none = errOpen
 		}
 		if !errors.Is(errOpen, ErrNoBundle) {
-			if errOpen == nil {
-				b.Apart, errOpen = apart(p, child)
+			defer child.Close()
+			if errOpen != nil {
+				return nil, errOpen
 			}
-			child.Close()
-			return b, errOpen
+			if disbelief != nil {
+				b.Doubt = disbelief
+			}
+			if b.Apart, err = apart(p, child); err != nil {
+				b.Close()
+				return nil, err
+			}
+			return b, nil
 		}
 		var next *proc.Process
 		next, err = Parent(child)
@@ -158,7 +151,18 @@ func openChild(p *proc.Process) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(p, func(dir *bundleDir) bool { return InCgroup(cgroups, dir.id) })
+	trust, err := NewTrust()
+	if err != nil {
+		return nil, err
+	}
+	return open(p, func(dir *bundleDir) bool {
+		for _, cg := range cgroups {
+			if base, ok := CgroupBase(cg, dir.id); ok && !trust.inAnother(base, dir.id) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // open looks at the bundle in the working directory of p's parent and then at
