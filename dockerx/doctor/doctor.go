@@ -79,7 +79,7 @@ type Finding struct {
 	ID        string `json:",omitempty"` // of that container
 	PID       int    `json:",omitempty"`
 	Path      string `json:",omitempty"` // of the socket, mount or folder
-	Abort     string `json:",omitempty"` // file that ends the connection to a FUSE server
+	Abort     string `json:"-"`          // file that ends the connection to a FUSE server
 
 	Text     string   // "dockerd (pid 812) is stopped"
 	Evidence []string `json:",omitempty"` // what the kernel or the engine said
