@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,19 +171,36 @@ func (b *bundle) masked(ctx context.Context, timeout time.Duration, name string,
 // maxConfig bounds a container's file in a bundle.
 const maxConfig = 8 << 20
 
+// openIn opens a regular file for reading as a process sees its path.
+func openIn(p *proc.Process, name string) (*os.File, error) {
+	h, err := host.OpenPath(p, name)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(h.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("stat %s: %w", name, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("open %s: %w", name, host.ErrNotRegular)
+	}
+	return os.Open("/proc/self/fd/" + strconv.Itoa(int(h.Fd())))
+}
+
 func readOf(p *proc.Process, name string) ([]byte, error) {
 	f, err := openIn(p, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readAtMost(f, maxConfig)
+	return readAtMost(f, f.Name(), maxConfig)
 }
 
-func readAtMost(f *os.File, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+func readAtMost(r io.Reader, name string, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s is larger than %d MiB", f.Name(), limit>>20)
+		err = fmt.Errorf("%s is larger than %d MiB", name, limit>>20)
 	}
 	return b, err
 }

@@ -23,7 +23,7 @@ const defaultContainerd = "/run/containerd/containerd.sock"
 func (p *Patient) askContainerd(ctx context.Context) []Finding {
 	path := p.containerdSocket()
 	if path == "" {
-		return []Finding{found(Fact, "no containerd socket was found")}
+		return []Finding{found(Fact, "without its dockerd it is not known which containerd this engine had")}
 	}
 	p.mu.Lock()
 	d := p.dockerd
@@ -93,23 +93,21 @@ func (p *Patient) lookAtContainerd(context.Context) []Finding {
 }
 
 // containerdSocket is where dockerd's containerd listens: as the kernel says of
-// dockerd's connections; as its shims were told; as dockerd was told; as usual.
+// dockerd's connections; as dockerd was told; as usual. Without a dockerd nobody tells
+// which one the engine that was asked had, unless it is the usual one.
 func (p *Patient) containerdSocket() string {
 	p.mu.Lock()
-	d, sockets, shims, s := p.dockerd, p.sockets, p.shims, p.settings
+	d, sockets, s := p.dockerd, p.sockets, p.settings
 	p.mu.Unlock()
 	if d == nil {
-		for _, s := range shims {
-			args, _ := s.Shim.ReadFile("cmdline")
-			if a := flagOf(args, "address"); s.Namespace == "moby" && a != "" {
-				return strings.TrimPrefix(a, "unix://")
-			}
+		if path, ok := p.socketPath(); ok && sameName(path, "/run/docker.sock") {
+			return defaultContainerd
 		}
-		return defaultContainerd
+		return ""
 	}
-	for _, name := range peersOf(d.PID, sockets) {
-		if strings.HasSuffix(name, "/containerd.sock") {
-			return name
+	for _, peer := range peersOf(d.PID, sockets) {
+		if strings.HasSuffix(peer.Name, "/containerd.sock") {
+			return peer.Name
 		}
 	}
 	if s.containerd != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -186,21 +187,34 @@ func (p *Patient) oursByFolder(c container) bool {
 	return false
 }
 
-// peersOf are the names of the sockets to which a process is connected.
-func peersOf(pid int, sockets []unixdiag.Socket) []string {
-	byInode := map[string]unixdiag.Socket{}
-	names := map[uint32]string{}
+// peersOf are the sockets at the other ends of a process's connections.
+func peersOf(pid int, sockets []unixdiag.Socket) []unixdiag.Socket {
+	byInode := map[uint32]unixdiag.Socket{}
 	for _, s := range sockets {
-		byInode[fmt.Sprintf("socket:[%d]", s.Inode)] = s
-		names[s.Inode] = s.Name
+		byInode[s.Inode] = s
 	}
-	var out []string
+	var out []unixdiag.Socket
 	for _, link := range links(pid) {
-		if s, ok := byInode[link]; ok && s.Peer != 0 && names[s.Peer] != "" {
-			out = append(out, names[s.Peer])
+		var inode uint32
+		if _, err := fmt.Sscanf(link, "socket:[%d]", &inode); err != nil {
+			continue
+		}
+		if peer, ok := byInode[byInode[inode].Peer]; ok && peer.Inode != 0 {
+			out = append(out, peer)
 		}
 	}
 	return out
+}
+
+// connected reports whether a process has the other end of one of d's connections.
+func connected(d, other int, sockets []unixdiag.Socket) bool {
+	theirs := links(other)
+	for _, peer := range peersOf(d, sockets) {
+		if slices.Contains(theirs, fmt.Sprintf("socket:[%d]", peer.Inode)) {
+			return true
+		}
+	}
+	return false
 }
 
 // statRoot opens a folder as a process sees it; dx's own root where there is none.

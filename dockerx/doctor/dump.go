@@ -1,17 +1,17 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/host"
 	"dx/nsops/proc"
 )
 
@@ -28,157 +28,187 @@ type Dump struct {
 }
 
 // dumpTime bounds the wait for a dump.
-const dumpTime = 5 * time.Second
+const dumpTime = 10 * time.Second
 
 // maxGroups is how many groups a dump keeps.
 const maxGroups = 20
 
-// Dump sends dockerd and containerd SIGUSR1, by which they write their goroutines
-// to a file and go on, and reads the files (moby daemon/debugtrap_unix.go,
-// containerd cmd/containerd/command/main_unix.go). A daemon that is not certainly
-// the host's dockerd or containerd gets no signal: others die of it.
+// Dump sends the dockerd that was asked, and its containerd, SIGUSR1, by which they
+// write their goroutines to a file and go on, and reads the files. A daemon gets no
+// signal unless it certainly is what it is called and belongs to the engine that was
+// asked: others die of it, or are none of the caller's business.
 func (p *Patient) Dump(ctx context.Context) []Dump {
 	p.mu.Lock()
-	d, c, trust, execRoot := p.dockerd, p.containerd, p.trust, p.engine.ExecRoot
+	d, c := p.dockerd, p.containerd
 	p.mu.Unlock()
-	var out []Dump
-	if d != nil {
-		out = append(out, dump(ctx, "dockerd", d, trust, execRoot, func(name string) bool {
-			return strings.HasPrefix(name, "goroutine-stacks") && strings.HasSuffix(name, ".log")
-		}))
+	if d == nil {
+		return []Dump{{Of: "dockerd", Error: fmt.Sprintf("no process was found that listens on %s, and no signal is sent", p.address.Host)}}
 	}
+	wait := []<-chan Dump{p.dump(ctx, "dockerd", d, p.dumpDockerd)}
 	if c != nil {
-		out = append(out, dump(ctx, "containerd", c, trust, tempDir(c), func(name string) bool {
-			return strings.HasPrefix(name, "containerd.") && strings.HasSuffix(name, ".stacks.log")
-		}))
+		wait = append(wait, p.dump(ctx, "containerd", c, p.dumpContainerd))
+	}
+	var out []Dump
+	for _, w := range wait {
+		out = append(out, <-w)
 	}
 	return out
 }
 
-// tempDir is os.TempDir of another process.
-func tempDir(p *proc.Process) string {
-	env, _ := p.ReadFile("environ")
-	for v := range strings.SplitSeq(string(env), "\x00") {
-		if dir, ok := strings.CutPrefix(v, "TMPDIR="); ok && dir != "" {
-			return dir
+// dump takes one beside others. A file system that does not answer holds it, not dx.
+func (p *Patient) dump(ctx context.Context, of string, pr *proc.Process, take func(context.Context, *Dump, *proc.Process) error) <-chan Dump {
+	ctx, cancel := context.WithTimeout(ctx, dumpTime)
+	done, out := make(chan Dump, 1), make(chan Dump, 1)
+	go func() {
+		d := Dump{Of: of, PID: pr.PID}
+		err := p.mayDump(of, pr)
+		if err == nil {
+			err = take(ctx, &d, pr)
 		}
-	}
-	return "/tmp"
+		if err != nil {
+			d.Error = err.Error()
+		}
+		done <- d
+	}()
+	go func() {
+		defer cancel()
+		select {
+		case d := <-done:
+			out <- d
+		case <-time.After(2 * dumpTime):
+			out <- Dump{Of: of, PID: pr.PID, Error: fmt.Sprintf("no answer within %v", 2*dumpTime)}
+		}
+	}()
+	return out
 }
 
-func dump(ctx context.Context, of string, p *proc.Process, trust *host.Trust, dir string, is func(string) bool) Dump {
-	d := Dump{Of: of, PID: p.PID}
-	err := mayDump(of, p, trust)
-	if err == nil {
-		err = d.take(ctx, p, dir, is)
-	}
+// mayDump returns why a daemon gets no signal.
+func (p *Patient) mayDump(of string, pr *proc.Process) error {
+	st, err := pr.Stat()
 	if err != nil {
-		d.Error = err.Error()
-	}
-	return d
-}
-
-func mayDump(of string, p *proc.Process, trust *host.Trust) error {
-	st, err := p.Stat()
-	switch {
-	case err != nil:
 		return err
-	case st.State == 'T' || st.State == 't':
-		return fmt.Errorf("%s is stopped: it can write nothing", of)
-	case st.Comm != of || trust == nil || !trust.Host(p):
-		return fmt.Errorf("pid %d is called %q: it gets no signal, as it may die of it", p.PID, st.Comm)
+	}
+	status, err := pr.ReadFile("status")
+	if err != nil {
+		return err
+	}
+	if how := stopped(pr, st); how != "" {
+		return fmt.Errorf("%s is stopped (%s): it can write nothing", of, how)
+	}
+	if reason := p.doubt(of, pr, st, status); reason != "" {
+		return fmt.Errorf("pid %d, called %q, gets no signal: %s", pr.PID, st.Comm, reason)
 	}
 	return nil
 }
 
-// take sends the signal and waits for a file that is new, or newer, and grows no
-// more.
-func (d *Dump) take(ctx context.Context, p *proc.Process, dir string, is func(string) bool) error {
-	before, err := dumpFiles(p, dir, is)
+func (p *Patient) doubt(of string, pr *proc.Process, st proc.Stat, status []byte) string {
+	p.mu.Lock()
+	d, trust, sockets := p.dockerd, p.trust, p.sockets
+	p.mu.Unlock()
+	ids, err := proc.ParseStatus(status)
+	me := uint32(os.Geteuid())
+	switch {
+	case err != nil:
+		return err.Error()
+	case st.Comm != of:
+		return "it is no " + of
+	case ids.UID != [4]uint32{me, me, me, me}:
+		return fmt.Sprintf("it runs as uid %d, not as dx does", ids.UID[0])
+	case trust == nil || !trust.Host(pr):
+		return "it is not the host's"
+	case hexField(status, "SigCgt")&(1<<(unix.SIGUSR1-1)) == 0:
+		return "it does not catch SIGUSR1, and would die of it"
+	case of == "containerd" && st.PPID != d.PID && !connected(d.PID, pr.PID, sockets):
+		return fmt.Sprintf("it is not certain that it serves dockerd (pid %d): it is no child of it, and they are not connected", d.PID)
+	}
+	return ""
+}
+
+// dumpContainerd has containerd write TMPDIR/containerd.PID.stacks.log (containerd,
+// cmd/containerd/command/main_unix.go). It opens that by os.Create, which follows
+// links, in a directory where anybody may make one: dx makes the file first, or takes
+// its own or the daemon's from an earlier time. In a sticky directory nobody else can
+// exchange it then, neither for containerd nor for dx.
+func (p *Patient) dumpContainerd(ctx context.Context, d *Dump, pr *proc.Process) error {
+	dir, err := openDumpDir(pr, tempDir(pr), true)
 	if err != nil {
 		return err
 	}
-	if err := p.Signal(unix.SIGUSR1); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, dumpTime)
-	defer cancel()
-	last := dumpFile{}
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no dump appeared in %s; it may be in %s's log", dir, d.Of)
-		case <-time.After(50 * time.Millisecond):
-		}
-		now, err := dumpFiles(p, dir, is)
-		if err != nil {
-			return err
-		}
-		for name, f := range now {
-			if f != before[name] && f == last && f.size > 0 {
-				return d.read(p, path.Join(dir, name))
-			}
-			if f != before[name] {
-				last = f
-			}
-		}
-	}
-}
-
-func (d *Dump) read(p *proc.Process, name string) error {
-	f, err := openIn(p, name)
+	defer dir.Close()
+	name := fmt.Sprintf("containerd.%d.stacks.log", pr.PID)
+	f, made, err := reserve(dir, name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if d.text, err = readAtMost(f, maxDump); err != nil {
+	before := statOf(f)
+	err = pr.Signal(unix.SIGUSR1)
+	if err == nil {
+		err = until(ctx, func() bool { return statOf(f) != before && written(pr, f, name) })
+	}
+	if err != nil {
+		if made && statOf(f).size == 0 {
+			_ = unix.Unlinkat(int(dir.Fd()), name, 0)
+		}
+		return fmt.Errorf("no dump in %s: %w; it may be in containerd's log", f.Name(), err)
+	}
+	return d.read(f)
+}
+
+// dumpDockerd has dockerd write EXEC-ROOT/goroutine-stacks-TIME.log (moby,
+// daemon/debugtrap_unix.go). The name is known only afterwards: nobody but the daemon
+// may be able to make files there.
+func (p *Patient) dumpDockerd(ctx context.Context, d *Dump, pr *proc.Process) error {
+	p.mu.Lock()
+	execRoot := p.engine.ExecRoot
+	p.mu.Unlock()
+	dir, err := openDumpDir(pr, execRoot, false)
+	if err != nil {
 		return err
 	}
-	list, err := ParseGoroutines(strings.NewReader(string(d.text)))
-	d.File, d.Goroutines = name, len(list)
+	defer dir.Close()
+	before := dumpFiles(dir)
+	if err := pr.Signal(unix.SIGUSR1); err != nil {
+		return err
+	}
+	var f *os.File
+	err = until(ctx, func() bool { f = newDump(dir, pr, before); return f != nil })
+	if err != nil {
+		return fmt.Errorf("no dump in %s: %w; it may be in dockerd's log", dir.Name(), err)
+	}
+	defer f.Close()
+	return d.read(f)
+}
+
+// until polls for a condition.
+func until(ctx context.Context, condition func() bool) error {
+	for !condition() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// written reports whether the daemon has written something and closed the file.
+func written(pr *proc.Process, f *os.File, name string) bool {
+	for _, link := range links(pr.PID) {
+		if path.Base(link) == name {
+			return false
+		}
+	}
+	return statOf(f).size > 0
+}
+
+func (d *Dump) read(f *os.File) (err error) {
+	if d.text, err = readAtMost(io.NewSectionReader(f, 0, math.MaxInt64), f.Name(), maxDump); err != nil {
+		return err
+	}
+	list, err := ParseGoroutines(bytes.NewReader(d.text))
+	d.File, d.Goroutines = f.Name(), len(list)
 	d.Groups = GroupGoroutines(list)
 	d.Groups = d.Groups[:min(len(d.Groups), maxGroups)]
 	return err
-}
-
-type dumpFile struct {
-	inode uint64
-	size  int64
-	mtime int64
-}
-
-// dumpFiles lists dumps in a folder as a process sees it.
-func dumpFiles(p *proc.Process, dir string, is func(string) bool) (map[string]dumpFile, error) {
-	f, err := openIn(p, dir)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	names, _ := f.Readdirnames(1 << 16)
-	out := map[string]dumpFile{}
-	for _, name := range names {
-		var st unix.Stat_t
-		if !is(name) || unix.Fstatat(int(f.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-			continue
-		}
-		out[name] = dumpFile{inode: st.Ino, size: st.Size, mtime: st.Mtim.Nano()}
-	}
-	return out, nil
-}
-
-// openIn opens a regular file or folder for reading as a process sees its path.
-func openIn(p *proc.Process, name string) (*os.File, error) {
-	h, err := host.OpenPath(p, name)
-	if err != nil {
-		return nil, err
-	}
-	defer h.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(h.Fd()), &st); err != nil {
-		return nil, fmt.Errorf("stat %s: %w", name, err)
-	}
-	if t := st.Mode & unix.S_IFMT; t != unix.S_IFREG && t != unix.S_IFDIR {
-		return nil, fmt.Errorf("open %s: %w", name, host.ErrNotRegular)
-	}
-	return os.Open("/proc/self/fd/" + strconv.Itoa(int(h.Fd())))
 }
