@@ -1,7 +1,10 @@
 package dockerx
 
 import (
+	"path"
+
 	"dx/dockerx/host"
+	"dx/nsops"
 	"dx/nsops/census"
 	"dx/nsops/proc"
 )
@@ -55,7 +58,7 @@ func descendants(pids []int) []int {
 // the zero Places it is. It is linear in the number of processes.
 func Attribute(list []*Container, c *census.Census, host census.Places) []int {
 	a := attribution{
-		census: c, host: host, at: map[int]int{}, ids: map[string]int{}, places: map[census.Places]int{},
+		census: c, host: host, at: map[int]int{}, list: list, places: map[census.Places]int{},
 		of: make([]int, len(c.Processes)),
 	}
 	for i, p := range c.Processes {
@@ -82,15 +85,13 @@ type attribution struct {
 	census *census.Census
 	host   census.Places
 	at     map[int]int    // PID → index of census.Processes
-	ids    map[string]int // container ID → index of the list
+	list   []*Container
+	bases  map[string]int // cgroup of a container, with its hierarchy → index of the list; nil: not read yet
 	places map[census.Places]int
 	of     []int
 }
 
 func (a *attribution) init(i int, c *Container) {
-	if c.ID != "" {
-		a.ids[c.ID] = i
-	}
 	at, ok := a.at[c.Process.PID]
 	if !ok || a.census.Processes[at].StartTime != c.Process.StartTime {
 		return
@@ -136,13 +137,15 @@ func (a *attribution) decide(i, above int) int {
 	if in, ok := a.places[p.Places]; ok {
 		return in
 	}
-	if above != none || len(a.ids) == 0 || p.Places == a.host {
+	if above != none || len(a.list) == 0 || p.Places == a.host {
 		return above
 	}
 	return a.byCgroup(p)
 }
 
-// byCgroup is asked last, of the few that are neither: it takes opening files.
+// byCgroup is asked last, of the few that are neither: it takes opening files. What
+// counts is the cgroup that a container's init is in, or one below it: any user may call
+// a cgroup after a container.
 func (a *attribution) byCgroup(seen census.Process) int {
 	p, err := proc.Open(seen.PID)
 	if err != nil {
@@ -153,10 +156,30 @@ func (a *attribution) byCgroup(seen census.Process) int {
 	if err != nil || p.StartTime != seen.StartTime {
 		return none
 	}
-	if id, ok := host.CgroupID(cgroups); ok {
-		if in, ok := a.ids[id]; ok {
-			return in
+	if a.bases == nil {
+		a.readBases()
+	}
+	for _, cg := range cgroups {
+		for at := cg.Path; len(at) > 1; at = path.Dir(at) {
+			if in, ok := a.bases[nsops.Hierarchy(cg)+":"+at]; ok {
+				return in
+			}
 		}
 	}
 	return none
+}
+
+func (a *attribution) readBases() {
+	a.bases = map[string]int{}
+	for i, c := range a.list {
+		cgroups, err := c.Process.Cgroups()
+		if err != nil {
+			continue // it has ended
+		}
+		for _, cg := range cgroups {
+			if base, ok := host.CgroupBase(cg, c.ID); ok {
+				a.bases[nsops.Hierarchy(cg)+":"+base] = i
+			}
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -174,6 +175,33 @@ func TestAttackImpersonation(t *testing.T) {
 			}
 			if strings.Contains(r.Stdout, "hunter2") {
 				t.Errorf("%q: what runs beside the user's process by %s gets the container's secrets: %+v", flags, ref, r)
+			}
+		}
+	}
+}
+
+// TestAttackMembership: a process in a cgroup that a user has called after a container is
+// none of that container's, whoever asks: top, who, ns.
+func TestAttackMembership(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	m := newMallory(t)
+	m.program(t, "true")
+	cgroup := m.delegatedCgroup(t, e)
+	m.start(t, apartProcess)
+	pid := m.wait(t, "ready")
+	m.place(t, cgroup, "docker-"+c.ID+".scope", pid)
+	if r := e.Dx(t, "top", c.Name); r.Code != 0 || slices.Contains(strings.Fields(r.Stdout), pid) {
+		t.Errorf("top takes the user's process %s for one of the container's: %+v", pid, r)
+	}
+	if r := e.Dx(t, "who", pid); r.Code == 0 {
+		t.Errorf("who takes the user's process for one of a container's: %+v", r)
+	}
+	// COMMANDS is sleep (PID), WHO "in NAME".
+	for _, args := range [][]string{{"ns", "--procs"}, {"ns", "--procs", c.Name}} {
+		for _, line := range lines(e.Dx(t, args...).Stdout) {
+			if strings.Contains(line, "("+pid+")") && strings.Contains(line, "in "+c.Name) {
+				t.Errorf("%q: the user's process is said to be in %s: %q", args, c.Name, line)
 			}
 		}
 	}
