@@ -8,19 +8,24 @@ import (
 
 // Status is the part of /proc/PID/status that dx uses (proc_pid_status(5)).
 type Status struct {
-	Name            string
-	Umask           *uint32   // nil on kernels before 4.7
-	UID, GID        [4]uint32 // real, effective, saved, filesystem
-	Groups          []uint32
-	NSpid           []int // from the reader's PID namespace inwards
-	SigBlk, SigIgn  uint64
-	CapInh, CapPrm  uint64
-	CapEff, CapBnd  uint64
-	CapAmb          uint64
-	NoNewPrivs      bool
-	Seccomp         int // 0 none, 1 strict, 2 filter
-	SeccompFilters  int // kernels from 5.9; 0 before
-	CpusAllowedList string
+	Name           string
+	Umask          *uint32   // nil on kernels before 4.7
+	UID, GID       [4]uint32 // real, effective, saved, filesystem
+	Groups         []uint32
+	NSpid          []int // from the reader's PID namespace inwards
+	SigBlk, SigIgn uint64
+	CapInh, CapPrm uint64
+	CapEff, CapBnd uint64
+	CapAmb         uint64
+	NoNewPrivs     bool
+	Seccomp        int // 0 none, 1 strict, 2 filter
+	SeccompFilters int // kernels from 5.9; 0 before
+	TracerPID      int // 0: none, or none that the reader can see
+
+	// SpeculationForced reports whether a mitigation of speculation is on for good
+	// (PR_SPEC_FORCE_DISABLE): seccomp(2) can force it.
+	SpeculationForced bool
+	CpusAllowedList   string
 }
 
 // Status reads /proc/PID/status.
@@ -79,6 +84,10 @@ func (st *Status) set(key, val string) (err error) {
 		st.Seccomp, err = strconv.Atoi(val)
 	case "Seccomp_filters":
 		st.SeccompFilters, err = strconv.Atoi(val)
+	case "TracerPid":
+		st.TracerPID, err = strconv.Atoi(val)
+	case "Speculation_Store_Bypass", "SpeculationIndirectBranch":
+		st.SpeculationForced = st.SpeculationForced || strings.Contains(val, "force")
 	case "Cpus_allowed_list":
 		st.CpusAllowedList = val
 	}

@@ -23,6 +23,9 @@
 //
 // libseccomp before 2.6 takes map_shadow_stack(2) for absent from x32.
 //
+// Installed reads the filters that a process has back from the kernel, where no
+// profile is known.
+//
 // Loading a filter does not belong here, nor does finding a container's profile.
 package seccomp
 

@@ -2,8 +2,8 @@ package seccomp
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -36,22 +36,24 @@ type Data struct {
 }
 
 // NewFilter wraps a program, as PTRACE_SECCOMP_GET_FILTER returns one, so that it
-// can be evaluated.
+// can be evaluated and installed again. The program stays as it is.
 func NewFilter(program []unix.SockFilter, arch Arch) (*Filter, error) {
 	raw := make([]bpf.RawInstruction, len(program))
 	for i, s := range program {
 		raw[i] = bpf.RawInstruction{Op: s.Code, Jt: s.Jt, Jf: s.Jf, K: s.K}
 	}
-	code, ok := bpf.Disassemble(raw)
-	if !ok {
-		return nil, errors.New("seccomp filter: an instruction that is none of classic BPF")
+	code, _ := bpf.Disassemble(raw)
+	for i, s := range program {
+		// The one instruction that the kernel takes and the package cannot name.
+		if s.Code == unix.BPF_LDX|unix.BPF_W|unix.BPF_LEN {
+			code[i] = bpf.LoadConstant{Dst: bpf.RegX, Val: dataSize}
+		}
 	}
-	f, err := newFilter(code)
+	vm, err := bpf.NewVM(code)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("seccomp filter: %w", err)
 	}
-	f.Arch = arch
-	return f, nil
+	return &Filter{Program: slices.Clone(program), Arch: arch, vm: vm}, nil
 }
 
 func newFilter(code []bpf.Instruction) (*Filter, error) {
@@ -101,8 +103,39 @@ func (d Data) packet() []byte {
 	return p
 }
 
-// Allows says whether a call of the native ABI gets through; arguments that are not
-// given are 0.
+// Filters are all that a process has, oldest first. The kernel runs every one of them
+// for each call.
+type Filters []*Filter
+
+// Evaluate returns what the kernel makes of the answers of all: the action that
+// forbids most, of several like it the newest filter's (kernel/seccomp.c,
+// seccomp_run_filters).
+func (fs Filters) Evaluate(d Data) uint32 {
+	ret := uint32(unix.SECCOMP_RET_ALLOW)
+	for _, f := range slices.Backward(fs) {
+		// Actions are compared as signed numbers: KILL_PROCESS is the lowest.
+		if got := f.Evaluate(d); action(got) < action(ret) {
+			ret = got
+		}
+	}
+	return ret
+}
+
+func action(ret uint32) int32 { return int32(ret & unix.SECCOMP_RET_ACTION_FULL) }
+
+// Allows reports whether a call of the native ABI gets through; arguments that are
+// not given are 0.
+func (fs Filters) Allows(nr int, args ...uint64) bool {
+	for _, f := range fs {
+		if !f.Allows(nr, args...) {
+			return false
+		}
+	}
+	return true
+}
+
+// Allows reports whether a call of the native ABI gets through; arguments that are
+// not given are 0.
 func (f *Filter) Allows(nr int, args ...uint64) bool {
 	if f == nil {
 		return true
