@@ -183,15 +183,13 @@ func TestTopOfHostileCommands(t *testing.T) {
 	defer p.Close()
 	c := &Container{Ref: "pid", Process: p}
 	var task Task
-	await.Until(t, "top sees the loop use the CPU", func() bool {
+	// The kernel counts pages per processor and adds them up now and then.
+	await.Until(t, "top sees the loop use the CPU and memory", func() bool {
 		task = sampled(t, c)
-		return task.Percent > 0 && task.Elapsed > 0
+		return task.Percent > 0 && task.Elapsed > 0 && task.RSS > 0
 	})
 	if !task.Cut || len(task.Command) != maxCommand || !strings.HasPrefix(task.Command, name+" -c") {
 		t.Errorf("%d bytes, cut %v: %.40q", len(task.Command), task.Cut, task.Command)
-	}
-	if task.RSS == 0 {
-		t.Errorf("a shell without memory: %+v", task)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

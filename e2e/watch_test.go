@@ -258,8 +258,8 @@ func TestSelfExeAttack(t *testing.T) {
 		c := e.Run(t, engine.Busybox)
 		dx := e.DxPath(t)
 		before := fileState(t, dx)
-		e.MustDocker(t, "exec", c.Name, "sh", "-c", "printf '#!/proc/self/exe\n' >/bin/evil; chmod +x /bin/evil; ln -s /proc/self/exe /bin/link")
-		for _, command := range []string{"/bin/evil", "/bin/link", "/proc/self/exe"} {
+		e.MustDocker(t, "exec", c.Name, "sh", "-c", "printf '#!/proc/self/exe\n' >/bin/evil; chmod +x /bin/evil; ln -s /proc/self/exe /bin/itself")
+		for _, command := range []string{"/bin/evil", "/bin/itself", "/proc/self/exe"} {
 			r := e.Dx(t, "exec", c.Name, command, "exec", "host", "cat", "/etc/passwd")
 			if r.Code == 0 {
 				t.Errorf("%s succeeds", command)

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -38,9 +40,9 @@ type attempt struct {
 func fork(from, to *call) int64
 
 const (
-	batch   = 64          // calls a child makes, if it lives
-	workers = 4           // at once
-	patient = time.Second // when a call counts as one that does not return
+	batch   = 64                     // calls a child makes, if it lives
+	workers = 4                      // at once
+	patient = 300 * time.Millisecond // how long a call sleeps that does not return
 )
 
 // try makes the calls in children: what a call does to memory, ids or limits, it
@@ -113,7 +115,7 @@ func tryAll(shared []call, list []attempt) error {
 		if pid < 0 {
 			return os.NewSyscallError("clone", syscall.Errno(-pid))
 		}
-		end := wait(int(pid))
+		end := wait(int(pid), shared[:len(list)])
 		n := 0
 		for ; n < len(list) && shared[n].done == 1; n++ {
 			list[n].answer = answer(shared[n].result)
@@ -134,8 +136,9 @@ func answer(result int64) string {
 	return "ok" // the value may be a number that differs from run to run
 }
 
-// wait says how a child ended.
-func wait(pid int) string {
+// wait says how a child ended. One that sleeps in the same call for long does not
+// return; one that waits for a processor or a disk is on its way.
+func wait(pid int, calls []call) string {
 	ended := make(chan unix.WaitStatus, 1)
 	go func() {
 		var status unix.WaitStatus
@@ -146,17 +149,39 @@ func wait(pid int) string {
 		}
 		ended <- status
 	}()
-	select {
-	case status := <-ended:
-		if status.Signaled() {
-			return unix.SignalName(status.Signal())
+	for before := -1; ; {
+		select {
+		case status := <-ended:
+			if status.Signaled() {
+				return unix.SignalName(status.Signal())
+			}
+			return fmt.Sprint("exits with ", status.ExitStatus())
+		case <-time.After(patient):
+			now := made(calls)
+			if now == before && sleeps(pid) {
+				_ = unix.Kill(pid, unix.SIGKILL)
+				<-ended
+				return "does not return"
+			}
+			before = now
 		}
-		return fmt.Sprint("exits with ", status.ExitStatus())
-	case <-time.After(patient):
-		_ = unix.Kill(pid, unix.SIGKILL)
-		<-ended
-		return "does not return"
 	}
+}
+
+// made is how many of the calls have returned.
+func made(calls []call) (n int) {
+	for i := range calls {
+		n += int(atomic.LoadUint64(&calls[i].done))
+	}
+	return n
+}
+
+// sleeps reports whether a process waits for an event, by its state in
+// /proc/PID/stat. A container without /proc is taken for one where it does.
+func sleeps(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	at := bytes.LastIndexByte(b, ')')
+	return err != nil || at < 0 || len(b) < at+3 || b[at+2] == 'S'
 }
 
 func errnoName(e syscall.Errno) string {

@@ -4,10 +4,12 @@
 //
 // Forks. The child makes the calls one after the other, stores their results in
 // the calls, which lie in shared memory, and exits; it runs nothing but what is
-// here. The parent returns what clone(2) answered.
+// here. A process that one of the calls makes (fork, vfork, clone) ends at once: it
+// would go on with the others, and store what it got over what the child got, or,
+// late, over the next child's. The parent returns what clone(2) answered.
 //
-// R12 and R13 hold from and to: the kernel preserves them over both ways to call
-// it.
+// R12 and R13 hold from and to, R14 the child's pid: the kernel preserves them over
+// both ways to call it.
 TEXT ·fork(SB), NOSPLIT, $0-24
 	MOVQ	from+0(FP), R12
 	MOVQ	to+8(FP), R13
@@ -26,6 +28,9 @@ TEXT ·fork(SB), NOSPLIT, $0-24
 child:
 	MOVQ	$112, AX	// setsid: a call that hangs up a terminal finds none
 	SYSCALL
+	MOVQ	$39, AX		// getpid
+	SYSCALL
+	MOVQ	AX, R14
 
 next:
 	CMPQ	R12, R13
@@ -55,7 +60,12 @@ compat:
 	MOVLQSX	AX, AX
 
 store:
-	MOVQ	AX, 64(R12)
+	MOVQ	AX, R15
+	MOVQ	$39, AX		// getpid
+	SYSCALL
+	CMPQ	AX, R14
+	JNE	exit
+	MOVQ	R15, 64(R12)
 	MOVQ	$1, 72(R12)
 	ADDQ	$80, R12
 	JMP	next
