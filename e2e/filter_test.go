@@ -40,6 +40,28 @@ func TestTheFilterIsDockers(t *testing.T) {
 	}
 }
 
+// TestExecUnderATightFilter: what a profile denies keeps no command from starting that
+// docker exec starts.
+func TestExecUnderATightFilter(t *testing.T) {
+	t.Parallel()
+	e := suite.Engine(t, engine.Host)
+	for _, more := range [][]string{nil, {"--security-opt", "no-new-privileges"}} {
+		for _, denied := range [][]string{
+			{"setsid"}, {"ioctl"}, {"faccessat"}, {"faccessat2"}, {"madvise"}, {"clone"}, tight,
+		} {
+			c := e.Run(t, engine.Busybox, append([]string{"--security-opt", "seccomp=" + denyingProfile(t, denied)}, more...)...)
+			for _, flags := range [][]string{{}, {"-u", "app", "-t"}, {"-w", "/nosuch"}} {
+				for _, command := range []string{"true", "false", "/etc", "nosuch"} {
+					want, got := withDocker(t, e, c, flags, []string{command}), withDx(t, e, c, flags, []string{command})
+					if want != got {
+						t.Errorf("%v denied, exec %v %s %v: docker %v, dx %v", denied, flags, command, more, want, got)
+					}
+				}
+			}
+		}
+	}
+}
+
 // filterOf starts a process and reads its filter; nil if it has none.
 func filterOf(t *testing.T, e *engine.Engine, c engine.Container, by program, seconds string) *seccomp.Filter {
 	t.Helper()

@@ -116,6 +116,7 @@ func fixtures(t *testing.T, e *engine.Engine, flags []string) []string {
 	}
 	values := map[string]func() string{
 		"PROFILE": func() string { return write("profile.json", profileJSON(t)) },
+		"TIGHT":   func() string { return denyingProfile(t, tight) },
 		"PASSWD": func() string {
 			return write("passwd", "root:x:0:0::/mounted/root:\napp:x:1000:1000::/mounted/app:\nmine:x:4711:12::/mounted/mine:\n")
 		},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -18,7 +19,14 @@ var filtered = []kind{
 	{name: "profile-no-new-privileges", run: []string{"--security-opt", "seccomp=PROFILE", "--security-opt", "no-new-privileges"}, execs: [][]string{{"-u", "app"}}},
 	{name: "unconfined", run: []string{"--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"}, execs: [][]string{{}}},
 	{name: "cap-add", run: []string{"--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE"}, execs: [][]string{{}}},
+	// These deny calls that dx makes behind the filter, and docker exec before it.
+	{name: "tight", run: []string{"--security-opt", "seccomp=TIGHT"}, execs: [][]string{{}, {"-t", "-u", "app"}}},
+	{name: "tight-no-new-privileges", run: []string{"--security-opt", "seccomp=TIGHT", "--security-opt", "no-new-privileges"}, execs: [][]string{{}}},
 }
+
+// tight is what a profile may deny so that containers still start, and programs in
+// Go run.
+var tight = []string{"setsid", "ioctl", "faccessat", "madvise"}
 
 // TestNoCallTellsDxFromDocker tries every system call number of every ABI that the
 // kernel has, and asks for all that a process can find out by calls only.
@@ -88,6 +96,23 @@ func profileJSON(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// denyingProfile is the file of a profile that denies just these calls.
+func denyingProfile(t *testing.T, names []string) string {
+	t.Helper()
+	b, err := json.Marshal(specs.LinuxSeccomp{
+		DefaultAction: specs.ActAllow,
+		Syscalls:      []specs.LinuxSyscall{{Names: names, Action: specs.ActErrno}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/profile.json"
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // profile allows what it does not name, and answers to what it names in every

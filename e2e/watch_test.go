@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -32,53 +29,12 @@ type observation struct {
 	Found       []string
 }
 
-// watch runs the watcher in the container while do runs, and returns what it saw.
-func watch(t *testing.T, e *engine.Engine, c engine.Container, do func()) []observation {
+// watch runs the watcher in the container until it has seen enough of what do starts,
+// and returns what it saw.
+func watch(t *testing.T, e *engine.Engine, c engine.Container, enough func([]observation) bool, do func()) []observation {
 	t.Helper()
-	path := suite.Build(t, "dx/e2e/watcher")
-	if r := e.Docker(t, "cp", path, c.Name+":/watcher"); r.Code != 0 {
-		t.Fatalf("docker cp: %s", r.Stderr)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	// The strings: the environment of dx, where its cgroups and its engine are.
-	cmd := e.Command(ctx, "docker", "exec", "-i", c.Name, "/watcher", secret, "/sys/fs/cgroup", e.Dir)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := bufio.NewScanner(stdout)
-	out.Buffer(nil, 1<<20)
-	if !out.Scan() || out.Text() != "ready" {
-		t.Fatalf("the watcher says %q", out.Text())
-	}
-	done := make(chan []observation)
-	go func() { done <- observations(out) }()
-	do()
-	stdin.Close()
-	seen := <-done
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("watcher: %v", err)
-	}
-	return seen
-}
-
-func observations(sc *bufio.Scanner) []observation {
-	var out []observation
-	for sc.Scan() {
-		var o observation
-		if err := json.Unmarshal(sc.Bytes(), &o); err == nil {
-			out = append(out, o)
-		}
-	}
-	return out
+	return spy(t, e, c, "dx/e2e/watcher", []string{secret, "/sys/fs/cgroup", e.Dir}, enough, do)
 }
 
 // ownStdio is what descriptors 0 to 2 may be: pipes made for this process,
@@ -175,22 +131,21 @@ func report(seen []observation, rights map[string]string) (map[string]int, int) 
 
 func TestNothingOfTheHostIsSeenInTheContainer(t *testing.T) {
 	t.Setenv("DX_E2E_ENV", secret)
-	const runs = 25 // of each kind: 200 in all
 	onOneThenOther(t, func(t *testing.T, e *engine.Engine) {
 		for _, flags := range [][]string{{}, {"-u", "app"}, {"-t"}, {"-i"}} {
 			t.Run(strings.Join(flags, " "), func(t *testing.T) {
 				c := e.Run(t, engine.Busybox, "--cap-add", "SYS_PTRACE")
-				seen := watch(t, e, c, func() {
-					for range runs {
-						if r := withDx(t, e, c, flags, []string{"true"}); r.Code != 0 {
-							t.Fatalf("dx exec: %+v", r)
-						}
+				rights := rightsIn(t, e, c, flags...)
+				enough := func(seen []observation) bool {
+					_, pids := report(seen, rights)
+					return pids >= 25 && early(seen) >= 5
+				}
+				seen := watch(t, e, c, enough, func() {
+					if r := withDx(t, e, c, flags, []string{"true"}); r.Code != 0 {
+						t.Fatalf("dx exec: %+v", r)
 					}
 				})
-				leaks, pids := report(seen, rightsIn(t, e, c, flags...))
-				if pids < runs/2 {
-					t.Errorf("the watcher saw %d processes of %d", pids, runs)
-				}
+				leaks, pids := report(seen, rights)
 				t.Logf("%d processes seen, %d times before execve", pids, early(seen))
 				for _, l := range slices.Sorted(maps.Keys(leaks)) {
 					if !isTerm(l, flags) {
@@ -227,27 +182,20 @@ func TestTheWatcherCanSee(t *testing.T) {
 	rights := rightsIn(t, e, c)
 	pid := strconv.Itoa(c.PID)
 
-	long := watch(t, e, c, func() {
-		for range 5 {
-			e.Do(t, engine.Command{Args: []string{"sh", "-c", "exec 9</etc/passwd; exec nsenter -a -t " + pid + " sleep 0.05"}})
-		}
-	})
-	leaks, _ := report(long, rights)
-	for _, want := range []string{"descriptor 9 is ", "CapEff has ", "environment DX_E2E_ENV=" + secret, "found: " + secret} {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(leaks)), func(l string) bool { return strings.HasPrefix(l, want) }) {
-			t.Errorf("the watcher does not see %q of nsenter, only %v", want, leaks)
+	sees := func(wanted ...string) func([]observation) bool {
+		return func(seen []observation) bool {
+			leaks, _ := report(seen, rights)
+			all := strings.Join(slices.Collect(maps.Keys(leaks)), "\n")
+			return !slices.ContainsFunc(wanted, func(want string) bool { return !strings.Contains(all, want) })
 		}
 	}
-
+	watch(t, e, c, sees("descriptor 9 is ", "CapEff has ", "environment DX_E2E_ENV="+secret, "found: "+secret), func() {
+		e.Do(t, engine.Command{Args: []string{"sh", "-c", "exec 9</etc/passwd; exec nsenter -a -t " + pid + " sleep 0.05"}})
+	})
 	leaker := suite.Build(t, "dx/e2e/leaker")
-	short := watch(t, e, c, func() {
-		for range 50 {
-			e.Do(t, engine.Command{Args: []string{leaker, pid, "/bin/true"}})
-		}
+	watch(t, e, c, sees("/etc/passwd r"), func() {
+		e.Do(t, engine.Command{Args: []string{leaker, pid, "/bin/true"}})
 	})
-	if leaks, _ = report(short, rights); !strings.Contains(fmt.Sprint(leaks), "/etc/passwd r") {
-		t.Errorf("the watcher does not see a descriptor between fork and execve, only %v", leaks)
-	}
 }
 
 // TestSelfExeAttack: a file that names /proc/self/exe as its interpreter makes

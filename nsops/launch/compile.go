@@ -7,14 +7,17 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/seccomp"
 )
 
 // Program is a compiled plan.
 type Program struct {
 	Steps []*Step
 
-	files []*os.File // descriptors 3, 4, … of P; statusFile stands for the report page
-	names []string   // what they are, for --explain
+	files []*os.File  // descriptors 3, 4, … of P; statusFile stands for the report page
+	names []string    // what they are, for --explain
+	key   seccomp.Key // of the exceptions from the filter; zero without any
 
 	init   bool                // the child is an init that starts the command
 	paused func(pid int) error // what is to be done while P has stopped itself; may be nil
@@ -28,9 +31,9 @@ const firstFile = 3
 
 // Compile turns a plan into a program. It makes no system call.
 //
-// Where the container's seccomp filter lets through what is still to come, the
-// filter is in place before the child is born. Where it does not, the child
-// installs it itself, as runc's does (libcontainer/setns_init_linux.go).
+// The container's seccomp filter is in place before the child is born: of those of
+// P's and the child's calls that it denies and that no runtime would have to make
+// behind it, it lets just these through (docs/decisions/006).
 func Compile(plan *Plan) (*Program, error) {
 	if len(plan.Process.Args) == 0 {
 		return nil, errors.New("no command to run")
@@ -41,16 +44,8 @@ func Compile(plan *Plan) (*Program, error) {
 		}
 	}
 	c := &compiler{plan: plan}
-	if err := c.build(bornClean); err != nil {
-		return nil, err
-	}
-	if c.filterDenies() != nil {
-		c = &compiler{plan: plan}
-		if err := c.build(filterInChild); err != nil {
-			return nil, err
-		}
-	}
-	return &Program{Steps: c.steps, files: c.files, names: c.names}, nil
+	c.build()
+	return c.program()
 }
 
 // checkStrings refuses what execve(2) could not carry.
@@ -65,14 +60,6 @@ func checkStrings(list []string) error {
 	return nil
 }
 
-// order is where the child is born.
-type order int
-
-const (
-	bornClean     order = iota // after everything but setsid, the terminal and execve
-	filterInChild              // the child installs the seccomp filter
-)
-
 type compiler struct {
 	plan  *Plan
 	steps []*Step
@@ -84,12 +71,14 @@ type compiler struct {
 	err    error // the first impossible value
 }
 
-func (c *compiler) build(o order) error {
-	nnp := c.plan.Process.NoNewPrivileges
-	// Without no_new_privs a filter needs CAP_SYS_ADMIN, which the process is
-	// about to lose: whoever installs it does the rest too.
-	early := o == filterInChild && !nnp
+func (c *compiler) program() (*Program, error) {
+	key := c.admit()
+	return &Program{Steps: c.steps, files: c.files, names: c.names, key: key}, c.err
+}
 
+// build appends the steps. What needs neither the container's rights nor its filter
+// comes before both.
+func (c *compiler) build() {
 	c.begin()
 	c.keepTools()
 	c.shed()
@@ -103,30 +92,25 @@ func (c *compiler) build(o order) error {
 	c.confine(attrs)
 	c.schedule()
 	c.closeHostFiles()
-	if early {
-		c.spawn(false)
-	}
+	c.keepReport()
+	// Without no_new_privs a filter needs CAP_SYS_ADMIN, which the process is about to
+	// lose; with it, runtimes install it as late as possible
+	// (libcontainer/setns_init_linux.go).
+	nnp := c.plan.Process.NoNewPrivileges
 	if !nnp {
 		c.installFilter()
 	}
 	c.setCredentials()
 	exec := c.lookup()
+	c.stayHidden()
 	if nnp {
 		c.setNoNewPrivs()
-	}
-	if nnp && o == bornClean {
 		c.installFilter()
 	}
-	if !early {
-		c.spawn(true)
-	}
+	c.spawn()
 	c.newSession()
 	c.mountChildsProc()
-	if nnp && o == filterInChild {
-		c.installFilter()
-	}
 	c.add(exec)
-	return c.err
 }
 
 // add appends a step that must succeed.
@@ -193,27 +177,6 @@ func (c *compiler) bad(format string, args ...any) {
 	if c.err == nil {
 		c.err = fmt.Errorf(format, args...)
 	}
-}
-
-// filterDenies returns the first step behind the filter that it would not let
-// through; nil if there is none.
-func (c *compiler) filterDenies() *Step {
-	behind := false
-	for _, s := range c.steps {
-		if behind && s.Nr < opFail && !c.allows(s) {
-			return s
-		}
-		behind = behind || s == c.filter && s != nil
-	}
-	return nil
-}
-
-func (c *compiler) allows(s *Step) bool {
-	args := make([]uint64, len(s.Args))
-	for i, a := range s.Args {
-		args[i] = a.value
-	}
-	return c.plan.Seccomp.Allows(int(s.Nr), args...)
 }
 
 // octal shows a mask as people write it.

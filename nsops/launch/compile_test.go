@@ -105,23 +105,6 @@ func index(t *testing.T, p *Program, name string) int {
 	return at
 }
 
-// Where the filter would stop what is still to come, the child installs it, in
-// runc's order.
-func TestFilterThatDeniesTheBirth(t *testing.T) {
-	for _, nnp := range []bool{false, true} {
-		plan := samplePlan()
-		plan.Seccomp = denying(t, "clone")
-		plan.Process.NoNewPrivileges = nnp
-		p := compiled(t, plan)
-		if index(t, p, "seccomp") < index(t, p, "clone") {
-			t.Errorf("no_new_privs %v: a filter that denies clone is installed before it", nnp)
-		}
-		if capset, filter := index(t, p, "capset"), index(t, p, "seccomp"); (filter < capset) == nnp {
-			t.Errorf("no_new_privs %v: capset is step %d and seccomp %d", nnp, capset, filter)
-		}
-	}
-}
-
 // no_new_privs comes after everything that it would hinder, and before the
 // filter that needs it (setns_init_linux.go of runc).
 func TestNoNewPrivsIsLast(t *testing.T) {

@@ -28,8 +28,8 @@ func (c *compiler) mapReport() {
 }
 
 // hide keeps the process from being ptraced (CVE-2016-9962).
-func (c *compiler) hide(doing string) {
-	c.call(doing, "CVE-2016-9962", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), num(0))
+func (c *compiler) hide(doing string) *Step {
+	return c.call(doing, "CVE-2016-9962", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE"), num(0))
 }
 
 // pageSize is enough for a report, and a multiple of no page size is needed.

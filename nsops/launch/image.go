@@ -55,6 +55,9 @@ func elfHeader(code, data int) []byte {
 func (p *Program) data() []byte {
 	d := &segment{b: make([]byte, headerSize+stepSize*len(p.Steps)), placed: map[*Arg]uint64{}}
 	d.word(0, scratch) // failures before the report page is mapped go nowhere
+	for i, k := range p.key {
+		d.word(offKey+8*i, k)
+	}
 	for i, s := range p.Steps {
 		s.addr = dataBase + headerSize + uint64(i)*stepSize
 	}

@@ -12,8 +12,9 @@ const (
 	dataBase   = 0x10000000 // header, steps, strings: read, write, private
 	statusBase = 0x20000000 // the report page, shared with dx
 
-	headerSize = 0x40 // report pointer, then a scratch report
+	headerSize = 0x40 // report pointer, a scratch report, the key at offKey
 	scratch    = dataBase + 8
+	offKey     = 40 // the last three arguments of a failing step's exit_group
 	stepSize   = 128
 )
 

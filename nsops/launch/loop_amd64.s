@@ -68,6 +68,9 @@ fail: // DI is the errno
 
 fatal:
 	MOVQ $0x10000000, BX
+	MOVQ 40(BX), R10  // the key, by which a filter lets exit_group through
+	MOVQ 48(BX), R8
+	MOVQ 56(BX), R9
 	MOVQ 0(BX), BX
 	MOVQ R12, 0(BX)
 	MOVQ DI, 8(BX)

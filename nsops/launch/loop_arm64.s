@@ -63,6 +63,9 @@ fail: // R0 is the errno
 fatal:
 	MOVD $0x1000, R20
 	LSL  $16, R20, R20
+	MOVD 40(R20), R3  // the key, by which a filter lets exit_group through
+	MOVD 48(R20), R4
+	MOVD 56(R20), R5
 	MOVD 0(R20), R20
 	MOVD R19, 0(R20)
 	MOVD R0, 8(R20)

@@ -32,6 +32,8 @@ type Plan struct {
 	// IOPriority, Terminal.
 	Process *specs.Process
 	Seccomp *seccomp.Filter // nil: none
+	// FilterKey is random, and for one run: see docs/decisions/006.
+	FilterKey seccomp.Key
 
 	Joins       []Join   // only namespaces that differ from the caller's
 	Root        *os.File // O_PATH on the target's root; nil: the caller's root

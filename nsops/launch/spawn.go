@@ -122,26 +122,27 @@ func (c *compiler) pathVariable() string {
 // of these. Its parent tells them from the command's own codes by
 // PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD.
 const (
-	exitExec   = 0
-	exitTTY    = 128
-	exitFilter = 192
+	exitExec = 0
+	exitTTY  = 128
 )
+
+// keepReport lets the child have no report page: it holds nothing of the host.
+func (c *compiler) keepReport() {
+	c.call("keep the report page from the child", "", "madvise", unix.SYS_MADVISE,
+		named(statusBase, "REPORT"), num(pageSize), named(unix.MADV_DONTFORK, "MADV_DONTFORK"))
+}
+
+// stayHidden is for after setuid and capset, which may have changed it
+// (fs.suid_dumpable).
+func (c *compiler) stayHidden() { c.hide("stay undumpable").own = true }
 
 // spawn lets P give birth to the child and end. CLONE_PARENT makes the child
 // dx's own, so that dx can wait for it; CLONE_VFORK keeps P until the child has
 // become the command or has failed; CLONE_PARENT_SETTID leaves its PID in the
-// report page. A clean child gets no report page: it holds nothing of the host.
-func (c *compiler) spawn(clean bool) {
-	if clean {
-		c.call("keep the report page from the child", "", "madvise", unix.SYS_MADVISE,
-			named(statusBase, "REPORT"), num(pageSize), named(unix.MADV_DONTFORK, "MADV_DONTFORK"))
-	}
-	// setuid and capset may have changed it (fs.suid_dumpable).
-	c.hide("stay undumpable")
+// report page.
+func (c *compiler) spawn() {
 	c.birth(unix.CLONE_VFORK, "|CLONE_VFORK")
-	if clean {
-		c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
-	}
+	c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
 }
 
 // birth lets P clone the child and end; what follows is the child's.
@@ -150,17 +151,17 @@ func (c *compiler) birth(more int, name string) {
 	clone := c.call("start the process", "", "clone", unix.SYS_CLONE,
 		named(flags, "CLONE_PARENT"+name+"|CLONE_PARENT_SETTID|SIGCHLD"), num(0), named(statusBase+offReportChild, "&REPORT.child"), num(0), num(0))
 	born := newLabel()
-	clone.onZero = born
-	c.call("end: the child is on its own", "", "exit_group", unix.SYS_EXIT_GROUP, num(0))
+	clone.onZero, clone.own = born, true
+	c.call("end: the child is on its own", "", "exit_group", unix.SYS_EXIT_GROUP, num(0)).own = true
 	c.child = true
 	c.add(born)
 }
 
 func (c *compiler) newSession() {
-	c.call("lead a session of its own", "runc", "setsid", unix.SYS_SETSID)
+	c.call("lead a session of its own", "runc", "setsid", unix.SYS_SETSID).own = true
 	if !c.plan.Process.Terminal {
 		return
 	}
 	tty := c.call("take the terminal", "Terminal", "ioctl", unix.SYS_IOCTL, num(0), named(unix.TIOCSCTTY, "TIOCSCTTY"), num(0))
-	tty.exit = exitTTY
+	tty.exit, tty.own = exitTTY, true
 }

@@ -26,6 +26,7 @@ type Step struct {
 	errnos     []unix.Errno // with onError: only these (two at most); none: all
 	exit       uint64       // the child's exit code for errno 0 of this step
 	child      bool
+	own        bool   // dx makes it, and no runtime would under the filter: see admit
 	addr       uint64 // set by layout
 }
 
@@ -51,6 +52,11 @@ type Arg struct {
 	buffer int      // bytes of zeroed space
 	share  *Arg     // the same place as another argument
 	at     *slot    // the place of a step's own argument, for the kernel to write to
+}
+
+// isNumber reports whether the value is known before the layout.
+func (a *Arg) isNumber() bool {
+	return a.data == nil && a.table == nil && a.words == nil && a.buffer == 0 && a.share == nil && a.at == nil
 }
 
 // slot is where a step's result goes: an argument of a later step, its call

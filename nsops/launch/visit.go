@@ -53,14 +53,15 @@ func CompileVisit(v *Visit) (*Program, error) {
 		c.verifyCwd()
 	}
 	exec := c.lookup()
-	// A child that has yet to mount something has the report page for it.
-	c.spawn(!v.Proc)
+	c.keepReport()
+	c.stayHidden()
+	c.spawn()
 	c.newSession()
 	if v.Proc {
-		c.freshProc()
+		c.freshProc().exit = exitProc
 	}
 	c.add(exec)
-	return &Program{Steps: c.steps, files: c.files, names: c.names}, c.err
+	return c.program()
 }
 
 func (v *Visit) check() error {
