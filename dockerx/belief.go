@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"sync"
 
@@ -43,7 +44,7 @@ func (r *Resolver) doubt() error {
 	if err != nil {
 		reason = err.Error()
 	}
-	for _, p := range peers[r.belief.looked:] {
+	for _, p := range peers[min(r.belief.looked, len(peers)):] {
 		if reason == "" {
 			reason = doubtPeer(p)
 		}
@@ -72,12 +73,14 @@ func doubtPeer(p engine.Peer) string {
 		return doubtUnix(trust, p)
 	}
 	for _, inode := range p.Inodes {
-		if reason := doubtListener(trust, host.Holder(inode)); reason != "" {
+		if reason := doubtHolders(trust, inode); reason != "" {
 			return reason
 		}
 	}
 	return ""
 }
+
+const unseen = "the process that listens there is not one that dx sees"
 
 func doubtUnix(trust host.Trust, p engine.Peer) string {
 	// The file may have been removed since, which says nothing of who answered.
@@ -85,24 +88,36 @@ func doubtUnix(trust host.Trust, p engine.Peer) string {
 	if err := unix.Stat(p.Path, &st); err == nil && !trust.Owns(st.Uid) {
 		return fmt.Sprintf("%s belongs to uid %d", p.Path, st.Uid)
 	}
-	listener, err := proc.Open(p.PID)
-	if err != nil {
-		return "the process that listens there is not one that dx sees"
+	if p.Process == nil {
+		return unseen
 	}
-	return doubtListener(trust, listener)
+	return doubtListener(trust, p.Process)
 }
 
-// doubtListener closes the process.
-func doubtListener(trust host.Trust, p *proc.Process) string {
-	if p == nil {
-		return "the process that listens there is not one that dx sees"
+// doubtHolders wants everybody who has a socket open to count: it may have been handed
+// to one who does.
+func doubtHolders(trust host.Trust, inode uint64) string {
+	holders := host.Holders(inode)
+	reason := ""
+	for _, p := range holders {
+		if reason == "" {
+			reason = doubtListener(trust, p)
+		}
+		p.Close()
 	}
-	defer p.Close()
+	if len(holders) == 0 && os.Geteuid() == 0 {
+		return unseen
+	}
+	return reason
+}
+
+func doubtListener(trust host.Trust, p *proc.Process) string {
 	exe, err := trust.Check(p)
 	var not *host.DisbeliefError
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		// Whoever may not look at root's process may enter nothing either.
+	case errors.Is(err, fs.ErrPermission) && (os.Geteuid() != 0 || p.PID == 1):
+		// A plain user may enter nothing either. Root that lacks rights may be unable
+		// to look at init, which is root's in any case.
 		return ""
 	case errors.As(err, &not):
 		return fmt.Sprintf("pid %d, which listens there, does not count: %s", p.PID, not.Reason)

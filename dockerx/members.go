@@ -84,7 +84,7 @@ const (
 type attribution struct {
 	census *census.Census
 	host   census.Places
-	at     map[int]int    // PID → index of census.Processes
+	at     map[int]int // PID → index of census.Processes
 	list   []*Container
 	bases  map[string]int // cgroup of a container, with its hierarchy → index of the list; nil: not read yet
 	places map[census.Places]int

@@ -75,7 +75,7 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 func (c *Client) Host() string { return c.address.Host }
 
 // Close drops idle connections.
-func (c *Client) Close() error { return c.api.Close() }
+func (c *Client) Close() error { return errors.Join(c.api.Close(), c.peers.close()) }
 
 // Ping returns nil if the engine answers.
 func (c *Client) Ping(ctx context.Context) error {

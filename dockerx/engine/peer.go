@@ -6,20 +6,23 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // Peer is who listens where an engine is asked, as the kernel says.
 type Peer struct {
 	// UIDs are those whose the listening socket is; more than one if several share it.
 	UIDs []uint32
-	// PID is who called listen(2), in dx's PID namespace: it may have passed the
-	// socket on since. 0: it has no number here, or it has ended, or for TCP: it must
-	// be looked for by Inodes.
-	PID int
+	// Process is who called listen(2), held open; it may have passed the socket on since.
+	// nil: it is not one that dx sees, or it has ended, or for TCP: it must be looked
+	// for by Inodes. It is the client's, until Close.
+	Process *proc.Process
 	// Inodes are those of the listening sockets, for TCP.
 	Inodes []uint64
 	// Path is the socket's file, for a unix socket.
@@ -41,6 +44,19 @@ func (c *Client) Peers() ([]Peer, error) {
 	c.peers.mu.Lock()
 	defer c.peers.mu.Unlock()
 	return append([]Peer{}, c.peers.list...), c.peers.err
+}
+
+func (p *peers) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, peer := range p.list {
+		if peer.Process != nil {
+			errs = append(errs, peer.Process.Close())
+		}
+	}
+	p.list = nil
+	return errors.Join(errs...)
 }
 
 // note looks at a new connection before anything is asked over it.
@@ -78,15 +94,27 @@ func unixPeer(c *net.UnixConn, path string) (Peer, error) {
 		if cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil {
 			return
 		}
-		peer.UIDs, peer.PID = []uint32{cred.Uid}, int(cred.Pid)
-		if ended(int(fd)) {
-			peer.PID = 0
-		}
+		peer.UIDs = []uint32{cred.Uid}
+		peer.Process = listenerOf(int(fd), int(cred.Pid))
 	})
 	if err = errors.Join(err, errControl); err != nil {
 		return Peer{}, fmt.Errorf("who listens on %s: %w", path, err)
 	}
 	return peer, nil
+}
+
+// listenerOf takes hold of the process with that number, if it is still the one that
+// called listen(2).
+func listenerOf(fd, pid int) *proc.Process {
+	p, err := proc.Open(pid)
+	if err != nil {
+		return nil
+	}
+	if ended(fd) {
+		p.Close()
+		return nil
+	}
+	return p
 }
 
 // soPeerPidfd is SO_PEERPIDFD of include/uapi/asm-generic/socket.h, Linux 6.5.
@@ -109,7 +137,7 @@ func tcpPeer(c *net.TCPConn) (Peer, error) {
 	if !ok || !remote.IP.IsLoopback() {
 		return Peer{Elsewhere: true}, nil
 	}
-	var all []listener
+	var all []socket
 	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		f, err := os.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -118,12 +146,17 @@ func tcpPeer(c *net.TCPConn) (Peer, error) {
 		if err != nil {
 			return Peer{}, err
 		}
-		list, err := parseListeners(f)
+		list, err := parseSockets(f)
 		f.Close()
 		if err != nil {
 			return Peer{}, fmt.Errorf("%s: %w", name, err)
 		}
 		all = append(all, list...)
+	}
+	if !accepted(all, c) {
+		// A container's published port is one of the host's, and its packets are
+		// translated before anybody who listens here gets them.
+		return Peer{Elsewhere: true}, nil
 	}
 	var peer Peer
 	for _, l := range reached(all, remote) {
@@ -140,11 +173,11 @@ func tcpPeer(c *net.TCPConn) (Peer, error) {
 // the address itself, else on any of its family, else on any of IPv6
 // (net/ipv4/inet_hashtables.c, __inet_lookup_listener). Another user may listen on the
 // same port with a lesser claim to it.
-func reached(all []listener, to *net.TCPAddr) []listener {
-	var exact, any, any6 []listener
+func reached(all []socket, to *net.TCPAddr) []socket {
+	var exact, any, any6 []socket
 	for _, l := range all {
 		switch {
-		case l.port != to.Port:
+		case !l.listens || l.port != to.Port:
 		case l.ip.Equal(to.IP):
 			exact = append(exact, l)
 		case !l.ip.IsUnspecified():
@@ -161,4 +194,17 @@ func reached(all []listener, to *net.TCPAddr) []listener {
 		return any
 	}
 	return any6
+}
+
+// accepted reports whether the other end of a connection is a socket of this network
+// namespace, in whatever state.
+func accepted(all []socket, c *net.TCPConn) bool {
+	local, ok := c.LocalAddr().(*net.TCPAddr)
+	remote, okRemote := c.RemoteAddr().(*net.TCPAddr)
+	if !ok || !okRemote {
+		return false
+	}
+	return slices.ContainsFunc(all, func(s socket) bool {
+		return !s.listens && s.port == remote.Port && s.ip.Equal(remote.IP) && s.peerPort == local.Port && s.peer.Equal(local.IP)
+	})
 }

@@ -31,8 +31,11 @@ func TestPeers(t *testing.T) {
 		if err != nil || len(p.UIDs) != 1 || int(p.UIDs[0]) != os.Geteuid() || p.Elsewhere {
 			t.Errorf("the peer at %s: %+v, %v, want one uid, this process's, of this host", address, p, err)
 		}
-		if network == "unix" && (p.PID != os.Getpid() || p.Path != to) {
+		if network == "unix" && (p.Process == nil || p.Process.PID != os.Getpid() || p.Path != to) {
 			t.Errorf("the peer at %s: %+v, want pid %d and path %s", address, p, os.Getpid(), to)
+		}
+		if p.Process != nil {
+			p.Process.Close()
 		}
 		if network == "tcp" && len(p.Inodes) != 1 {
 			t.Errorf("the peer at %s: %+v, want one inode", address, p)
@@ -42,15 +45,15 @@ func TestPeers(t *testing.T) {
 
 // TestReached: a socket for any address never hides one for the address itself.
 func TestReached(t *testing.T) {
-	listen := func(ip string, port int, uid uint32) listener {
+	listen := func(ip string, port int, uid uint32) socket {
 		parsed := net.ParseIP(ip)
 		if v4 := parsed.To4(); v4 != nil {
 			parsed = v4
 		}
-		return listener{ip: parsed, port: port, uid: uid}
+		return socket{ip: parsed, port: port, uid: uid, listens: true}
 	}
 	to := &net.TCPAddr{IP: net.ParseIP("127.0.0.1"), Port: 1}
-	for want, all := range map[uint32][]listener{
+	for want, all := range map[uint32][]socket{
 		1: {listen("::", 1, 3), listen("0.0.0.0", 1, 2), listen("127.0.0.1", 1, 1), listen("127.0.0.2", 1, 4)},
 		2: {listen("::", 1, 3), listen("0.0.0.0", 1, 2), listen("127.0.0.1", 2, 1)},
 		3: {listen("::", 1, 3), listen("::1", 1, 5)},
@@ -68,10 +71,10 @@ const procNetTCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm
    2: 00000000000000000000000001000000:0947 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 777 1 0000000000000000 100 0 0 10 0
 `
 
-func FuzzParseListeners(f *testing.F) {
+func FuzzParseSockets(f *testing.F) {
 	f.Add(procNetTCP)
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := parseListeners(strings.NewReader(text))
+		list, err := parseSockets(strings.NewReader(text))
 		for _, l := range list {
 			if err == nil && (len(l.ip) != net.IPv4len && len(l.ip) != net.IPv6len || l.port < 0 || l.port > 65535) {
 				t.Errorf("parsed %+v, want an address of 4 or 16 bytes, and a port", l)
@@ -80,15 +83,18 @@ func FuzzParseListeners(f *testing.F) {
 	})
 }
 
-func TestParseListeners(t *testing.T) {
-	list, err := parseListeners(strings.NewReader(procNetTCP))
-	if err != nil || len(list) != 2 {
+func TestParseSockets(t *testing.T) {
+	list, err := parseSockets(strings.NewReader(procNetTCP))
+	if err != nil || len(list) != 3 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	if l := list[0]; l.ip.String() != "127.0.0.1" || l.port != 2375 || l.uid != 1000 || l.inode != 23456 {
+	if l := list[0]; l.ip.String() != "127.0.0.1" || l.port != 2375 || l.uid != 1000 || l.inode != 23456 || !l.listens {
 		t.Errorf("the first listener is %+v, want 127.0.0.1:2375 of uid 1000, inode 23456", l)
 	}
-	if l := list[1]; l.ip.String() != "::1" || l.uid != 0 {
+	if l := list[1]; l.listens || l.peerPort != 2375 || l.peer.String() != "127.0.0.1" {
+		t.Errorf("%+v", l)
+	}
+	if l := list[2]; l.ip.String() != "::1" || l.uid != 0 {
 		t.Errorf("the second listener is %+v, want ::1 of root", l)
 	}
 }

@@ -10,26 +10,24 @@ import (
 // maxLinks bounds how many descriptors of one process are looked at.
 const maxLinks = 1 << 16
 
-// Holder finds a process that has a socket open, by the socket's inode; nil if dx sees
-// none. dockerd is looked for first: the name decides about no more than that.
-func Holder(inode uint64) *proc.Process {
+// Holders finds the processes that have a socket open, by its inode, as far as dx sees
+// them. They are the caller's to close.
+func Holders(inode uint64) []*proc.Process {
 	pids, err := proc.PIDs()
 	if err != nil {
 		return nil
 	}
 	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
-	for _, named := range []bool{true, false} {
-		for _, pid := range pids {
-			st, err := proc.StatOf(pid)
-			if err != nil || (st.Comm == "dockerd") != named || !holds(pid, want) {
-				continue
-			}
-			if p, err := proc.Open(pid); err == nil {
-				return p
-			}
+	var out []*proc.Process
+	for _, pid := range pids {
+		if !holds(pid, want) {
+			continue
+		}
+		if p, err := proc.Open(pid); err == nil {
+			out = append(out, p)
 		}
 	}
-	return nil
+	return out
 }
 
 func holds(pid int, link string) bool {

@@ -79,6 +79,9 @@ const maxDepth = 4096
 // somebody who is called a shim and not believed.
 func Find(p *proc.Process) (*Bundle, error) {
 	b, err := openChild(p)
+	if err == nil {
+		b.Apart = apart(p, b)
+	}
 	if !errors.Is(err, ErrNoBundle) {
 		return b, err
 	}
@@ -101,10 +104,7 @@ func Find(p *proc.Process) (*Bundle, error) {
 			if disbelief != nil {
 				b.Doubt = disbelief
 			}
-			if b.Apart, err = apart(p, child); err != nil {
-				b.Close()
-				return nil, err
-			}
+			b.Apart = apart(p, b)
 			return b, nil
 		}
 		var next *proc.Process
@@ -122,22 +122,25 @@ func Find(p *proc.Process) (*Bundle, error) {
 }
 
 // apart reports whether a process is in another PID, mount or user namespace than the
-// child of a shim from which it descends.
-func apart(p, child *proc.Process) (bool, error) {
+// init of its container; true as well where that cannot be seen.
+func apart(p *proc.Process, b *Bundle) bool {
+	pid, err := b.InitPID()
+	if err != nil || pid == p.PID {
+		return err != nil
+	}
+	init, err := proc.OpenReading(pid)
+	if err != nil {
+		return true
+	}
+	defer init.Close()
 	for _, t := range []nsops.Type{nsops.PID, nsops.Mnt, nsops.User} {
 		own, err := nsops.Identify(p, t)
-		if err != nil {
-			return false, err
-		}
-		its, err := nsops.Identify(child, t)
-		if err != nil {
-			return false, err
-		}
-		if own != its {
-			return true, nil
+		its, errInit := nsops.Identify(init, t)
+		if err != nil || errInit != nil || own != its {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // openChild finds the bundle of a child of a shim, be it the init or not: where

@@ -11,12 +11,15 @@ import (
 	"strings"
 )
 
-// listener is a TCP socket that listens.
-type listener struct {
-	ip    net.IP // 4 bytes, or 16
-	port  int
-	uid   uint32
-	inode uint64
+// socket is a TCP socket of dx's network namespace.
+type socket struct {
+	ip       net.IP // 4 bytes, or 16
+	port     int
+	peer     net.IP
+	peerPort int
+	listens  bool
+	uid      uint32
+	inode    uint64
 }
 
 // maxSockets bounds how many lines of a list of sockets are read.
@@ -25,43 +28,43 @@ const maxSockets = 1 << 20
 // stateListen is TCP_LISTEN of include/net/tcp_states.h.
 const stateListen = "0A"
 
-// parseListeners reads the listening sockets of /proc/net/tcp or tcp6 (proc(5)). A line
-// that cannot be understood is an error: one that is skipped could be the one that counts.
-func parseListeners(r io.Reader) ([]listener, error) {
-	var out []listener
+// parseSockets reads /proc/net/tcp or tcp6 (proc(5)). A line that cannot be understood is
+// an error: one that is skipped could be the one that counts.
+func parseSockets(r io.Reader) ([]socket, error) {
+	var out []socket
 	sc := bufio.NewScanner(r)
 	sc.Scan() // the headings
 	for n := 0; sc.Scan(); n++ {
 		if n == maxSockets {
 			return nil, fmt.Errorf("more than %d sockets", maxSockets)
 		}
-		f := strings.Fields(sc.Text())
-		if len(f) < 10 {
-			return nil, fmt.Errorf("%d fields in %q", len(f), sc.Text())
-		}
-		if f[3] != stateListen {
-			continue
-		}
-		l, err := parseListener(f)
+		s, err := parseSocket(strings.Fields(sc.Text()))
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", sc.Text(), err)
 		}
-		out = append(out, l)
+		out = append(out, s)
 	}
 	return out, sc.Err()
 }
 
-func parseListener(f []string) (l listener, err error) {
-	if l.ip, l.port, err = parseAddress(f[1]); err != nil {
-		return l, err
+func parseSocket(f []string) (s socket, err error) {
+	if len(f) < 10 {
+		return s, fmt.Errorf("%d fields, want at least 10", len(f))
+	}
+	s.listens = f[3] == stateListen
+	if s.ip, s.port, err = parseAddress(f[1]); err != nil {
+		return s, err
+	}
+	if s.peer, s.peerPort, err = parseAddress(f[2]); err != nil {
+		return s, err
 	}
 	uid, err := strconv.ParseUint(f[7], 10, 32)
 	if err != nil {
-		return l, fmt.Errorf("uid: %w", err)
+		return s, fmt.Errorf("uid: %w", err)
 	}
-	l.uid = uint32(uid)
-	l.inode, err = strconv.ParseUint(f[9], 10, 64)
-	return l, err
+	s.uid = uint32(uid)
+	s.inode, err = strconv.ParseUint(f[9], 10, 64)
+	return s, err
 }
 
 // parseAddress reads an address: words of four bytes, each in the machine's order, and
