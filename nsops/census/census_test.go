@@ -239,6 +239,21 @@ func orphanNamespace(t *testing.T) *os.File {
 	return f
 }
 
+// TestMountOutOfReach: what mountinfo lists need not be there any more, and what is
+// there need not be a namespace.
+func TestMountOutOfReach(t *testing.T) {
+	var c Census
+	for path, want := range map[string]error{
+		"/nosuch/namespace": fs.ErrNotExist,
+		"/dev/null":         nsops.ErrNotNamespace,
+	} {
+		h, err := c.openMount(Hold{PID: os.Getpid(), Path: path})
+		if h != nil || !errors.Is(err, want) {
+			t.Errorf("%s: %v, %v, want %v", path, h, err, want)
+		}
+	}
+}
+
 func TestLimitsHold(t *testing.T) {
 	c := &Census{Namespaces: map[nsops.ID]*Namespace{}}
 	for i := range uint64(maxNamespaces + 10) {

@@ -3,7 +3,6 @@ package census
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -129,39 +128,43 @@ func (c *Census) openMount(h Hold) (*nsops.Handle, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mountPatience)
 	defer cancel()
-	found := make(chan *os.File)
+	type answer struct {
+		handle *nsops.Handle
+		err    error
+	}
+	found := make(chan answer)
 	go func() {
 		defer root.Close()
-		f := openBeneath(root, h.Path)
+		handle, err := openBeneath(root, h.Path)
 		select {
-		case found <- f:
+		case found <- answer{handle, err}:
 		case <-ctx.Done():
-			f.Close()
+			if err == nil {
+				handle.Close()
+			}
 		}
 	}()
 	select {
-	case f := <-found:
-		if f == nil {
-			return nil, fmt.Errorf("%s as pid %d sees it: %w", h.Path, h.PID, fs.ErrNotExist)
-		}
-		defer f.Close()
-		return nsops.OpenFile(f)
+	case a := <-found:
+		return a.handle, a.err
 	case <-ctx.Done():
 		c.slow++
 		return nil, ctx.Err()
 	}
 }
 
-// openBeneath opens a path with O_PATH beneath root; nil if that fails, as it does
-// on kernels before 5.6.
-func openBeneath(root *os.File, path string) *os.File {
+// openBeneath opens the namespace that is mounted at a path beneath root. The path may
+// lead nowhere: it has been covered by another mount, or the kernel is older than 5.6.
+func openBeneath(root *os.File, path string) (*nsops.Handle, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	fd, err := unix.Openat2(int(root.Fd()), path, &how)
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return os.NewFile(uintptr(fd), path)
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	return nsops.OpenFile(f)
 }
