@@ -7,12 +7,19 @@ import (
 	"dx/nsops/tools"
 )
 
-// ofTools says whether an error is about the tools of dx debug: there is nothing
+// toolsError says that the tools of dx debug could not be had.
+type toolsError struct{ err error }
+
+func (e *toolsError) Error() string { return e.err.Error() }
+func (e *toolsError) Unwrap() error { return e.err }
+
+// ofTools reports whether an error is about the tools of dx debug: there is nothing
 // like it in docker, and the container was not touched.
 func ofTools(err error) bool {
+	var missing *toolsError
 	var dynamic *tools.DynamicError
 	var exposed *exposedError
-	if errors.As(err, &dynamic) || errors.As(err, &exposed) {
+	if errors.As(err, &missing) || errors.As(err, &dynamic) || errors.As(err, &exposed) {
 		return true
 	}
 	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, dockerx.ErrNoImage, errNoShell} {

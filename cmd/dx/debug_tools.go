@@ -27,7 +27,7 @@ type toolbox struct{ tree *tools.Tree }
 func openTools(ctx context.Context, c *dockerx.Container, name string) (*toolbox, error) {
 	tree, err := makeTree(ctx, c, name)
 	if err != nil {
-		return nil, err
+		return nil, &toolsError{err}
 	}
 	return &toolbox{tree}, nil
 }

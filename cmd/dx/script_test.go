@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -65,6 +67,8 @@ func scriptCondition(cond string) (bool, error) {
 	switch cond {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "namespaces":
+		return mayUnshare(), nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
@@ -147,19 +151,42 @@ func hasDocker28() bool {
 	return err == nil && major >= 28
 }
 
-// cmdProcess is: process NAME. It starts a process that waits, and sets $NAME to its
-// PID.
+// cmdProcess is: process [-own] NAME. It starts a process that waits, and sets $NAME to
+// its PID. With -own it has namespaces of its own.
 func cmdProcess(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: process NAME")
+	own := len(args) == 2 && args[0] == "-own"
+	if neg || (len(args) != 1 && !own) {
+		ts.Fatalf("usage: process [-own] NAME")
 	}
 	cmd := exec.Command("sleep", "100000")
+	if own {
+		cmd.SysProcAttr = ownNamespaces()
+	}
 	ts.Check(cmd.Start())
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	ts.Setenv(args[0], strconv.Itoa(cmd.Process.Pid))
+	ts.Setenv(args[len(args)-1], strconv.Itoa(cmd.Process.Pid))
+}
+
+// ownNamespaces are all of which a process can be without a /proc of its own. Who is
+// not root needs a user namespace for the others.
+func ownNamespaces() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	}
+	return attr
+}
+
+// mayUnshare reports whether this user may make namespaces here.
+func mayUnshare() bool {
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = ownNamespaces()
+	return cmd.Run() == nil
 }
 
 // cmdColumns is: columns NAME... The first line of stdout has to be a header of these,
