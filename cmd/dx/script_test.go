@@ -173,7 +173,10 @@ func cmdProcess(ts *testscript.TestScript, neg bool, args []string) {
 // ownNamespaces are all of which a process can be without a /proc of its own. Who is
 // not root needs a user namespace for the others.
 func ownNamespaces() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}
+	attr := &syscall.SysProcAttr{
+		Cloneflags:   unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+		Unshareflags: unix.CLONE_NEWNS, // Go makes its mounts private, so that others' do not come in
+	}
 	if os.Geteuid() != 0 {
 		attr.Cloneflags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
