@@ -102,7 +102,6 @@ func (c *compiler) build() {
 	}
 	c.setCredentials()
 	exec := c.lookup()
-	c.stayHidden()
 	if nnp {
 		c.setNoNewPrivs()
 		c.installFilter()

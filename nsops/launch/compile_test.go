@@ -176,6 +176,14 @@ func TestKeyringIsKept(t *testing.T) {
 	}
 }
 
+// Nothing comes between the user's ids and being undumpable again.
+func TestStaysUndumpable(t *testing.T) {
+	p := compiled(t, samplePlan())
+	if next := p.Steps[index(t, p, "setuid")+1]; next.String() != "prctl(PR_SET_DUMPABLE, 0)" {
+		t.Errorf("behind setuid comes %s", next)
+	}
+}
+
 func TestSetgroupsIsLeftOutWhereDenied(t *testing.T) {
 	plan := samplePlan()
 	plan.SetgroupsDenied = true

@@ -38,6 +38,7 @@ func (c *compiler) setCredentials() {
 	c.dropBounding(sets.bounding)
 	c.call("keep capabilities over setuid", "runc", "prctl", unix.SYS_PRCTL, keep, num(1))
 	c.setIDs()
+	c.stayHidden()
 	c.add(again)
 	c.verifyCwd()
 	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))

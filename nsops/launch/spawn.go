@@ -132,8 +132,9 @@ func (c *compiler) keepReport() {
 		named(statusBase, "REPORT"), num(pageSize), named(unix.MADV_DONTFORK, "MADV_DONTFORK"))
 }
 
-// stayHidden is for after setuid and capset, which may have changed it
-// (fs.suid_dumpable).
+// stayHidden is for after setgid and setuid, which may have made P one that a process
+// of the same user may trace (fs.suid_dumpable is 1): on the host, where a user of that
+// number may be anybody.
 func (c *compiler) stayHidden() { c.hide("stay undumpable").own = true }
 
 // spawn lets P give birth to the child and end. CLONE_PARENT makes the child
