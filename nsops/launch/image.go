@@ -91,6 +91,9 @@ func (d *segment) step(s *Step, i int) {
 	d.word(at+offErrno, first)
 	d.word(at+offErrno2, second)
 	d.word(at+offExit, s.exit)
+	if s.errnoInto != nil {
+		d.word(at+offErrnoInto, s.errnoInto.address())
+	}
 }
 
 func target(s, to *Step) uint64 {

@@ -29,6 +29,7 @@ const (
 	offErrno      = 88 // anyErrno, or the first of two
 	offErrno2     = 96
 	offExit       = 104 // added to the errno for the exit code after a fatal error
+	offErrnoInto  = 112 // where the errno is stored; 0: nowhere
 )
 
 // Pseudo system calls that the loop does itself.

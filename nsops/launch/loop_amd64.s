@@ -54,6 +54,12 @@ next:
 	JMP  step
 
 fail: // DI is the errno
+	MOVQ  112(R12), BX
+	TESTQ BX, BX
+	JEQ   handle
+	MOVQ  DI, 0(BX)
+
+handle:
 	MOVQ  80(R12), BX
 	TESTQ BX, BX
 	JEQ   fatal

@@ -49,6 +49,11 @@ next:
 	B   step
 
 fail: // R0 is the errno
+	MOVD 112(R19), R20
+	CBZ  R20, handle
+	MOVD R0, 0(R20)
+
+handle:
 	MOVD 80(R19), R20
 	CBZ  R20, fatal
 	MOVD 88(R19), R21

@@ -91,6 +91,11 @@ func TestLoopFollowsSteps(t *testing.T) {
 			s.onError, s.errnos = end, []unix.Errno{unix.EPERM}
 			return []*Step{s, exit(1), end}
 		}, int(unix.EBADF)},
+		"an errno becomes a later argument": {func() []*Step {
+			s, end := badClose(), exit(1)
+			s.onError, s.errnoInto = end, &slot{step: end, arg: 0}
+			return []*Step{s, exit(2), end}
+		}, int(unix.EBADF)},
 		"zero jumps": {func() []*Step {
 			s, end := set(0), exit(7)
 			s.onZero, s.onPositive = end, exit(1)
@@ -149,13 +154,13 @@ func TestLoopLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offsets := map[string]int{"nr": offNr, "args": offArgs, "into": offInto, "onZero": offOnZero, "onPositive": offOnPositive, "onError": offOnError, "errno": offErrno, "errno2": offErrno2, "exit": offExit}
+	offsets := map[string]int{"nr": offNr, "args": offArgs, "into": offInto, "onZero": offOnZero, "onPositive": offOnPositive, "onError": offOnError, "errno": offErrno, "errno2": offErrno2, "exit": offExit, "errnoInto": offErrnoInto}
 	for name, off := range offsets {
 		if !strings.Contains(string(src), fmt.Sprintf("%d(R1", off)) {
 			t.Errorf("loop_%s.s does not read %s at %d", runtime.GOARCH, name, off)
 		}
 	}
-	if offExit+8 > stepSize || scratch+offReportErrno+8 > dataBase+headerSize {
+	if offErrnoInto+8 > stepSize || scratch+offReportErrno+8 > dataBase+headerSize {
 		t.Error("a step or a report does not fit")
 	}
 	if n := len(loopCode()); n < 100 || n > 400 {

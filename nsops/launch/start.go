@@ -38,7 +38,8 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 		return nil, err
 	}
 	defer report.close()
-	exe, err := executable(p.Image())
+	img := p.Image()
+	exe, err := executable(img)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 	if err := p.atPause(pid); err != nil {
 		return nil, err
 	}
-	status, err := waitFor(ctx, pid, pidfd, report)
+	status, err := (&start{p, img, pid, pidfd, report}).wait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,31 +102,6 @@ func kill(pid int, pidfd *os.File) {
 		return
 	}
 	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
-}
-
-// waitFor waits for P, which ends when the child has become the command or has
-// failed.
-func waitFor(ctx context.Context, pid int, pidfd *os.File, r *report) (unix.WaitStatus, error) {
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		kill(pid, pidfd)
-		if child := r.child(); child > 0 && isChild(child) {
-			kill(child, nil)
-		}
-	})
-	status, err := reap(pid)
-	if !stop() {
-		<-done
-		if child := r.child(); child > 0 && isChild(child) {
-			_, _ = reap(child)
-		}
-		return 0, context.Cause(ctx)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("wait for the program: %w", err)
-	}
-	return status, nil
 }
 
 func reap(pid int) (unix.WaitStatus, error) {

@@ -24,7 +24,8 @@ type Step struct {
 	onPositive *Step
 	onError    *Step
 	errnos     []unix.Errno // with onError: only these (two at most); none: all
-	exit       uint64       // the child's exit code for errno 0 of this step
+	errnoInto  *slot
+	exit       uint64 // the child's exit code for errno 0 of this step
 	child      bool
 	own        bool   // dx makes it, and no runtime would under the filter: see admit
 	addr       uint64 // set by layout

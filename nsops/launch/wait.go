@@ -1,0 +1,156 @@
+package launch
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// startPatience is how long P may be at one step that asks the container's file
+// systems: the working directory, the search for the command, execve.
+const startPatience = 10 * time.Second
+
+// SilentStepError says at which step a program waits for a file system. errors.Is
+// finds ErrSilent in it.
+type SilentStepError struct{ Step *Step }
+
+func (e *SilentStepError) Error() string {
+	return fmt.Sprintf("cannot %s within %v: %s: its file system does not answer", e.Step.Doing, startPatience, e.Step)
+}
+
+func (e *SilentStepError) Unwrap() error { return ErrSilent }
+
+// start is a program whose P runs.
+type start struct {
+	program *Program
+	image   []byte
+	pid     int
+	pidfd   *os.File // nil on kernels before 5.2
+	report  *report
+}
+
+// wait waits for P, which ends when the child has become the command or has failed.
+// One that cannot be killed is left to the kernel.
+func (s *start) wait(ctx context.Context) (unix.WaitStatus, error) {
+	begin := time.Now()
+	for !s.exited() {
+		var cause error
+		if ctx.Err() != nil {
+			cause = context.Cause(ctx)
+		} else if step := s.silentStep(begin); step != nil {
+			cause = &SilentStepError{Step: step}
+		}
+		if cause != nil {
+			s.giveUp()
+			return 0, cause
+		}
+	}
+	status, err := reap(s.pid)
+	if err != nil {
+		return 0, fmt.Errorf("wait for the program: %w", err)
+	}
+	if ctx.Err() != nil {
+		s.giveUp()
+		return 0, context.Cause(ctx)
+	}
+	return status, nil
+}
+
+// attention is how soon the end of a context is seen.
+const attention = 50 * time.Millisecond
+
+// exited waits a moment for the end of P and reports whether it has come.
+func (s *start) exited() bool {
+	if s.pidfd == nil {
+		time.Sleep(100 * time.Microsecond)
+		return hasEnded(s.pid)
+	}
+	fds := []unix.PollFd{{Fd: int32(s.pidfd.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int(attention.Milliseconds()))
+	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+}
+
+// hasEnded reports whether a child is there to be reaped.
+func hasEnded(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo != 0
+}
+
+// giveUp kills P and what was born.
+func (s *start) giveUp() {
+	pids := []int{s.pid}
+	if child := s.report.child(); child > 0 {
+		pids = append(pids, child)
+	}
+	for _, pid := range pids {
+		if isChild(pid) {
+			kill(pid, nil)
+			abandon(pid)
+		}
+	}
+}
+
+// abandon reaps a process that was killed. One that sleeps uninterruptibly is left
+// to the kernel.
+func abandon(pid int) {
+	for end := time.Now().Add(dying); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if hasEnded(pid) {
+			_, _ = reap(pid)
+			return
+		}
+	}
+	go func() { _, _ = reap(pid) }()
+}
+
+// silentStep is the step at which a program waits for a file system, if it does so
+// for long; nil also where that cannot be told. A program that is frozen with its
+// cgroup, stopped, or not given a processor is at none.
+func (s *start) silentStep(begin time.Time) *Step {
+	if time.Since(begin) < startPatience {
+		return nil
+	}
+	pid := s.pid
+	if child := s.report.child(); child > 0 && isChild(child) {
+		pid = child
+	}
+	text, err := proc.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/syscall", 256)
+	if err != nil {
+		return nil // not for this caller to see
+	}
+	return s.program.stepOf(s.image, string(text))
+}
+
+// stepOf finds the step whose system call a line of /proc/PID/syscall tells: its
+// number, then its arguments. Only steps that ask the container's file systems count.
+func (p *Program) stepOf(image []byte, text string) *Step {
+	call := strings.Fields(text)
+	if len(call) < 7 {
+		return nil // "running", or -1: in none
+	}
+	for i, step := range p.Steps {
+		if step.Stage == StageSetup || call[0] != strconv.FormatUint(step.Nr, 10) {
+			continue
+		}
+		at := segmentAlign + headerSize + i*stepSize + offArgs
+		same := true
+		for n := range step.Args {
+			// What a step stores there later is not in the image.
+			value := binary.NativeEndian.Uint64(image[at+8*n:])
+			same = same && (value == 0 || call[1+n] == fmt.Sprintf("%#x", value))
+		}
+		if same {
+			return step
+		}
+	}
+	return nil
+}
