@@ -8,8 +8,12 @@
 package dockerx
 
 import (
+	"errors"
+
 	"dx/dockerx/docker"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
 // Source says where a container was found.
@@ -48,8 +52,9 @@ type Container struct {
 	// a reference to a process.
 	Proof string
 
-	warn  func(string)
-	doubt error // see Believed
+	warn   func(string)
+	doubt  error // see Believed
+	deputy launch.Deputy
 }
 
 // Believed returns an EngineDisbeliefError if the container is known by the word of an
@@ -71,10 +76,17 @@ type Config struct {
 	docker *docker.Container // all that it was taken from; nil for another engine's
 }
 
+// Deputy looks at what the container can shape: its files may lie on a file system
+// that never answers. It is the container's to close.
+func (c *Container) Deputy() *launch.Deputy { return &c.deputy }
+
+// root is the container's root, for looking at its files.
+func (c *Container) root() (*rootfs.Root, error) { return rootfs.Open(c.Process, &c.deputy, c.Name) }
+
 // Close releases the process handle.
 func (c *Container) Close() error {
 	if c == nil || c.Process == nil {
 		return nil
 	}
-	return c.Process.Close()
+	return errors.Join(c.deputy.Close(), c.Process.Close())
 }

@@ -182,7 +182,10 @@ func (b *builder) home() error {
 	if i >= 0 && env[i] != "HOME=" {
 		return nil
 	}
-	dir, origin := b.homeOf(b.out.Process.User.UID)
+	dir, origin, err := b.homeOf(b.out.Process.User.UID)
+	if err != nil {
+		return err
+	}
 	entry := "HOME=" + dir
 	switch {
 	case i < 0:

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/host"
+	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 )
 
 // ErrNoImage says that the container's engine has no such image.
@@ -53,36 +55,51 @@ var shells = []string{"bash", "zsh", "ash", "sh"}
 // shell of its user, else bash, zsh, ash, sh in its PATH. All of it is looked up in
 // the container's root, mounts included; "" if there is none.
 func (c *Container) FindShell(p *specs.Process) (string, error) {
-	root, err := c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := c.root()
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	if login := loginShell(root, p.User.UID); login != "" && host.IsProgramInRoot(root, login) {
-		return login, nil
+	login, err := loginShell(root, p.User.UID)
+	if err != nil {
+		return "", err
 	}
+	candidates := []string{login}
 	for _, name := range shells {
 		for _, dir := range searchPath(p.Env) {
-			if file := path.Join(dir, name); path.IsAbs(dir) && host.IsProgramInRoot(root, file) {
-				return file, nil
-			}
+			candidates = append(candidates, path.Join(dir, name))
+		}
+	}
+	for _, file := range candidates {
+		if !path.IsAbs(file) {
+			continue
+		}
+		info, err := root.Stat(file)
+		if errors.Is(err, launch.ErrSilent) {
+			return "", err
+		}
+		if err == nil && info.IsProgram() {
+			return file, nil
 		}
 	}
 	return "", nil
 }
 
 // loginShell is the first one of the uid in /etc/passwd that is a shell, and not
-// nologin or false.
-func loginShell(root *os.File, uid uint32) string {
-	data, err := host.ReadInRoot(root, "/etc/passwd")
+// nologin or false; "" if there is none.
+func loginShell(root *rootfs.Root, uid uint32) (string, error) {
+	data, err := root.ReadFile("/etc/passwd")
+	if errors.Is(err, launch.ErrSilent) {
+		return "", err
+	}
 	if err != nil {
-		return ""
+		return "", nil
 	}
 	users, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool { return uint32(u.Uid) == uid })
 	if err != nil || len(users) == 0 || !path.IsAbs(users[0].Shell) || !strings.HasSuffix(users[0].Shell, "sh") {
-		return ""
+		return "", nil
 	}
-	return users[0].Shell
+	return users[0].Shell, nil
 }
 
 func searchPath(env []string) []string {

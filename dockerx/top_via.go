@@ -3,14 +3,14 @@ package dockerx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"dx/dockerx/host"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
 // tasksBelow are a process and what descends from it.
@@ -114,15 +114,21 @@ func (t *topper) nameUsers() {
 			wanted[int(*task.ContainerUID)] = ""
 		}
 	}
-	root, err := t.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := t.c.root()
 	if err != nil && t.c.Ref == "host" {
-		root, err = os.Open("/") // an init with more rights than dx
+		var dir *os.File
+		dir, err = os.Open("/") // an init with more rights than dx
+		defer dir.Close()
+		root = rootfs.At(dir, &t.c.deputy, t.c.Name)
 	}
 	if err != nil {
 		return // not for this caller to see: numbers do
 	}
 	defer root.Close()
-	passwd, err := host.ReadInRoot(root, "/etc/passwd")
+	passwd, err := root.ReadFile("/etc/passwd")
+	if errors.Is(err, launch.ErrSilent) {
+		t.c.warn(err.Error() + "; users are shown by their numbers")
+	}
 	if err != nil {
 		return // none, or not what it should be
 	}

@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
-	"dx/dockerx/host"
+	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 )
 
 // user mirrors moby daemon/exec.go: -u, else the configuration's user, else the
@@ -51,16 +49,20 @@ func (b *builder) findUser() error {
 		b.from("User", "%s", b.configJSON("process.user"))
 		return nil
 	}
-	root, err := b.bundle.OpenRootfs(b.spec)
+	dir, err := b.bundle.OpenRootfs(b.spec)
 	if err != nil {
 		return fmt.Errorf("look up user %s: %w", name, err)
 	}
-	defer root.Close()
+	defer dir.Close()
+	a, err := readAccounts(rootfs.At(dir, &b.c.deputy, b.c.Name))
+	if err != nil {
+		return err
+	}
 	lookup := lookupUser
 	if b.snapshotter() {
 		lookup = lookupUserSnapshotter
 	}
-	return b.setUser(lookup, readAccounts(root), name, origin)
+	return b.setUser(lookup, a, name, origin)
 }
 
 // userName is the user to look up; empty: none is named.
@@ -115,30 +117,35 @@ func (b *builder) userInRoot(otherwise func() (specs.User, string, error)) error
 		b.from("User", "%s", from)
 		return err
 	}
-	root, err := b.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := b.c.root()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return b.setUser(lookupUser, readAccounts(root), name, origin)
+	a, err := readAccounts(root)
+	if err != nil {
+		return err
+	}
+	return b.setUser(lookupUser, a, name, origin)
 }
 
 // accounts are /etc/passwd and /etc/group; nil if there is no such file.
 type accounts struct{ passwd, group []byte }
 
 // readAccounts reads what can be read: like moby it takes a file that cannot be
-// opened, or is none, for absent (moby/sys/user, GetExecUserPath).
-func readAccounts(root *os.File) accounts {
-	passwd, errPasswd := host.ReadInRoot(root, "/etc/passwd")
-	group, errGroup := host.ReadInRoot(root, "/etc/group")
-	var a accounts
-	if errPasswd == nil {
-		a.passwd = passwd
+// opened, or is none, for absent (moby/sys/user, GetExecUserPath). A file system that
+// does not answer says neither.
+func readAccounts(root *rootfs.Root) (a accounts, err error) {
+	for path, to := range map[string]*[]byte{"/etc/passwd": &a.passwd, "/etc/group": &a.group} {
+		data, err := root.ReadFile(path)
+		if errors.Is(err, launch.ErrSilent) {
+			return a, err
+		}
+		if err == nil {
+			*to = data
+		}
 	}
-	if errGroup == nil {
-		a.group = group
-	}
-	return a
+	return a, nil
 }
 
 // source gives the true nil that moby/sys/user takes for "no such file".
@@ -238,23 +245,25 @@ func appendedGroups(a accounts, groupAdd []string) ([]uint32, error) {
 
 // homeOf finds a user's home as runc does: the first entry of the uid in
 // /etc/passwd as the container sees it, mounts included; "/" if there is none.
-func (b *builder) homeOf(uid uint32) (dir, origin string) {
+func (b *builder) homeOf(uid uint32) (dir, origin string, err error) {
 	const passwd = "/etc/passwd"
-	root, err := b.c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := b.c.root()
 	if err != nil {
-		return "/", fmt.Sprintf("runc's default (%v)", err)
+		return "/", fmt.Sprintf("runc's default (%v)", err), nil
 	}
 	defer root.Close()
-	data, err := host.ReadInRoot(root, passwd)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "/", "runc's default (no " + passwd + ")"
-	}
-	if err != nil {
-		return "/", "runc's default (" + strings.TrimPrefix(err.Error(), root.Name()) + ")"
+	data, err := root.ReadFile(passwd)
+	switch {
+	case errors.Is(err, launch.ErrSilent):
+		return "", "", err
+	case errors.Is(err, fs.ErrNotExist):
+		return "/", "runc's default (no " + passwd + ")", nil
+	case err != nil:
+		return "/", fmt.Sprintf("runc's default (%v)", err), nil
 	}
 	users, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool { return uint32(u.Uid) == uid })
 	if err != nil || len(users) == 0 {
-		return "/", fmt.Sprintf("runc's default (uid %d is not in %s)", uid, passwd)
+		return "/", fmt.Sprintf("runc's default (uid %d is not in %s)", uid, passwd), nil
 	}
-	return users[0].Home, "the container's " + passwd
+	return users[0].Home, "the container's " + passwd, nil
 }

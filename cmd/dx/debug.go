@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
+	"dx/nsops/launch"
 )
 
 // debugOptions are the flags of dx debug.
@@ -108,6 +109,9 @@ func (a *app) debug(ctx context.Context, o debugOptions, e *entry, args []string
 // warnNoProc says what does not work in a container without a /proc.
 func (a *app) warnNoProc(c *dockerx.Container) {
 	has, err := hasProc(c)
+	if errors.Is(err, launch.ErrSilent) {
+		fmt.Fprintf(a.err, "dx: %s; the first program starts, others are found by their path in the container only\n", errorText(err))
+	}
 	if err == nil && !has {
 		fmt.Fprintf(a.err, "dx: %s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only\n", describe(c))
 	}

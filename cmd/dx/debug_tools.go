@@ -13,6 +13,7 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 	"dx/nsops/tools"
 )
 
@@ -119,10 +120,14 @@ func plainName(name string) string {
 
 // hasProc says whether the container has a procfs at /proc.
 func hasProc(c *dockerx.Container) (bool, error) {
-	root, err := c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	root, err := rootfs.Open(c.Process, c.Deputy(), c.Name)
 	if err != nil {
 		return false, err
 	}
 	defer root.Close()
-	return tools.HasProc(root)
+	info, err := root.Stat("/proc")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	}
+	return info.FSType == unix.PROC_SUPER_MAGIC, err
 }

@@ -14,6 +14,7 @@ import (
 	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 	"dx/nsops/tty"
 )
 
@@ -77,7 +78,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	}
 	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
-	if errors.As(err, &step) || errors.As(err, &disbelief) || ofTools(err) || ofBareProcess(err) {
+	if errors.As(err, &step) || errors.As(err, &disbelief) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
 		return exitDx
 	}
 	return exitFailure
@@ -105,6 +106,8 @@ func hint(err error) string {
 	var unshare *unshareError
 	var exposed *exposedError
 	switch {
+	case errors.Is(err, launch.ErrSilent):
+		return silentHint(err)
 	case errors.As(err, &exposed):
 		return exposed.hint()
 	case ofTools(err):
@@ -136,6 +139,17 @@ func hint(err error) string {
 		return "; the cgroup has just been removed"
 	}
 	return ""
+}
+
+// silentHint says who knows more of a file system that does not answer, and how to
+// do without the file.
+func silentHint(err error) string {
+	const doctor = "; dx doctor names what does not answer"
+	var silent *rootfs.SilentError
+	if errors.As(err, &silent) && silent.Path == "/etc/passwd" {
+		return doctor + "; dx exec -e HOME=/ needs no /etc/passwd, unless a user is named"
+	}
+	return doctor
 }
 
 // missingCapability names the first capability that joining a container needs

@@ -10,6 +10,7 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 	"dx/nsops/tty"
 )
 
@@ -48,10 +49,13 @@ func (a *app) runProgram(ctx context.Context, e *execution) error {
 }
 
 func (a *app) openStdio(e *execution) (stdio *tty.Stdio, err error) {
+	deputy := e.container.Deputy()
+	defer deputy.Close() // nothing is left to look at
+	root := rootfs.At(e.root, deputy, e.container.Name)
 	if e.options.tty {
-		stdio, err = tty.NewPTY(e.root, tty.SizeOf(a.out))
+		stdio, err = tty.NewPTY(root, tty.SizeOf(a.out))
 	} else {
-		stdio, err = tty.NewPipes(e.root, e.options.interactive && !e.options.detach)
+		stdio, err = tty.NewPipes(root, e.options.interactive && !e.options.detach)
 	}
 	if err != nil {
 		return nil, err

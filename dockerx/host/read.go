@@ -242,15 +242,3 @@ func handleIn(root *os.File, path string) (handle, error) {
 	}
 	return handle{fd: fd, path: path}, nil
 }
-
-// IsProgramInRoot says whether path is a regular file below root that somebody may
-// execute, symbolic links followed as ReadInRoot does.
-func IsProgramInRoot(root *os.File, path string) bool {
-	h, err := pathrs.OpenatInRoot(root, path)
-	if err != nil {
-		return false
-	}
-	defer h.Close()
-	st, err := h.Stat()
-	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
-}

@@ -20,6 +20,8 @@ import (
 
 	"dx/e2e/await"
 	"dx/e2e/disposition"
+	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 )
 
 func TestMain(m *testing.M) {
@@ -55,11 +57,10 @@ func needRoot(t *testing.T) {
 }
 
 // noLeaks fails the test if it leaves descriptors or goroutines behind. What the
-// libraries keep for good (pathrs-lite a procfs, Go its poller and the goroutine that
+// libraries keep for good (Go its poller and the goroutine that
 // takes signals) must exist before.
 func noLeaks(t *testing.T) {
 	t.Helper()
-	_, _ = openInRootSlowly(hostRoot(t), "dev/null")
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGWINCH)
 	signal.Stop(signals)
@@ -107,17 +108,17 @@ func openFiles(t *testing.T) map[string]string {
 	return files
 }
 
-func hostRoot(t testing.TB) *os.File { return openRoot(t, "/") }
+func hostRoot(t testing.TB) *rootfs.Root { return openRoot(t, "/") }
 
-func openRoot(t testing.TB, dir string) *os.File {
+func openRoot(t testing.TB, dir string) *rootfs.Root {
 	t.Helper()
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := os.NewFile(uintptr(fd), dir)
-	t.Cleanup(func() { f.Close() })
-	return f
+	f, deputy := os.NewFile(uintptr(fd), dir), &launch.Deputy{}
+	t.Cleanup(func() { f.Close(); deputy.Close() })
+	return rootfs.At(f, deputy, dir)
 }
 
 // localPipe is a pipe of the caller, closed when the test ends.

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/rootfs"
 )
 
 // openNull opens, for reading, the /dev/null that a process in the container gets.
@@ -12,9 +14,9 @@ import (
 // docker exec hands over the host's, and with it the right to change its mode and
 // owner: fchmod works on any descriptor, and root in a container without a user
 // namespace owns the inode. So it is the container's own, as in docker run; or,
-// where that is no null device, the host's on a read-only mount; or, where the
-// kernel is older than 5.12 or dx is not root, the host's as docker gives it.
-func openNull(root *os.File) (*os.File, error) {
+// where that is no null device on a tmpfs, the host's on a read-only mount; or, where
+// the kernel is older than 5.12 or dx is not root, the host's as docker gives it.
+func openNull(root *rootfs.Root) (*os.File, error) {
 	if f, err := containerNull(root); err == nil {
 		return f, nil
 	}
@@ -25,19 +27,16 @@ func openNull(root *os.File) (*os.File, error) {
 }
 
 // containerNull looks before it opens: opening a foreign device or fifo can block
-// or do things.
-func containerNull(root *os.File) (*os.File, error) {
-	f, err := openInRoot(root, "dev/null")
+// or do things, and so can opening any file of a file system that asks a server. A
+// tmpfs, which a devtmpfs is as well, asks nobody.
+func containerNull(root *rootfs.Root) (*os.File, error) {
+	f, st, err := root.Open("/dev/null")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) {
-		return nil, fmt.Errorf("/dev/null of the container is not the null device")
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) || st.FSType != unix.TMPFS_MAGIC {
+		return nil, fmt.Errorf("/dev/null of the container is not the null device, or on no tmpfs")
 	}
 	return reopen(f, unix.O_RDONLY)
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/rootfs"
 )
 
 // ErrNoDevpts says that the container has no usable devpts at /dev/pts, so that
@@ -20,20 +22,19 @@ const ptmxInode = 2
 var ptmxDevice = unix.Mkdev(5, 2)
 
 // OpenPTY opens a new terminal of the container's devpts: its master, and the peer
-// that becomes the process's terminal. The root is an O_PATH descriptor of the
-// container's root (/proc/INIT/root). Both files are close-on-exec and become
+// that becomes the process's terminal. Both files are close-on-exec and become
 // nobody's controlling terminal.
 //
 // Whatever the container has put at /dev/pts/ptmx is looked at before it is opened
 // (CVE-2025-52565), and the peer is opened through the master, never by a name in
 // the container.
-func OpenPTY(root *os.File) (master, peer *os.File, err error) {
-	ptmx, err := openInRoot(root, "dev/pts/ptmx")
+func OpenPTY(root *rootfs.Root) (master, peer *os.File, err error) {
+	ptmx, info, err := root.Open("/dev/pts/ptmx")
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoDevpts, err)
 	}
 	defer ptmx.Close()
-	if err := checkPtmx(ptmx); err != nil {
+	if err := checkPtmx(info); err != nil {
 		return nil, nil, err
 	}
 	master, err = reopen(ptmx, unix.O_RDWR|unix.O_NOCTTY)
@@ -47,18 +48,10 @@ func OpenPTY(root *os.File) (master, peer *os.File, err error) {
 	return master, peer, nil
 }
 
-func checkPtmx(ptmx *os.File) error {
-	fd := int(ptmx.Fd())
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return fmt.Errorf("%w: statfs of ptmx: %w", ErrNoDevpts, err)
-	}
-	if fs.Type != unix.DEVPTS_SUPER_MAGIC {
-		return fmt.Errorf("%w: ptmx lies on another filesystem (magic %#x)", ErrNoDevpts, fs.Type)
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("%w: stat of ptmx: %w", ErrNoDevpts, err)
+// checkPtmx also says that a kernel's file system is asked from here on.
+func checkPtmx(st rootfs.Info) error {
+	if st.FSType != unix.DEVPTS_SUPER_MAGIC {
+		return fmt.Errorf("%w: ptmx lies on another filesystem (magic %#x)", ErrNoDevpts, st.FSType)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Ino != ptmxInode || st.Rdev != ptmxDevice {
 		return fmt.Errorf("%w: ptmx is inode %d with device %d:%d, want inode %d with device 5:2",

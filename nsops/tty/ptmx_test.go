@@ -38,21 +38,21 @@ func inMountNamespace(t *testing.T, f func()) {
 	}
 }
 
-// rootfs is an empty root on a tmpfs with a folder dev. It is to be called, and
+// hostileRoot is an empty root on a tmpfs with a folder dev. It is to be called, and
 // changed, inside inMountNamespace; errors end the test from there as well.
-type rootfs struct {
+type hostileRoot struct {
 	t   *testing.T
 	dir string
 }
 
-func newRootfs(t *testing.T) rootfs {
-	r := rootfs{t, t.TempDir()}
+func newRootfs(t *testing.T) hostileRoot {
+	r := hostileRoot{t, t.TempDir()}
 	r.ok(unix.Mount("dx-test", r.dir, "tmpfs", 0, ""))
 	r.mkdir("dev")
 	return r
 }
 
-func (r rootfs) ok(err error) {
+func (r hostileRoot) ok(err error) {
 	if err != nil {
 		_, _, line, _ := runtime.Caller(2)
 		r.t.Errorf("preparing the rootfs, line %d: %v", line, err)
@@ -60,20 +60,20 @@ func (r rootfs) ok(err error) {
 	}
 }
 
-func (r rootfs) path(name string) string { return filepath.Join(r.dir, name) }
-func (r rootfs) mkdir(name string)       { r.ok(os.MkdirAll(r.path(name), 0o755)) }
-func (r rootfs) write(name string)       { r.ok(os.WriteFile(r.path(name), []byte("x"), 0o644)) }
-func (r rootfs) symlink(to, name string) { r.ok(os.Symlink(to, r.path(name))) }
+func (r hostileRoot) path(name string) string { return filepath.Join(r.dir, name) }
+func (r hostileRoot) mkdir(name string)       { r.ok(os.MkdirAll(r.path(name), 0o755)) }
+func (r hostileRoot) write(name string)       { r.ok(os.WriteFile(r.path(name), []byte("x"), 0o644)) }
+func (r hostileRoot) symlink(to, name string) { r.ok(os.Symlink(to, r.path(name))) }
 
-func (r rootfs) bind(from, name string) {
+func (r hostileRoot) bind(from, name string) {
 	r.ok(unix.Mount(from, r.path(name), "", unix.MS_BIND, ""))
 }
 
-func (r rootfs) mknod(name string, kind uint32, major, minor uint32) {
+func (r hostileRoot) mknod(name string, kind uint32, major, minor uint32) {
 	r.ok(unix.Mknod(r.path(name), kind|0o666, int(unix.Mkdev(major, minor))))
 }
 
-func (r rootfs) devpts(name string) {
+func (r hostileRoot) devpts(name string) {
 	r.mkdir(name)
 	r.ok(unix.Mount("devpts", r.path(name), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"))
 }
@@ -89,7 +89,7 @@ func TestOpenPTY(t *testing.T) {
 	})
 }
 
-func checkPTY(r rootfs, devpts string, number int) {
+func checkPTY(r hostileRoot, devpts string, number int) {
 	t := r.t
 	master, peer, err := OpenPTY(openRoot(t, r.dir))
 	if err != nil {
@@ -126,46 +126,46 @@ func echo(t *testing.T, master, peer *os.File) {
 }
 
 // attacks are what a container can put where its devpts is expected.
-var attacks = map[string]func(r rootfs){
-	"no dev/pts":           func(r rootfs) {},
-	"dev is a file":        func(r rootfs) { r.ok(os.Remove(r.path("dev"))); r.write("dev") },
-	"no devpts":            func(r rootfs) { r.mkdir("dev/pts") },
-	"regular file":         func(r rootfs) { r.mkdir("dev/pts"); r.write("dev/pts/ptmx") },
-	"folder":               func(r rootfs) { r.mkdir("dev/pts/ptmx") },
-	"fifo":                 func(r rootfs) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFIFO, 0, 0) },
-	"device 5:2 elsewhere": func(r rootfs) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFCHR, 5, 2) },
-	"symlink to the host's ptmx": func(r rootfs) {
+var attacks = map[string]func(r hostileRoot){
+	"no dev/pts":           func(r hostileRoot) {},
+	"dev is a file":        func(r hostileRoot) { r.ok(os.Remove(r.path("dev"))); r.write("dev") },
+	"no devpts":            func(r hostileRoot) { r.mkdir("dev/pts") },
+	"regular file":         func(r hostileRoot) { r.mkdir("dev/pts"); r.write("dev/pts/ptmx") },
+	"folder":               func(r hostileRoot) { r.mkdir("dev/pts/ptmx") },
+	"fifo":                 func(r hostileRoot) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFIFO, 0, 0) },
+	"device 5:2 elsewhere": func(r hostileRoot) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFCHR, 5, 2) },
+	"symlink to the host's ptmx": func(r hostileRoot) {
 		r.mkdir("dev/pts")
 		r.symlink("/dev/pts/ptmx", "dev/pts/ptmx")
 	},
-	"symlink out of the root": func(r rootfs) {
+	"symlink out of the root": func(r hostileRoot) {
 		r.mkdir("dev/pts")
 		r.symlink("../../../../../../../../dev/ptmx", "dev/pts/ptmx")
 	},
-	"symlink to a real devpts": func(r rootfs) {
+	"symlink to a real devpts": func(r hostileRoot) {
 		r.devpts("other")
 		r.mkdir("dev/pts")
 		r.symlink("/other/ptmx", "dev/pts/ptmx")
 	},
-	"dev/pts is a symlink out of the root": func(r rootfs) { r.symlink("../../../../../../../dev/pts", "dev/pts") },
-	"dev/pts is a symlink to a host path":  func(r rootfs) { r.symlink("/proc/self/root/dev/pts", "dev/pts") },
-	"dev/pts is a magic link to the host": func(r rootfs) {
+	"dev/pts is a symlink out of the root": func(r hostileRoot) { r.symlink("../../../../../../../dev/pts", "dev/pts") },
+	"dev/pts is a symlink to a host path":  func(r hostileRoot) { r.symlink("/proc/self/root/dev/pts", "dev/pts") },
+	"dev/pts is a magic link to the host": func(r hostileRoot) {
 		r.mkdir("proc")
 		r.ok(unix.Mount("proc", r.path("proc"), "proc", 0, ""))
 		r.symlink("/proc/1/root/dev/pts", "dev/pts")
 	},
-	"bind of /dev/null":      func(r rootfs) { r.devpts("dev/pts"); r.bind("/dev/null", "dev/pts/ptmx") },
-	"bind of /dev/zero":      func(r rootfs) { r.devpts("dev/pts"); r.bind("/dev/zero", "dev/pts/ptmx") },
-	"bind of a regular file": func(r rootfs) { r.devpts("dev/pts"); r.write("f"); r.bind(r.path("f"), "dev/pts/ptmx") },
+	"bind of /dev/null":      func(r hostileRoot) { r.devpts("dev/pts"); r.bind("/dev/null", "dev/pts/ptmx") },
+	"bind of /dev/zero":      func(r hostileRoot) { r.devpts("dev/pts"); r.bind("/dev/zero", "dev/pts/ptmx") },
+	"bind of a regular file": func(r hostileRoot) { r.devpts("dev/pts"); r.write("f"); r.bind(r.path("f"), "dev/pts/ptmx") },
 	// CVE-2025-52565: a terminal in the place of the multiplexer.
-	"bind of a terminal": func(r rootfs) {
+	"bind of a terminal": func(r hostileRoot) {
 		r.devpts("dev/pts")
 		master, peer, err := OpenPTY(openRoot(r.t, r.dir))
 		r.ok(err)
 		r.t.Cleanup(func() { master.Close(); peer.Close() })
 		r.bind(r.path("dev/pts/0"), "dev/pts/ptmx")
 	},
-	"bind of a /dev/ptmx": func(r rootfs) {
+	"bind of a /dev/ptmx": func(r hostileRoot) {
 		r.devpts("dev/pts")
 		r.mknod("ptmx", unix.S_IFCHR, 5, 2)
 		r.bind(r.path("ptmx"), "dev/pts/ptmx")
@@ -253,13 +253,13 @@ func TestNullIsTheContainers(t *testing.T) {
 // TestNullOfTheHostIsFrozen: where the container has no null device, it gets the
 // host's without the right to change it.
 func TestNullOfTheHostIsFrozen(t *testing.T) {
-	for name, prepare := range map[string]func(rootfs){
-		"missing":    func(r rootfs) {},
-		"file":       func(r rootfs) { r.write("dev/null") },
-		"symlink":    func(r rootfs) { r.symlink("/dev/zero", "dev/null") },
-		"fifo":       func(r rootfs) { r.mknod("dev/null", unix.S_IFIFO, 0, 0) },
-		"zero":       func(r rootfs) { r.mknod("dev/null", unix.S_IFCHR, 1, 5) },
-		"dev a fifo": func(r rootfs) { r.ok(os.Remove(r.path("dev"))); r.mknod("dev", unix.S_IFIFO, 0, 0) },
+	for name, prepare := range map[string]func(hostileRoot){
+		"missing":    func(r hostileRoot) {},
+		"file":       func(r hostileRoot) { r.write("dev/null") },
+		"symlink":    func(r hostileRoot) { r.symlink("/dev/zero", "dev/null") },
+		"fifo":       func(r hostileRoot) { r.mknod("dev/null", unix.S_IFIFO, 0, 0) },
+		"zero":       func(r hostileRoot) { r.mknod("dev/null", unix.S_IFCHR, 1, 5) },
+		"dev a fifo": func(r hostileRoot) { r.ok(os.Remove(r.path("dev"))); r.mknod("dev", unix.S_IFIFO, 0, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
@@ -272,7 +272,7 @@ func TestNullOfTheHostIsFrozen(t *testing.T) {
 	}
 }
 
-func checkFrozen(r rootfs) {
+func checkFrozen(r hostileRoot) {
 	t := r.t
 	f, err := openNull(openRoot(t, r.dir))
 	r.ok(err)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/rootfs"
 )
 
 // Stdio is both sides of a process's standard streams. It owns all its files.
@@ -37,8 +39,8 @@ type Stdio struct {
 }
 
 // NewPipes gives the process fresh pipes. Without stdin, its descriptor 0 is
-// /dev/null. The root is an O_PATH descriptor of the container's root.
-func NewPipes(root *os.File, stdin bool) (_ *Stdio, err error) {
+// /dev/null, which is looked for in the container's root.
+func NewPipes(root *rootfs.Root, stdin bool) (_ *Stdio, err error) {
 	s := &Stdio{linger: linger}
 	defer s.closeOn(&err)
 	if s.Child[0], s.in, err = inputPipe(root, stdin); err != nil {
@@ -55,7 +57,7 @@ func NewPipes(root *os.File, stdin bool) (_ *Stdio, err error) {
 
 // NewPTY gives the process a terminal of the container's devpts. The size is set
 // if both of its numbers are, as docker exec does since API 1.42.
-func NewPTY(root *os.File, size Size) (_ *Stdio, err error) {
+func NewPTY(root *rootfs.Root, size Size) (_ *Stdio, err error) {
 	s := &Stdio{}
 	defer s.closeOn(&err)
 	master, peer, err := OpenPTY(root)
@@ -126,7 +128,7 @@ func closeAll(files ...*os.File) error {
 	return errors.Join(errs...)
 }
 
-func inputPipe(root *os.File, stdin bool) (child, ours *os.File, err error) {
+func inputPipe(root *rootfs.Root, stdin bool) (child, ours *os.File, err error) {
 	if stdin {
 		return pipe("stdin")
 	}
