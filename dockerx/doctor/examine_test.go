@@ -1,0 +1,296 @@
+package doctor
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// serveAt makes the test binary an engine at that socket, until its input ends.
+const serveAt = "DX_TEST_SERVE_AT"
+
+func TestMain(m *testing.M) {
+	if socket, ok := os.LookupEnv(serveAt); ok {
+		if err := serveEngine(socket); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// serveEngine is a dockerd without a container.
+func serveEngine(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/version"):
+			io.WriteString(w, `{"Version":"28.2.2","ApiVersion":"1.41"}`)
+		case strings.HasSuffix(r.URL.Path, "/containers/json"):
+			io.WriteString(w, "[]")
+		default:
+			io.WriteString(w, "OK")
+		}
+	}))
+	fmt.Println("ready")
+	_, _ = bufio.NewReader(os.Stdin).ReadByte()
+	return nil
+}
+
+// startEngine starts one as a process of its own, which can be stopped and looked at.
+func startEngine(t *testing.T) (socket string, engine *os.Process) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "docker.sock")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serveAt+"="+socket, "SECRET=of the engine")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the engine did not start: %q, %v", line, err)
+	}
+	return socket, cmd.Process
+}
+
+// examine looks at the engine of a socket. patience is for those that never answer;
+// others have all the time that they need.
+func examine(t *testing.T, socket string, patience time.Duration) (*Patient, *Report) {
+	t.Helper()
+	p, err := New(Options{Host: "unix://" + socket, Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, p.Examine(context.Background())
+}
+
+const (
+	answers = time.Minute
+	mute    = 2 * time.Second
+)
+
+// has reports whether something of that kind was found, about that process.
+func has(r *Report, kind Kind, pid int) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == kind && f.PID == pid })
+}
+
+// checkCause wants the engine hung, and by what.
+func checkCause(t *testing.T, r *Report, kind Kind, pid int) {
+	t.Helper()
+	if !has(r, kind, pid) {
+		t.Errorf("no %s of pid %d in %+v", kind, pid, r.Findings)
+	}
+	if r.Status != "hung" || r.Verdict.Cause == nil || r.Verdict.Cause.Kind != kind {
+		t.Errorf("the engine is %s by %+v, want it hung by %s", r.Status, r.Verdict.Cause, kind)
+	}
+}
+
+func TestExamineHealthyEngine(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	_, r := examine(t, socket, answers)
+	if r.Engine.PID != dockerd.Pid || r.Engine.Version != "28.2.2" || r.Engine.Host != "unix://"+socket {
+		t.Errorf("the engine is %+v, want pid %d, version 28.2.2", r.Engine, dockerd.Pid)
+	}
+	for _, kind := range []Kind{SocketPermission, SocketUnlinked, DockerdAbsent, DockerdStopped, DockerdTraced, BacklogFull, DockerdSilent, ListSilent, EngineRefuses} {
+		if has(r, kind, dockerd.Pid) || has(r, kind, 0) {
+			t.Errorf("%s of a healthy engine: %+v", kind, r.Findings)
+		}
+	}
+}
+
+func TestExamineStoppedEngine(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	if err := dockerd.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p, r := examine(t, socket, mute)
+	checkCause(t, r, DockerdStopped, dockerd.Pid)
+	if !has(r, DockerdSilent, 0) {
+		t.Errorf("dockerd is not said to be silent: %+v", r.Findings)
+	}
+	var commands []string
+	for _, s := range r.Verdict.Next {
+		commands = append(commands, s.Command)
+	}
+	if want := fmt.Sprintf("kill -CONT %d", dockerd.Pid); !slices.Contains(commands, want) {
+		t.Errorf("the steps are %q, want %q among them", commands, want)
+	}
+	dumps := p.Dump(context.Background())
+	if len(dumps) == 0 || !strings.Contains(dumps[0].Error, "is stopped") {
+		t.Errorf("the dump of a stopped process is %+v", dumps)
+	}
+}
+
+func TestExamineNoEngine(t *testing.T) {
+	dir := t.TempDir()
+	_, r := examine(t, filepath.Join(dir, "missing.sock"), answers)
+	checkCause(t, r, DockerdAbsent, 0)
+
+	dead := filepath.Join(dir, "dead.sock")
+	l, err := net.Listen("unix", dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	p, r := examine(t, dead, answers)
+	checkCause(t, r, DockerdAbsent, 0)
+	if dumps := p.Dump(context.Background()); len(dumps) != 1 || !strings.Contains(dumps[0].Error, "no signal is sent") {
+		t.Errorf("the dumps of no process are %+v", dumps)
+	}
+}
+
+func TestExamineUnlinkedSocket(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	_, r := examine(t, socket, answers)
+	checkCause(t, r, SocketUnlinked, dockerd.Pid)
+}
+
+// TestExamineFullBacklog: nobody takes connections, and no more can wait.
+func TestExamineFullBacklog(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "full.sock")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		waiting, err := connect(socket)
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(waiting)
+	}
+	_, r := examine(t, socket, mute)
+	if !has(r, BacklogFull, os.Getpid()) || r.Status != "hung" {
+		t.Errorf("%s, %+v, want a full backlog of pid %d", r.Status, r.Findings, os.Getpid())
+	}
+}
+
+func TestExamineRefusingEngine(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "ill.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, `{"message":"I am ill"}`)
+	})}
+	go srv.Serve(l)
+	defer srv.Close()
+	_, r := examine(t, socket, answers)
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Kind == EngineRefuses })
+	if i < 0 || !strings.Contains(r.Findings[i].Text, "I am ill") || r.Status == "healthy" {
+		t.Errorf("%s, %+v, want a refusal in the engine's words", r.Status, r.Findings)
+	}
+}
+
+// TestDumpSparesOthers: who is not called dockerd gets no signal, of which it would die.
+func TestDumpSparesOthers(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	p, _ := examine(t, socket, answers)
+	dumps := p.Dump(context.Background())
+	if len(dumps) == 0 || dumps[0].PID != dockerd.Pid || !strings.Contains(dumps[0].Error, "gets no signal: it is no dockerd") {
+		t.Errorf("%+v, want a refusal that names pid %d", dumps, dockerd.Pid)
+	}
+	if err := p.client.Ping(context.Background()); err != nil {
+		t.Errorf("the engine has ended: %v", err)
+	}
+}
+
+func TestBundleOfAnEngine(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	p, r := examine(t, socket, answers)
+	var b bytes.Buffer
+	if err := p.Bundle(context.Background(), &b, r); err != nil {
+		t.Fatal(err)
+	}
+	files := unpack(t, &b)
+	status := fmt.Sprintf("\nPid:\t%d\n", dockerd.Pid)
+	for name, want := range map[string]string{
+		"dx-doctor/report.json": `"Status"`, "dx-doctor/list.json": "", "dx-doctor/sockets.json": socket,
+		"dx-doctor/processes/dockerd/status": status,
+	} {
+		if text, ok := files[name]; !ok || !strings.Contains(text, want) {
+			t.Errorf("%s is there: %v, and lacks %q", name, ok, want)
+		}
+	}
+	for name, text := range files {
+		if strings.Contains(text, "of the engine") {
+			t.Errorf("%s holds a value of the environment", name)
+		}
+	}
+}
+
+func unpack(t *testing.T, r io.Reader) map[string]string {
+	t.Helper()
+	zip, err := gzip.NewReader(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for archive := tar.NewReader(zip); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[h.Name] = string(text)
+	}
+}
