@@ -113,6 +113,6 @@ func (a *app) warnNoProc(c *dockerx.Container) {
 		fmt.Fprintf(a.err, "dx: %s; the first program starts, others are found by their path in the container only\n", errorText(err))
 	}
 	if err == nil && !has {
-		fmt.Fprintf(a.err, "dx: %s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only\n", describe(c))
+		a.say("%s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only", describe(c))
 	}
 }

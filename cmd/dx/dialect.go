@@ -44,17 +44,17 @@ func (a *app) sayAs(e *dialectError) int {
 		return a.sayStart(relativeCwd, e.detached, e.versions)
 	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
 		// To 27 a user is looked up when the exec starts, not when it is created.
-		fmt.Fprintf(a.out, "%s\r\n", errorText(user))
+		a.onTerminal(user.Error())
 		return exitNotRunable
 	}
-	fmt.Fprintln(a.err, "Error response from daemon:", e.text())
+	a.fromDaemon(e.text())
 	return exitFailure
 }
 
 // text has older engines' capital letters (moby, daemon/errors.go to 24, and
 // pkg/truncindex to 20.10).
 func (e *dialectError) text() string {
-	text := errorText(e.error)
+	text := e.Error()
 	var ambiguous *dockerx.AmbiguousError
 	var state *dockerx.StateError
 	switch {

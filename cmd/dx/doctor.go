@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/moby/term"
 	"github.com/spf13/cobra"
 
 	"dx/dockerx/doctor"
@@ -114,7 +113,7 @@ func (a *app) collect(ctx context.Context, p *doctor.Patient, r *doctor.Report, 
 	if err := writeBundle(ctx, p, r, o.bundle); err != nil {
 		return fmt.Errorf("write %s: %w", o.bundle, err)
 	}
-	fmt.Fprintf(a.err, "dx: %s written; look through it before you hand it on\n", printable(o.bundle))
+	a.say("%s written; look through it before you hand it on", o.bundle)
 	return nil
 }
 
@@ -135,22 +134,6 @@ func doctorStatus(r *doctor.Report) error {
 	return nil
 }
 
-// progress shows on a terminal what is waited for.
-func (a *app) progress() func(doctor.Progress) {
-	if !term.IsTerminal(a.err.Fd()) {
-		return nil
-	}
-	return func(p doctor.Progress) {
-		fmt.Fprintf(a.err, "\r\x1b[K%d of %d probes, waiting for: %s", p.Done, p.Total, printable(p.Waiting))
-	}
-}
-
-func (a *app) clearProgress() {
-	if term.IsTerminal(a.err.Fd()) {
-		fmt.Fprint(a.err, "\r\x1b[K")
-	}
-}
-
 // watchDoctor looks again and again, and prints the first report and each that
 // says something else, until a signal ends it.
 func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options, interval time.Duration) error {
@@ -167,7 +150,8 @@ func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options,
 		a.clearProgress()
 		if ctx.Err() == nil && r.Digest() != last {
 			if last != "" && out.options.format == "" && !out.options.quiet {
-				fmt.Fprintf(a.out, "\n%s\n", time.Now().Format(time.RFC3339))
+				a.result("")
+				a.result("%s", time.Now().Format(time.RFC3339))
 			}
 			last = r.Digest()
 			if err := renderDoctor(out, r); err != nil {

@@ -31,6 +31,6 @@ func (a *app) unmount(ctx context.Context, o doctorOptions) error {
 	if err != nil {
 		return &clientError{code: exitDx, err: fmt.Errorf("dx: %s: %w%s", describe(c), err, hint(err))}
 	}
-	fmt.Fprintf(a.out, "the %s mount at %s in %s is gone\n", printable(fsType), printable(path), describe(c))
+	a.result("the %s mount at %s in %s is gone", fsType, path, describe(c))
 	return nil
 }

@@ -62,22 +62,22 @@ func (a *app) exitCode(err error) int {
 	case errors.As(err, &status):
 		return status.code
 	case errors.As(err, &client):
-		fmt.Fprintln(a.err, printableLines(client.Error()))
+		a.lines(client.Error())
 		return client.code
 	case errors.As(err, &interrupted):
 		return 128 + int(interrupted.signal)
 	case errors.Is(err, tty.ErrDetached):
-		fmt.Fprintln(a.err, "read escape sequence")
+		a.line("read escape sequence")
 		return exitFailure
 	case errors.As(err, &start):
 		return a.startFailed(start, dockerx.Versions{})
 	case errors.Is(err, dockerx.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, false, dockerx.Versions{})
 	case dockerSays(err):
-		fmt.Fprintln(a.err, "Error response from daemon:", errorText(err))
+		a.fromDaemon(err.Error())
 		return exitFailure
 	}
-	fmt.Fprintf(a.err, "dx: %s%s\n", errorText(err), hint(err))
+	a.say("%s%s", err, hint(err))
 	if errors.As(err, &step) || errors.As(err, &disbelief) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
 		return exitDx
 	}
@@ -92,10 +92,6 @@ func dockerSays(err error) bool {
 	var user *dockerx.UserError
 	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state) || errors.As(err, &user)
 }
-
-// errorText makes one safe line of an error: texts hold names that a container
-// chose.
-func errorText(err error) string { return printable(err.Error()) }
 
 // hint says what the user can do, where something can be done.
 func hint(err error) string {
@@ -192,13 +188,13 @@ const (
 func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 	if e.step.Step.Stage == launch.StageExec {
 		// runc's last words, on the process's own stderr.
-		fmt.Fprintf(a.err, "exec %s: %s\n", printable(e.command), e.step.Errno.Error())
+		a.line("exec %s: %s", e.command, e.step.Errno.Error())
 		if older(v.Runc, 1, 2) {
 			return exitFailure
 		}
 		return exitLateExec
 	}
-	return a.sayStart(execFailed+"unable to start container process: "+printable(e.text()), e.detached, v)
+	return a.sayStart(execFailed+"unable to start container process: "+e.text(), e.detached, v)
 }
 
 // sayStart prints the reason why a command could not be started, and returns the
@@ -210,10 +206,10 @@ func (a *app) sayStart(text string, detached bool, v dockerx.Versions) int {
 	}
 	text = startText(text, v)
 	if detached {
-		fmt.Fprintln(a.err, "Error response from daemon:", text)
+		a.fromDaemon(text)
 		return exitFailure
 	}
-	fmt.Fprintf(a.out, "%s\r\n", text)
+	a.onTerminal(text)
 	return code
 }
 

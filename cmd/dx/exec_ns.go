@@ -173,7 +173,7 @@ func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
 	}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(a.err, "dx: the host has no %s over which that of %s could be mounted\n", path, describe(c))
+			a.say("the host has no %s over which that of %s could be mounted", path, describe(c))
 			continue
 		}
 		v.Files = append(v.Files, launch.Overlay{Path: path, Content: files[path]})

@@ -9,6 +9,7 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops"
+	"dx/nsops/escape"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/seccomp"
@@ -178,5 +179,5 @@ func ignoredSignals() ([]int, error) {
 
 // describe names a container and its process in messages: "web (pid 4711)".
 func describe(c *dockerx.Container) string {
-	return printable(fmt.Sprintf("%s (pid %d)", c.Name, c.Process.PID))
+	return escape.Line(fmt.Sprintf("%s (pid %d)", c.Name, c.Process.PID))
 }

@@ -11,6 +11,7 @@ import (
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/nsops"
+	"dx/nsops/escape"
 	"dx/nsops/posture"
 )
 
@@ -142,10 +143,10 @@ func (g *postureGathering) noteUnread(s *postureSubject) {
 			forbidden = append(forbidden, string(u.Section))
 			continue
 		}
-		fmt.Fprintf(g.err, "dx: %s: the %s could not be read: %s\n", printable(s.name), u.Section, printable(u.Reason))
+		g.say("%s: the %s could not be read: %s", s.name, u.Section, u.Reason)
 	}
 	if len(forbidden) > 0 {
-		g.unread = append(g.unread, printable(s.name)+"'s "+strings.Join(forbidden, ", "))
+		g.unread = append(g.unread, escape.Line(s.name)+"'s "+strings.Join(forbidden, ", "))
 	}
 }
 
@@ -154,5 +155,5 @@ func (g *postureGathering) sayUnread() {
 	if len(g.unread) == 0 {
 		return
 	}
-	fmt.Fprintf(g.err, "dx: could not be read: %s; that takes CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo\n", strings.Join(g.unread, "; "))
+	g.say("could not be read: %s; that takes CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo", strings.Join(g.unread, "; "))
 }

@@ -14,6 +14,7 @@ import (
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
+	"dx/nsops/escape"
 	"dx/nsops/proc"
 )
 
@@ -288,7 +289,7 @@ func pick(running []*dockerx.Container, ref string) *dockerx.Container {
 func (g *nsGathering) other(c *dockerx.Container) {
 	set, err := nsops.Read(c.Process)
 	if errors.Is(err, fs.ErrPermission) {
-		g.unread = append(g.unread, printable(c.Name)+"'s, so that what it shares is not shown")
+		g.unread = append(g.unread, escape.Line(c.Name)+"'s, so that what it shares is not shown")
 	}
 	if err == nil {
 		g.others = append(g.others, nsSubject{id: c.ID, name: c.Name, pid: c.Process.PID, set: set})
@@ -300,15 +301,15 @@ func (g *nsGathering) other(c *dockerx.Container) {
 func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process {
 	pids, whole, err := c.Members()
 	if err != nil {
-		fmt.Fprintf(g.err, "dx: the processes in %s are not known: %s\n", printable(s.name), errorText(err))
+		g.say("the processes in %s are not known: %s", s.name, err)
 		return nil
 	}
 	if !whole {
-		fmt.Fprintf(g.err, "dx: %s has so many processes that not all were looked at\n", printable(s.name))
+		g.say("%s has so many processes that not all were looked at", s.name)
 	}
 	found, err := census.Of(pids)
 	if err != nil {
-		fmt.Fprintf(g.err, "dx: the processes in %s are not known: %s\n", printable(s.name), errorText(err))
+		g.say("the processes in %s are not known: %s", s.name, err)
 		return nil
 	}
 	g.hidden += found.Hidden
@@ -344,7 +345,7 @@ func (g *nsGathering) subject(c *dockerx.Container, set nsops.Set, err error) (n
 	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source, set: set}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		g.unread = append(g.unread, printable(s.name)+"'s are shown as ?")
+		g.unread = append(g.unread, escape.Line(s.name)+"'s are shown as ?")
 	case err != nil:
 		return s, fmt.Errorf("%s: %w", c.Ref, err)
 	}
@@ -364,5 +365,5 @@ func (g *nsGathering) sayUnread() {
 	if more := len(g.unread) - few; more > 0 {
 		what += fmt.Sprintf(" and %d more", more)
 	}
-	fmt.Fprintf(g.err, "dx: some namespaces could not be read: %s; other users' take CAP_SYS_PTRACE: run with sudo\n", what)
+	g.say("some namespaces could not be read: %s; other users' take CAP_SYS_PTRACE: run with sudo", what)
 }

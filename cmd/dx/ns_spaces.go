@@ -140,13 +140,13 @@ func (w *nsWorld) take(deep bool) error {
 // sayMissing is one line for each reason why not all was seen.
 func (w *nsWorld) sayMissing() {
 	if n := w.census.Hidden; n > 0 {
-		fmt.Fprintf(w.err, "dx: the namespaces of %s could not be read%s\n", count(n, "process", "processes"), ptraceHint())
+		w.say("the namespaces of %s could not be read%s", count(n, "process", "processes"), ptraceHint())
 	}
 	if n := w.census.Partial; n > 0 {
-		fmt.Fprintf(w.err, "dx: not all open files and mounts of %s were looked at: they are hidden or too many\n", count(n, "process", "processes"))
+		w.say("not all open files and mounts of %s were looked at: they are hidden or too many", count(n, "process", "processes"))
 	}
 	if w.census.Crowded {
-		fmt.Fprintln(w.err, "dx: there are so many namespaces that not all were looked at")
+		w.say("there are so many namespaces that not all were looked at")
 	}
 }
 

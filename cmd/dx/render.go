@@ -8,26 +8,26 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"text/template"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/docker/cli/templates"
 	"github.com/moby/term"
 	"github.com/spf13/pflag"
+
+	"dx/nsops/escape"
 )
 
 // What a verb lists is a slice of records. A record is an object of --format json
 // and what templates see; its exported fields are therefore an interface to others.
 // Rules of everything that is printed:
 //
-//   - Tables never hold a raw control character, wherever they go.
-//   - JSON is exact and still safe: DEL and the C1 controls are escaped too.
-//   - Templates print what they are given; control characters are escaped only
-//     where the output is a terminal.
+//   - Tables never hold a character that cannot be seen (escape.Visible), wherever they
+//     go.
+//   - JSON is exact and still safe: what cannot be seen is escaped as JSON has it.
+//   - Templates print what they are given; it is escaped only where the output is a
+//     terminal.
 
 // record is one thing that a verb lists.
 type record[T any] interface {
@@ -98,7 +98,7 @@ func renderInto[T record[T]](b *bytes.Buffer, out *output, records []T, tab func
 	case out.options.quiet:
 		for _, rec := range shorten(records, out.options) {
 			if line := rec.quiet(); line != "" {
-				fmt.Fprintln(b, printable(line))
+				fmt.Fprintln(b, escape.Line(line))
 			}
 		}
 		return nil
@@ -133,31 +133,12 @@ func writeJSON[T any](w io.Writer, records []T) error {
 		if err := enc.Encode(rec); err != nil {
 			return err
 		}
-		if _, err := io.WriteString(w, escapeJSON(b.String())); err != nil {
+		if _, err := io.WriteString(w, escape.JSON(b.String())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// escapeJSON escapes the control characters that encoding/json lets through. They
-// can only stand in strings.
-func escapeJSON(s string) string {
-	if strings.IndexFunc(s, isHighControl) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if isHighControl(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func isHighControl(r rune) bool { return r >= 0x7f && r <= 0x9f }
 
 func writeTemplate[T any](b *bytes.Buffer, out *output, records []T) error {
 	columns := strings.HasPrefix(out.options.format, "table")
@@ -177,7 +158,7 @@ func writeTemplate[T any](b *bytes.Buffer, out *output, records []T) error {
 	}
 	// docker/cli, cli/command/formatter: the same measures.
 	w := tabwriter.NewWriter(b, 10, 1, 3, ' ', 0)
-	io.WriteString(w, printableLines(text.String()))
+	io.WriteString(w, escape.Lines(text.String()))
 	return w.Flush()
 }
 
@@ -216,36 +197,7 @@ func newScreen(f *os.File, getenv func(string) string) screen {
 // safe escapes control characters on a terminal and leaves them elsewhere.
 func (s screen) safe(text string) string {
 	if s.terminal {
-		return printableLines(text)
+		return escape.Lines(text)
 	}
 	return text
-}
-
-// printable makes one line of a text that a container may have chosen: what is not
-// a visible character is written as in a Go string (\x1b, \n, \u202e).
-func printable(s string) string { return escape(s, unicode.IsPrint) }
-
-// printableLines is printable for a text that has lines and tabs of its own.
-func printableLines(s string) string {
-	return escape(s, func(r rune) bool { return r == '\n' || r == '\t' || unicode.IsPrint(r) })
-}
-
-func escape(s string, plain func(rune) bool) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case plain(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-		s = s[size:]
-	}
-	return b.String()
 }

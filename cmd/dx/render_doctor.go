@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dx/dockerx/doctor"
+	"dx/nsops/escape"
 )
 
 // doctorRecord is the one record of dx doctor --format json.
@@ -42,12 +43,12 @@ func renderDoctor(out *output, r *doctor.Report) error {
 
 func doctorHead(b *bytes.Buffer, r *doctor.Report, colour bool) {
 	head := cell{text: strings.ToUpper(r.Status), alert: r.Status != "healthy"}
-	fmt.Fprintf(b, "%s: %s\n", head.render(colour), printable(r.Verdict.Sentence))
+	fmt.Fprintf(b, "%s: %s\n", head.render(colour), escape.Line(r.Verdict.Sentence))
 	if r.Verdict.Layer != "" {
 		fmt.Fprintf(b, "layer: %s (%s)\n", r.Verdict.Layer, r.Verdict.Confidence)
 	}
 	for _, also := range r.Verdict.Also {
-		fmt.Fprintf(b, "also: %s\n", printable(also))
+		fmt.Fprintf(b, "also: %s\n", escape.Line(also))
 	}
 	fmt.Fprintln(b)
 }
@@ -80,9 +81,9 @@ func doctorNext(b *bytes.Buffer, r *doctor.Report) {
 	}
 	fmt.Fprintln(b, "\nWhat to do, the safest first:")
 	for i, s := range r.Verdict.Next {
-		fmt.Fprintf(b, "%2d. %s\n", i+1, printable(s.Why))
+		fmt.Fprintf(b, "%2d. %s\n", i+1, escape.Line(s.Why))
 		if s.Command != "" {
-			fmt.Fprintf(b, "    %s\n", printable(s.Command))
+			fmt.Fprintf(b, "    %s\n", escape.Line(s.Command))
 		}
 	}
 }
@@ -90,25 +91,25 @@ func doctorNext(b *bytes.Buffer, r *doctor.Report) {
 // doctorDumps tells what goroutines wait for.
 func doctorDumps(b *bytes.Buffer, r *doctor.Report) {
 	for _, d := range r.Dumps {
-		fmt.Fprintf(b, "\n%s (pid %d)", printable(d.Of), d.PID)
+		fmt.Fprintf(b, "\n%s (pid %d)", escape.Line(d.Of), d.PID)
 		if d.Error != "" {
-			fmt.Fprintf(b, ": %s\n", printable(d.Error))
+			fmt.Fprintf(b, ": %s\n", escape.Line(d.Error))
 			continue
 		}
-		fmt.Fprintf(b, ", %d goroutines, in %s:\n", d.Goroutines, printable(d.File))
+		fmt.Fprintf(b, ", %d goroutines, in %s:\n", d.Goroutines, escape.Line(d.File))
 		idle := d.Goroutines
 		for _, g := range d.Groups {
 			if g.Waits == doctor.WaitsOther {
 				continue
 			}
 			idle -= g.Count
-			fmt.Fprintf(b, "%5d  %-14s %s", g.Count, printable(string(g.Waits)), printable(g.At))
+			fmt.Fprintf(b, "%5d  %-14s %s", g.Count, escape.Line(string(g.Waits)), escape.Line(g.At))
 			if g.Minutes > 0 {
 				fmt.Fprintf(b, ", the longest for %d min", g.Minutes)
 			}
 			fmt.Fprintln(b)
 			if g.For != "" {
-				fmt.Fprintf(b, "       for %s\n", printable(g.For))
+				fmt.Fprintf(b, "       for %s\n", escape.Line(g.For))
 			}
 		}
 		fmt.Fprintf(b, "%5d  %-14s\n", idle, "idle or at work")

@@ -8,6 +8,7 @@ import (
 
 	"dx/cmpdiff"
 	"dx/dockerx"
+	"dx/nsops/escape"
 	"dx/nsops/posture"
 )
 
@@ -131,7 +132,7 @@ func (c *card) title() {
 		parts = append(parts, "image "+c.s.image)
 	}
 	parts = append(parts, "found by "+string(c.s.source))
-	c.WriteString(printable(strings.Join(parts, "   ")) + "\n")
+	c.WriteString(escape.Line(strings.Join(parts, "   ")) + "\n")
 	var wrong []string
 	for _, j := range c.s.judgements {
 		if j.Verdict == cmpdiff.Contradicts {

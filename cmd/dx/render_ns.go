@@ -10,6 +10,7 @@ import (
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
+	"dx/nsops/escape"
 )
 
 // nsRecord is one line of dx ns --format json.
@@ -291,7 +292,7 @@ func (v *nsView) writeInside(out *output) error {
 		if len(list) == 0 {
 			continue
 		}
-		fmt.Fprintf(out.screen, "\nProcesses in %s that are elsewhere than its init:\n", printable(s.name))
+		fmt.Fprintf(out.screen, "\nProcesses in %s that are elsewhere than its init:\n", escape.Line(s.name))
 		more := 0
 		if len(list) > few && !v.noTrunc {
 			more = len(list) - few

@@ -7,10 +7,12 @@ import (
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
+
+	"dx/nsops/escape"
 )
 
 // table is a verb's result as people read it: docker's plain columns. Texts are made
-// printable here, so that no verb can forget it.
+// visible here, so that no verb can forget it.
 type table struct {
 	header []string
 	rows   [][]cell
@@ -34,9 +36,9 @@ func row(texts ...string) []cell {
 
 func (c cell) render(colour bool) string {
 	if c.alert && colour {
-		return "\x1b[31m" + printable(c.text) + "\x1b[0m"
+		return "\x1b[31m" + escape.Line(c.text) + "\x1b[0m"
 	}
-	return printable(c.text)
+	return escape.Line(c.text)
 }
 
 // write prints the table without the blanks that padding leaves at line ends.
@@ -45,7 +47,7 @@ func (t table) write(w io.Writer, colour bool) error {
 	columns := newTableWriter(&b)
 	var header []string
 	for _, name := range t.header {
-		header = append(header, printable(name))
+		header = append(header, escape.Line(name))
 	}
 	columns.Header(header)
 	for _, cells := range t.rows {

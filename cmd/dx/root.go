@@ -101,17 +101,17 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 		Host:       a.host,
 		From:       source,
 		APITimeout: a.apiTimeout,
-		Warn:       func(line string) { fmt.Fprintln(a.err, "dx:", printable(line)) },
+		Warn:       func(line string) { a.say("%s", line) },
 	})
 }
 
 // printOrigins says on stderr where the facts about a container came from.
 func (a *app) printOrigins(c *dockerx.Container, origins map[string]string) {
-	fmt.Fprintf(a.err, "dx: %s: found by: %s\n", describe(c), c.Source)
+	a.say("%s: found by: %s", describe(c), c.Source)
 	if c.Proof != "" {
-		fmt.Fprintf(a.err, "dx: %s: believed: %s\n", describe(c), printable(c.Proof))
+		a.say("%s: believed: %s", describe(c), c.Proof)
 	}
 	for _, key := range slices.Sorted(maps.Keys(origins)) {
-		fmt.Fprintf(a.err, "dx: %s: %s\n", printable(key), printable(origins[key]))
+		a.say("%s: %s", key, origins[key])
 	}
 }

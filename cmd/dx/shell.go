@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 )
@@ -50,7 +49,7 @@ func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []st
 
 // shellOfTools is dx debug for a container without a shell.
 func (a *app) shellOfTools(ctx context.Context, e *entry, args []string) error {
-	fmt.Fprintf(a.err, "dx: %s has no shell: this is one of dx debug\n", describe(e.container))
+	a.say("%s has no shell: this is one of dx debug", describe(e.container))
 	o := debugOptions{execOptions: e.options}
 	o.debug = false // said already
 	e.options = o.execOptions

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +62,7 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 		return err
 	}
 	if top.Hidden > 0 {
-		fmt.Fprintf(a.err, "dx: %d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo\n", top.Hidden)
+		a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", top.Hidden)
 	}
 	records := topRecords(c, top.Tasks, taskOrder(o.sort), o.tree)
 	return render(out, records, func() table { return topTable(shorten(records, o.listOptions)) })

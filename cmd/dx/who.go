@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dx/dockerx/trace"
+	"dx/nsops/escape"
 )
 
 func (a *app) whoCommand() *cobra.Command {
@@ -61,8 +61,8 @@ func (a *app) runWho(ctx context.Context, o listOptions, args []string) error {
 	}
 	if unread := tracer.Unread(); len(unread) > 0 {
 		const few = 3
-		fmt.Fprintf(a.err, "dx: %s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo\n",
-			printable(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
+		a.say("%s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo",
+			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
 	}
 	if len(records) > 0 {
 		err = render(out, records, func() table { return whoTable(shorten(records, o)) })

@@ -96,10 +96,10 @@ func (p *Picture) label(i int) []string {
 // dotQuote makes a quoted string of visible lines. Graphviz reads escapes (\N is
 // the node's name) and entities (&lt;) in it.
 func dotQuote(lines ...string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;")
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;")
 	var out []string
 	for _, l := range lines {
-		out = append(out, escape.Replace(l))
+		out = append(out, quoted.Replace(l))
 	}
 	return `"` + strings.Join(out, `\n`) + `"`
 }

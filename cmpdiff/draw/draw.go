@@ -12,11 +12,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"dx/cmpdiff"
 	"dx/nsops"
+	"dx/nsops/escape"
 )
 
 // Picture is what is drawn: a map, and what is written in the box of each of its
@@ -124,10 +123,10 @@ func (p *Picture) name(i int) string {
 	if p.Subjects[i] == "" {
 		return "(no name)"
 	}
-	return shorten(visible(p.Subjects[i]), 255)
+	return shorten(escape.Line(p.Subjects[i]), 255)
 }
 
-func (p *Picture) baseName() string { return shorten(visible(p.Base), 40) }
+func (p *Picture) baseName() string { return shorten(escape.Line(p.Base), 40) }
 
 // summary is the line under the base's name.
 func (p *Picture) summary() string {
@@ -168,7 +167,7 @@ func count(n int, what string) string {
 // title is all that a box has no room for.
 func (p *Picture) title(i int) string {
 	if id := p.Boxes[i].ID; id != "" {
-		return p.name(i) + " (" + shorten(visible(id), 64) + ")"
+		return p.name(i) + " (" + shorten(escape.Line(id), 64) + ")"
 	}
 	return p.name(i)
 }
@@ -180,28 +179,9 @@ func (b Box) meta() string {
 		parts = append(parts, fmt.Sprintf("pid %d", b.PID))
 	}
 	if b.Image != "" {
-		parts = append(parts, shorten(visible(b.Image), 255))
+		parts = append(parts, shorten(escape.Line(b.Image), 255))
 	}
 	return strings.Join(parts, " · ")
-}
-
-// visible writes what is not a visible character as in a Go string. Overrides of
-// the direction of text are among that; letters of any script are not.
-func visible(s string) string {
-	var b strings.Builder
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-		s = s[size:]
-	}
-	return b.String()
 }
 
 // shorten cuts the middle out of a text that has more than limit runes: names of

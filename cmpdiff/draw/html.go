@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"dx/cmpdiff"
+	"dx/nsops/escape"
 )
 
 var (
@@ -107,7 +108,7 @@ func (h *page) box(i int) {
 	if len(h.p.baseKinds(i)) > 0 {
 		class = "box exposed"
 	}
-	words := strings.ToLower(strings.Join([]string{h.p.name(i), visible(b.ID), visible(b.Image), strconv.Itoa(b.PID)}, " "))
+	words := strings.ToLower(strings.Join([]string{h.p.name(i), escape.Line(b.ID), escape.Line(b.Image), strconv.Itoa(b.PID)}, " "))
 	h.line(`<article class="%s" tabindex="0" data-name="%s" data-words="%s" title="%s">`, class, name, html.EscapeString(words), html.EscapeString(h.p.title(i)))
 	h.line(`<h2><bdi>%s</bdi></h2><p class="meta">%s</p><ul class="chips">`, name, html.EscapeString(b.meta()))
 	for _, k := range h.p.Kinds {

@@ -3,10 +3,13 @@ package launch
 import (
 	"fmt"
 	"io"
+
+	"dx/nsops/escape"
 )
 
 // Explain prints the program: a numbered line a system call, what it is for, and
-// where its values came from. The child's steps are indented.
+// where its values came from. The child's steps are indented. Names and labels in it may
+// be a container's: a line holds visible characters only.
 func (p *Program) Explain(w io.Writer) error {
 	n := 0
 	for _, s := range p.Steps {
@@ -22,7 +25,8 @@ func (p *Program) Explain(w io.Writer) error {
 		if s.Origin != "" {
 			why += " (" + s.Origin + ")"
 		}
-		if _, err := fmt.Fprintf(w, "%3d  %s%s  # %s\n", n, indent, s, why); err != nil {
+		line := fmt.Sprintf("%3d  %s%s  # %s", n, indent, s, why)
+		if _, err := fmt.Fprintln(w, escape.Line(line)); err != nil {
 			return err
 		}
 	}
