@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"strings"
+
+	"dx/nsops/escape"
 )
 
 // steps says what to do about a cause, the safest first: what works meanwhile,
@@ -15,21 +17,20 @@ func steps(f Finding, e Engine) []Step {
 
 // meanwhile is what works as it is.
 func meanwhile(f Finding) Step {
-	name := "NAME"
-	if f.Container != "" {
-		name = f.Container
+	of := "NAME"
+	switch {
+	case (f.Kind == NameTwice || f.Kind == NoRecord) && len(f.ID) >= 12:
+		of = name(Finding{ID: f.ID[:12]})
+	case f.Container != "":
+		of = name(f)
 	}
 	switch f.Kind {
 	case ContainerFrozen:
-		return Step{Why: "look at its processes as they stand", Command: "dx --source host ns " + name}
+		return Step{Why: "look at its processes as they stand", Command: "dx --source host ns " + of}
 	case InitExiting, InitZombie, NoProcess, PIDRecycled, PidsLimit:
 		return Step{Why: "see what really runs", Command: "dx --source host ps"}
-	case NameTwice, NoRecord:
-		if len(f.ID) >= 12 {
-			name = f.ID[:12]
-		}
 	}
-	return Step{Why: "get in meanwhile, past Docker", Command: "dx --source host exec -it " + name + " sh"}
+	return Step{Why: "get in meanwhile, past Docker", Command: "dx --source host exec -it " + of + " sh"}
 }
 
 // looking is what tells more and changes nothing that lasts.
@@ -43,7 +44,7 @@ func looking(f Finding, e Engine) []Step {
 		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
 	case StorageFull:
 		return []Step{
-			{Why: "see what fills it", Command: "du -xh --max-depth=2 " + quote(f.Path) + " | sort -h | tail"},
+			{Why: "see what fills it", Command: "du -xh --max-depth=2 " + escape.Shell(f.Path) + " | sort -h | tail"},
 			{Why: "see what Docker could give back", Command: "docker system df"},
 		}
 	case StorageReadOnly:
@@ -55,9 +56,9 @@ func looking(f Finding, e Engine) []Step {
 	case DockerdBlocked, ContainerdBlocked, ShimBlocked, InitBlocked, RuntimeLeft:
 		return []Step{{Why: "see where in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
 	case SocketPermission:
-		return []Step{{Why: "see who may", Command: "ls -l " + quote(f.Path)}}
+		return []Step{{Why: "see who may", Command: "ls -l " + escape.Shell(f.Path)}}
 	case MemoryLimit, PidsLimit:
-		return []Step{{Why: "see its processes", Command: "dx --source host exec " + f.Container + " ps"}}
+		return []Step{{Why: "see its processes", Command: "dx --source host exec " + name(f) + " ps"}}
 	}
 	return nil
 }
@@ -84,7 +85,7 @@ func mending(f Finding, e Engine) []Step {
 	case StorageFull:
 		return []Step{change("remove what nothing uses any more (images, stopped containers stay)", "docker image prune")}
 	case StorageReadOnly:
-		return []Step{change("check the disk, then", "mount -o remount,rw "+quote(f.Path))}
+		return []Step{change("check the disk, then", "mount -o remount,rw "+escape.Shell(f.Path))}
 	case MountSilent, MountBroken:
 		return giveUpMount(f, e)
 	case SocketPermission:
@@ -135,16 +136,20 @@ func mendRecord(f Finding, e Engine) []Step {
 	return append([]Step{change("let Docker find out", "docker rm -f "+name(f))}, restart(Finding{Kind: f.Kind, Layer: LayerDockerd}, e)...)
 }
 
+// name is the container as a command takes it. What would be an option there is nobody's
+// name (moby, daemon/names), but a bundle's folder can be called so.
 func name(f Finding) string {
-	if f.Container != "" {
-		return quote(f.Container)
+	for _, ref := range []string{f.Container, f.ID} {
+		if ref != "" && !strings.HasPrefix(ref, "-") {
+			return escape.Shell(ref)
+		}
 	}
-	return f.ID
+	return "NAME"
 }
 
 func unit(found, usual string) string {
 	if found != "" {
-		return quote(found)
+		return escape.Shell(found)
 	}
 	return usual
 }
@@ -153,14 +158,14 @@ func onHost(e Engine) string {
 	if e.Host == "" || e.Host == "unix:///var/run/docker.sock" {
 		return ""
 	}
-	return " -H " + quote(e.Host)
+	return " -H " + escape.Shell(e.Host)
 }
 
 func thaw(cgroup string) string {
 	if strings.HasSuffix(cgroup, "freezer.state") {
-		return "echo THAWED >" + quote(cgroup)
+		return "echo THAWED >" + escape.Shell(cgroup)
 	}
-	return "echo 0 >" + quote(cgroup)
+	return "echo 0 >" + escape.Shell(cgroup)
 }
 
 func killWaiter(f Finding) string {
@@ -175,22 +180,11 @@ func killWaiter(f Finding) string {
 func giveUpMount(f Finding, e Engine) []Step {
 	list := []Step{change("bring its server back; who waits then goes on", "")}
 	if f.Abort != "" {
-		list = append(list, change("or end the connection to it, wherever it is mounted: who waits gets an error", "echo 1 >"+quote(f.Abort)))
+		list = append(list, change("or end the connection to it, wherever it is mounted: who waits gets an error", "echo 1 >"+escape.Shell(f.Abort)))
 	}
 	of := "host"
 	if f.ID != "" {
 		of = f.Container
 	}
-	return append(list, change("or take it out of sight: who waits goes on waiting, nobody else begins to", "dx doctor"+onHost(e)+" --unmount "+quote(of+":"+f.Path)))
-}
-
-// quote makes a text one word of a shell, whatever a container put into it.
-func quote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:@%+=,", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return append(list, change("or take it out of sight: who waits goes on waiting, nobody else begins to", "dx doctor"+onHost(e)+" --unmount "+escape.Shell(of+":"+f.Path)))
 }

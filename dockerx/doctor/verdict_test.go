@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dx/nsops/escape"
 )
 
 // example is a finding of a kind as a probe would make it.
@@ -166,12 +168,25 @@ func TestRestartSaysItsCost(t *testing.T) {
 	}
 }
 
-func TestQuote(t *testing.T) {
-	for text, want := range map[string]string{
-		"web": "web", "/a/b-c": "/a/b-c", "": "''", "a b": "'a b'", "$(reboot)": "'$(reboot)'", "it's": `'it'\''s'`, "`x`": "'`x`'", "a;b": "'a;b'", "a\nb": "'a\nb'",
-	} {
-		if got := quote(text); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
+// TestCommandsAreQuoted: whatever a container, a path or a unit is called, no step has
+// it in a command but as one word that is no option.
+func TestCommandsAreQuoted(t *testing.T) {
+	const evil = "web;touch${IFS}/tmp/pwned;#'\n\x1b"
+	for kind := range catalogue() {
+		for _, f := range []Finding{
+			{Kind: kind, Container: evil, ID: evil, PID: 7, Path: "/" + evil, Abort: "/" + evil},
+			{Kind: kind, Container: "--" + evil, ID: "-" + evil, PID: 7, Path: "/" + evil, Abort: "/" + evil},
+			{Kind: kind, Layer: LayerDockerd, Path: "/" + evil + "freezer.state"},
+		} {
+			for _, s := range steps(f, Engine{Host: "unix:///" + evil, Unit: evil, ContainerdUnit: evil, PID: 8}) {
+				rest := s.Command
+				for _, word := range []string{evil, evil[:12], "/" + evil, "/" + evil + "freezer.state", "unix:///" + evil, "host:/" + evil + "freezer.state", evil + ":/" + evil, "--" + evil + ":/" + evil} {
+					rest = strings.ReplaceAll(rest, escape.Shell(word), "")
+				}
+				if strings.Contains(rest, "pwned") || strings.Contains(rest, "-web") || strings.ContainsAny(s.Command, "\n\x1b") {
+					t.Errorf("%s: %q", kind, s.Command)
+				}
+			}
 		}
 	}
 }
