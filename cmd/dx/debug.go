@@ -110,7 +110,7 @@ func (a *app) debug(ctx context.Context, o debugOptions, e *entry, args []string
 func (a *app) warnNoProc(c *dockerx.Container) {
 	has, err := hasProc(c)
 	if errors.Is(err, launch.ErrSilent) {
-		fmt.Fprintf(a.err, "dx: %s; the first program starts, others are found by their path in the container only\n", errorText(err))
+		a.say("%s; the first program starts, others are found by their path in the container only", err)
 	}
 	if err == nil && !has {
 		a.say("%s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only", describe(c))
