@@ -113,15 +113,15 @@ func TestHostView(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return strings.TrimSpace(fmt.Sprint(string(out), err))
 	}
-	for script, want := range map[string]string{
-		"cat " + host + "/file":                                 "the host's\n<nil>",
-		"cat " + ContainerDir + host + "/file":                  "the container's\n<nil>",
-		"touch /dx-made 2>/dev/null || echo refused":            "refused\n<nil>",
-		"mount -t tmpfs none " + host + " && ls -A " + host:     "<nil>",
-		"test -e /proc/self/status && echo the procfs is there": "the procfs is there\n<nil>",
+	for _, step := range []struct{ script, want string }{
+		{"cat " + host + "/file", "the host's\n<nil>"},
+		{"cat " + ContainerDir + host + "/file", "the container's\n<nil>"},
+		{"touch /dx-made 2>/dev/null || echo refused", "refused\n<nil>"},
+		{"test -e /proc/self/status && echo the procfs is there", "the procfs is there\n<nil>"},
+		{"mount -t tmpfs none " + host + " && ls -A " + host, "<nil>"},
 	} {
-		if got := within(script); got != want {
-			t.Errorf("%s: %q, want %q", script, got, want)
+		if got := within(step.script); got != step.want {
+			t.Errorf("%s: %q, want %q", step.script, got, step.want)
 		}
 	}
 	if b, err := os.ReadFile(filepath.Join(host, "file")); string(b) != "the host's\n" {
