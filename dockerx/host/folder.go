@@ -3,8 +3,6 @@ package host
 import (
 	"path"
 
-	"golang.org/x/sys/unix"
-
 	"dx/dockerx/docker"
 	"dx/nsops"
 )
@@ -21,19 +19,11 @@ type folder struct {
 }
 
 // folderOf is the folder above a bundle, also where the bundle has been removed.
-func (l *Listing) folderOf(bundle handle, namespace string) (*folder, error) {
-	var st unix.Stat_t
-	if err := unix.Fstatat(bundle.fd, "..", &st, 0); err != nil {
-		return nil, err
-	}
-	if !trusted(&st) {
-		return nil, errForged
-	}
+func (l *Listing) folderOf(bundle *bundleDir) (*folder, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := nsops.ID{Device: st.Dev, Inode: st.Ino}
 	for _, known := range l.folders {
-		if known.id == id {
+		if known.id == bundle.folder {
 			return known, nil
 		}
 	}
@@ -42,7 +32,7 @@ func (l *Listing) folderOf(bundle handle, namespace string) (*folder, error) {
 		return nil, err
 	}
 	dir.path = path.Dir(bundle.path)
-	f := &folder{handle: dir, id: id, namespace: namespace}
+	f := &folder{handle: dir, id: bundle.folder, namespace: bundle.namespace}
 	l.folders = append(l.folders, f)
 	return f, nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"dx/dockerx/docker"
@@ -77,6 +78,21 @@ func FuzzMountinfo(f *testing.F) {
 		}
 		if id, ok := CgroupID(cgroups); ok && !InCgroup(cgroups, id) {
 			t.Errorf("CgroupID found %s, InCgroup does not", id)
+		}
+	})
+}
+
+// FuzzSplitBundlePath: a working directory's name is anybody's to choose.
+func FuzzSplitBundlePath(f *testing.F) {
+	f.Add("/run/containerd/io.containerd.runtime.v2.task/moby/" + webID)
+	f.Add("/x/io.containerd.runtime.v2.task/k8s.io/.a (deleted)")
+	f.Fuzz(func(t *testing.T, text string) {
+		namespace, id, ok := splitBundlePath(cutDeleted(text))
+		if ok && (id == "" || namespace == "" || strings.ContainsAny(id, "/ ") || id[0] == '.') {
+			t.Errorf("%q: %q %q", text, namespace, id)
+		}
+		if ok && namespace == "moby" && !docker.IsID(id) {
+			t.Errorf("%q: %q is no ID of Docker's", text, id)
 		}
 	})
 }

@@ -224,7 +224,7 @@ func (l *Listing) ownBundle(shim *proc.Process) {
 		return
 	}
 	f := &Found{ID: d.id, Namespace: d.namespace, Bundle: d.path, listing: l, shim: shim, dir: d.handle}
-	if f.folder, err = l.folderOf(f.dir, d.namespace); err != nil {
+	if f.folder, err = l.folderOf(d); err != nil {
 		f.dir.close()
 		return
 	}

@@ -1,8 +1,6 @@
 package host
 
 import (
-	"errors"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -10,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -19,6 +18,7 @@ const maxBundles = 20000
 // bundleDir is a folder that may be a bundle.
 type bundleDir struct {
 	id, namespace string
+	folder        nsops.ID // the directory above; zero: not looked at
 	handle
 }
 
@@ -101,28 +101,33 @@ func standsIn(shim *proc.Process) (*bundleDir, error) {
 		return nil, err
 	}
 	d := &bundleDir{handle: handle{fd: fd}}
-	text, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		d.close()
-		return nil, err
-	}
-	var ok bool
-	d.path = cutDeleted(text)
-	if d.namespace, d.id, ok = splitBundlePath(d.path); !ok || !inTrusted(d.handle) {
+	if !d.name() || !d.inTrusted() {
 		d.close()
 		return nil, unix.ENOENT
 	}
 	return d, nil
 }
 
-// errForged says that a folder of bundles is somebody's who is no engine.
-var errForged = errors.New("not root's")
+// name reads what the directory is called; false if it is no bundle.
+func (d *bundleDir) name() (ok bool) {
+	var room [unix.PathMax]byte
+	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(d.fd), room[:])
+	if err != nil {
+		return false
+	}
+	d.path = cutDeleted(string(room[:n]))
+	d.namespace, d.id, ok = splitBundlePath(d.path)
+	return ok
+}
 
-// inTrusted reports whether a bundle and the folder above it are root's.
-func inTrusted(bundle handle) bool {
+// inTrusted reports whether a bundle and the directory above it are root's.
+func (d *bundleDir) inTrusted() bool {
 	var above, own unix.Stat_t
-	return unix.Fstatat(bundle.fd, "..", &above, 0) == nil && trusted(&above) &&
-		unix.Fstat(bundle.fd, &own) == nil && trusted(&own)
+	if unix.Fstatat(d.fd, "..", &above, 0) != nil || unix.Fstat(d.fd, &own) != nil {
+		return false
+	}
+	d.folder = nsops.ID{Device: above.Dev, Inode: above.Ino}
+	return trusted(&above) && trusted(&own)
 }
 
 func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (*bundleDir, error) {
