@@ -69,7 +69,7 @@ func mending(f Finding, e Engine) []Step {
 	case DockerdStopped, ContainerdStopped, ShimStopped:
 		return append([]Step{change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))}, restart(f, e)...)
 	case DockerdTraced, ContainerdTraced, ShimTraced:
-		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/{print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
+		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/ && $2 {print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
 	case DockerdFrozen, ContainerdFrozen, ShimFrozen:
 		return []Step{change("thaw its cgroup", thaw(f.Path))}
 	case ContainerFrozen:

@@ -87,8 +87,7 @@ func JSON(s string) string {
 
 // Shell returns a text as one word for a shell, to be pasted: as it is, in single
 // quotes, or with what cannot be seen as $'…' has it (POSIX.1-2024, bash, zsh, ksh,
-// busybox). There is no text that begins an option but for a leading "-", which quoting
-// does not take away.
+// busybox). Quoting does not keep a word that begins with "-" from being an option.
 func Shell(s string) string {
 	switch {
 	case s != "" && strings.IndexFunc(s, func(r rune) bool { return !inWord(r) }) < 0:
