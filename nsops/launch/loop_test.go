@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/seccomp"
 )
 
 // runner is the command that runs an executable of this architecture on a
@@ -159,6 +161,15 @@ func TestLoopLayout(t *testing.T) {
 		if !strings.Contains(string(src), fmt.Sprintf("%d(R1", off)) {
 			t.Errorf("loop_%s.s does not read %s at %d", runtime.GOARCH, name, off)
 		}
+	}
+	header := map[string]string{"amd64": "BX", "arm64": "R20"}[runtime.GOARCH]
+	for i := range len(seccomp.Key{}) {
+		if want := fmt.Sprintf("%d(%s), R", offKey+8*i, header); !strings.Contains(string(src), want) {
+			t.Errorf("loop_%s.s does not read the key at %s", runtime.GOARCH, want)
+		}
+	}
+	if offKey < 8+offReportChild+8 || offKey+len(seccomp.Key{})*8 > headerSize {
+		t.Error("the key lies over the scratch report, or does not fit")
 	}
 	if offErrnoInto+8 > stepSize || scratch+offReportErrno+8 > dataBase+headerSize {
 		t.Error("a step or a report does not fit")
