@@ -138,11 +138,33 @@ func TestExamineHealthyEngine(t *testing.T) {
 	}
 }
 
-func TestExamineStoppedEngine(t *testing.T) {
-	socket, dockerd := startEngine(t)
-	if err := dockerd.Signal(syscall.SIGSTOP); err != nil {
+// stopWholly stops a process and waits until each of its threads has: until then it may
+// answer.
+func stopWholly(t *testing.T, p *os.Process) {
+	t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	running := func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(threads, func(file string) bool {
+			b, err := os.ReadFile(file)
+			return err == nil && !bytes.Contains(b, []byte("\nState:\tT"))
+		})
+	}
+	for deadline := time.Now().Add(time.Minute); running(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("pid %d has a thread that does not stop", p.Pid)
+		}
+	}
+}
+
+func TestExamineStoppedEngine(t *testing.T) {
+	socket, dockerd := startEngine(t)
+	stopWholly(t, dockerd)
 	p, r := examine(t, socket, mute)
 	checkCause(t, r, DockerdStopped, dockerd.Pid)
 	if !has(r, DockerdSilent, 0) {
