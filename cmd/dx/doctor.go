@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +52,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	f.BoolVarP(&o.watch, "watch", "w", false, "Go on looking, and report what changes")
 	f.Var(newPeriod(&o.interval, 2*time.Second), "interval", "Pause between two looks of --watch")
 	f.BoolVar(&o.dump, "dump", false, "Have dockerd and containerd write down their goroutines (SIGUSR1), and say what they wait for")
-	f.StringVar(&o.bundle, "bundle", "", "Write all that was found to `FILE`, a tar.gz for a bug report; values of environment variables are masked")
+	f.StringVar(&o.bundle, "bundle", "", "Write all that was found to `FILE`, a new tar.gz for a bug report; environments, arguments, labels, options and what looks like a secret are masked")
 	f.StringVar(&o.unmount, "unmount", "", "Take the dead mount at `CONTAINER:PATH` (or host:PATH) out of sight, without a program of the container's; who waits for it goes on waiting")
 	return cmd
 }
@@ -78,15 +77,51 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 		return &clientError{err: err, code: exitDx}
 	}
 	defer p.Close()
-	r := p.Examine(ctx)
-	a.clearProgress()
-	if err := a.collect(ctx, p, r, o); err != nil {
+	r, err := a.examine(ctx, p, o)
+	if err != nil {
 		return err
 	}
 	if err := renderDoctor(out, r); err != nil {
 		return err
 	}
 	return doctorStatus(r)
+}
+
+// examine looks, and does what --dump and --bundle ask. The bundle's file is made first:
+// nobody waits for what cannot be written.
+func (a *app) examine(ctx context.Context, p *doctor.Patient, o doctorOptions) (*doctor.Report, error) {
+	var file *doctor.BundleFile
+	if o.bundle != "" {
+		var err error
+		if file, err = doctor.CreateBundle(o.bundle); err != nil {
+			return nil, bundleError(o, err)
+		}
+		defer file.Close()
+	}
+	r := p.Examine(ctx)
+	a.clearProgress()
+	if o.dump {
+		r.Dumps = p.Dump(ctx)
+	}
+	if file == nil {
+		return r, nil
+	}
+	masked, err := p.Bundle(ctx, file, r)
+	if err == nil {
+		err = file.Commit()
+	}
+	if err != nil {
+		return nil, bundleError(o, err)
+	}
+	a.say("%s written; look through it before you hand it on", o.bundle)
+	if masked != "" {
+		a.say("masked in it, see MASKED.txt there: %s", masked)
+	}
+	return r, nil
+}
+
+func bundleError(o doctorOptions, err error) error {
+	return fmt.Errorf("write %s: %w", o.bundle, err)
 }
 
 // checkDoctor refuses what would be without effect.
@@ -100,31 +135,6 @@ func (a *app) checkDoctor(o doctorOptions) error {
 		return errors.New("--watch goes with neither --dump nor --bundle: they are for one look")
 	}
 	return nil
-}
-
-// collect does what --dump and --bundle ask.
-func (a *app) collect(ctx context.Context, p *doctor.Patient, r *doctor.Report, o doctorOptions) error {
-	if o.dump {
-		r.Dumps = p.Dump(ctx)
-	}
-	if o.bundle == "" {
-		return nil
-	}
-	if err := writeBundle(ctx, p, r, o.bundle); err != nil {
-		return fmt.Errorf("write %s: %w", o.bundle, err)
-	}
-	a.say("%s written; look through it before you hand it on", o.bundle)
-	return nil
-}
-
-// writeBundle makes the file readable by its owner alone: it tells a lot of the
-// host.
-func writeBundle(ctx context.Context, p *doctor.Patient, r *doctor.Report, name string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(p.Bundle(ctx, f, r), f.Close())
 }
 
 func doctorStatus(r *doctor.Report) error {

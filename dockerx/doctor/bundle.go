@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,29 +24,30 @@ import (
 
 // bundle is a tar.gz that is being written. The first error ends it.
 type bundle struct {
+	*masker
 	tar  *tar.Writer
 	when time.Time
 	err  error
 }
 
 // Bundle writes an archive of all that was found, for a bug report: the report, what
-// /proc has of the daemons and shims, the sockets, and each container's files with
-// the values of environment variables masked. What cannot be read in time is left
-// out, with the reason in its place.
-func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) error {
+// /proc has of the daemons and shims, the sockets, and each container's files. What
+// cannot be read in time is left out, with the reason in its place. What may be a secret
+// is masked, and MASKED.txt says where; so does the result, in a few words.
+func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) (masked string, err error) {
 	zip := gzip.NewWriter(w)
-	b := &bundle{tar: tar.NewWriter(zip), when: time.Now()}
-	b.json("report.json", r)
+	b := &bundle{masker: newMasker(), tar: tar.NewWriter(zip), when: time.Now()}
+	b.value("report.json", r, reportShape())
 	p.mu.Lock()
 	d, c, sockets := p.dockerd, p.containerd, p.sockets
 	list := append([]container{}, p.kernel...)
 	listed := p.listed
 	p.mu.Unlock()
-	b.json("list.json", listed)
-	b.json("sockets.json", sockets)
+	b.value("list.json", listed, listShape())
+	b.value("sockets.json", sockets, socketShape())
 	for name, pr := range map[string]*proc.Process{"dockerd": d, "containerd": c} {
 		if pr != nil {
-			b.process(ctx, p.o.Timeout, "processes/"+name, pr)
+			b.process(ctx, p.o.Timeout, "processes/"+name, pr, "cmdline")
 		}
 	}
 	for _, c := range list {
@@ -53,14 +55,19 @@ func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) error {
 	}
 	for _, d := range r.Dumps {
 		if d.text != nil {
-			b.add("dumps/"+d.Of+".txt", d.text)
+			b.add("dumps/"+d.Of+".txt", b.stacks(d.text, "dumps/"+d.Of+".txt"))
 		}
 	}
-	return errors.Join(b.err, b.tar.Close(), zip.Close())
+	b.add("MASKED.txt", b.masker.list())
+	return b.summary(), errors.Join(b.err, b.tar.Close(), zip.Close())
 }
 
-func (b *bundle) json(name string, v any) {
-	data, err := json.MarshalIndent(v, "", "  ")
+// value adds a value of dx's own as JSON.
+func (b *bundle) value(name string, v any, s *shape) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		data, err = b.json(name, data, s)
+	}
 	if err != nil {
 		data = []byte(err.Error())
 	}
@@ -101,14 +108,31 @@ func (b *bundle) read(ctx context.Context, timeout time.Duration, name string, f
 		return
 	}
 	if r.err != nil {
-		r.data = append([]byte("not read: "), r.err.Error()...)
+		r.data = []byte("not read: " + b.scrub(r.err.Error(), name))
 	}
 	b.add(name, r.data)
 }
 
-func (b *bundle) process(ctx context.Context, timeout time.Duration, dir string, p *proc.Process) {
-	for _, name := range []string{"status", "stat", "wchan", "stack", "limits", "cgroup", "mountinfo", "cmdline"} {
-		b.read(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return p.ReadFile(name) })
+// kernelFiles are what the bundle has of a process.
+var kernelFiles = []string{"status", "stat", "wchan", "stack", "limits", "cgroup", "mountinfo"}
+
+func (b *bundle) process(ctx context.Context, timeout time.Duration, dir string, p *proc.Process, more ...string) {
+	for _, name := range slices.Concat(kernelFiles, more) {
+		at := dir + "/" + name
+		mask := b.lines
+		switch name {
+		case "mountinfo":
+			mask = b.mounts
+		case "cmdline":
+			mask = b.commandLine
+		}
+		b.read(ctx, timeout, at, func() ([]byte, error) {
+			data, err := p.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			return mask(data, at), nil
+		})
 	}
 	b.read(ctx, timeout, dir+"/threads", func() ([]byte, error) { return threads(p) })
 }
@@ -138,34 +162,29 @@ func threads(p *proc.Process) ([]byte, error) {
 }
 
 func (b *bundle) container(ctx context.Context, timeout time.Duration, c container) {
-	dir := "containers/" + path.Base(path.Clean("/"+c.Name)) + "-" + c.ID[:min(12, len(c.ID))]
+	dir := "containers/" + b.scrub(path.Base(path.Clean("/"+c.Name)), "containers") + "-" + c.ID[:min(12, len(c.ID))]
+	document := func(name string, s *shape, read func() ([]byte, error)) {
+		b.read(ctx, timeout, dir+"/"+name, func() ([]byte, error) {
+			data, err := read()
+			if err != nil {
+				return nil, err
+			}
+			return b.json(dir+"/"+name, data, s)
+		})
+	}
 	if c.shim != nil {
-		b.process(ctx, timeout, dir+"/shim", c.shim.Shim)
-		b.masked(ctx, timeout, dir+"/config.json", func() ([]byte, error) { return c.shim.ReadConfig("config.json") })
+		b.process(ctx, timeout, dir+"/shim", c.shim.Shim, "cmdline")
+		document("config.json", specShape(), func() ([]byte, error) { return c.shim.ReadConfig("config.json") })
 	}
 	if pr, err := proc.Open(c.PID); err == nil {
 		defer pr.Close()
-		for _, name := range []string{"status", "stat", "wchan", "stack", "limits", "cgroup", "mountinfo"} {
-			b.read(ctx, timeout, dir+"/init/"+name, func() ([]byte, error) { return pr.ReadFile(name) })
-		}
+		b.process(ctx, timeout, dir+"/init", pr) // its arguments are the container's
 	}
 	if d := c.found.Docker(); d != nil && c.shim != nil {
-		for _, name := range []string{"config.v2.json", "hostconfig.json"} {
-			b.masked(ctx, timeout, dir+"/"+name, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Origin), name)) })
+		for name, s := range map[string]*shape{"config.v2.json": storedShape(), "hostconfig.json": hostShape()} {
+			document(name, s, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Origin), name)) })
 		}
 	}
-}
-
-// masked adds a JSON file with its environments masked; one that cannot be masked
-// is left out.
-func (b *bundle) masked(ctx context.Context, timeout time.Duration, name string, f func() ([]byte, error)) {
-	b.read(ctx, timeout, name, func() ([]byte, error) {
-		data, err := f()
-		if err != nil {
-			return nil, err
-		}
-		return MaskEnv(data)
-	})
 }
 
 // maxConfig bounds a container's file in a bundle.

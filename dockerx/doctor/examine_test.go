@@ -274,7 +274,7 @@ func TestBundleOfAnEngine(t *testing.T) {
 	socket, dockerd := startEngine(t)
 	p, r := examine(t, socket, answers)
 	var b bytes.Buffer
-	if err := p.Bundle(context.Background(), &b, r); err != nil {
+	if _, err := p.Bundle(context.Background(), &b, r); err != nil {
 		t.Fatal(err)
 	}
 	files := unpack(t, &b)
