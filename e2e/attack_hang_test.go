@@ -328,3 +328,36 @@ read ready <"$1/fifo"; shift 4; ` + dx + " " + args + ` & DX=$!; wait $DX; echo 
 		}
 	}
 }
+
+// TestAttackPipes: a FIFO that nobody writes to, in the place of a file that dx's
+// caller names, is an error; what a shell hands over as one is read.
+func TestAttackPipes(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "env", "ca.pem"} {
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, args := range map[string][]string{
+		"config.json": {"exec", c.Name, "true"},
+		"env":         {"exec", "--env-file", dir + "/env", c.Name, "true"},
+		"ca.pem":      {"-H", "tcp://127.0.0.1:1", "--source", "engine", "ps"},
+	} {
+		cmd := e.Command(context.Background(), slices.Concat(e.DxArgs(t), args)...)
+		if name != "env" {
+			cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+dir, "DOCKER_TLS_VERIFY=1")
+		}
+		if r := boundedCommand(t, cmd); r.Code == 0 || !strings.Contains(r.Stderr, filepath.Join(dir, name)) {
+			t.Errorf("a FIFO as %s: exit %d, %q does not name it", name, r.Code, r.Stderr)
+		}
+	}
+	dx := strings.Join(e.DxArgs(t), " ")
+	for _, from := range []string{"<(sleep 0.1; echo A=b)", "/dev/stdin"} {
+		cmd := e.Command(context.Background(), "bash", "-c", "echo A=b | "+dx+" exec --env-file "+from+" "+c.Name+" env")
+		if r := boundedCommand(t, cmd); r.Code != 0 || !strings.Contains(r.Stdout, "\nA=b\n") {
+			t.Errorf("--env-file %s: exit %d, %q %q lack A=b", from, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/engine"
+	"dx/nsops/callerfile"
 	"dx/nsops/launch"
 	"dx/nsops/tty"
 )
@@ -135,13 +138,20 @@ func (o *execOptions) detachSequence() ([]byte, error) {
 	return tty.DetachKeys(keys)
 }
 
+// maxEnvFile bounds an --env-file: execve(2) takes a quarter of it at most.
+const maxEnvFile = 8 << 20
+
 // environment is what docker exec sends: the files' variables, then those of -e.
 func (o *execOptions) environment() ([]string, error) {
 	var env []string
 	for _, name := range o.envFiles {
-		vars, err := kvfile.Parse(name, os.LookupEnv)
+		content, err := callerfile.ReadStream(name, maxEnvFile)
 		if err != nil {
 			return nil, err
+		}
+		vars, err := kvfile.ParseFromReader(bytes.NewReader(content), os.LookupEnv)
+		if err != nil {
+			return nil, fmt.Errorf("invalid env file (%s): %w", name, err)
 		}
 		env = append(env, vars...)
 	}

@@ -2,13 +2,18 @@ package engine
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/docker/go-connections/tlsconfig"
+
+	"dx/nsops/callerfile"
 )
 
 // defaultHost is where docker looks if nothing says otherwise.
@@ -83,25 +88,43 @@ func tlsFromEnv(dir string, getenv func(string) string) (*tls.Config, error) {
 	return tlsFromDir(dir, !verify)
 }
 
-// tlsFromDir reads ca.pem, cert.pem and key.pem, each of them optional.
+// tlsFromDir reads ca.pem, cert.pem and key.pem, each of them optional, as docker does
+// (docker/go-connections tlsconfig.Client).
 func tlsFromDir(dir string, insecure bool) (*tls.Config, error) {
-	present := func(name string) string {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); err != nil {
-			return ""
-		}
-		return path
-	}
-	cfg, err := tlsconfig.Client(tlsconfig.Options{
-		CAFile:             present("ca.pem"),
-		CertFile:           present("cert.pem"),
-		KeyFile:            present("key.pem"),
-		InsecureSkipVerify: insecure,
-		ExclusiveRootPools: true,
-	})
+	cfg, err := tlsFrom(dir, insecure)
 	if err != nil {
 		return nil, fmt.Errorf("TLS files in %s: %w", dir, err)
 	}
+	return cfg, nil
+}
+
+func tlsFrom(dir string, insecure bool) (*tls.Config, error) {
+	var files [3][]byte
+	for i, name := range []string{"ca.pem", "cert.pem", "key.pem"} {
+		b, err := callerfile.Read(filepath.Join(dir, name), maxConfig)
+		var cannotOpen *fs.PathError
+		if err != nil && !errors.As(err, &cannotOpen) {
+			return nil, err
+		}
+		files[i] = b
+	}
+	ca, cert, key := files[0], files[1], files[2]
+	cfg := tlsconfig.ClientDefault()
+	cfg.InsecureSkipVerify = insecure
+	if ca != nil && !insecure {
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("ca.pem holds no certificate")
+		}
+	}
+	if cert == nil && key == nil {
+		return cfg, nil
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("cert.pem and key.pem: %w", err)
+	}
+	cfg.Certificates = []tls.Certificate{pair}
 	return cfg, nil
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,9 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"dx/nsops/callerfile"
 )
 
 // maxConfig bounds docker's config file and a context's meta.json.
@@ -25,15 +27,14 @@ type config struct {
 // readConfig reads docker's config file; there need not be one.
 func readConfig(dir string) (config, error) {
 	path := filepath.Join(dir, "config.json")
-	f, err := os.Open(path)
+	b, err := callerfile.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return config{}, nil
 	}
 	if err != nil {
 		return config{}, fmt.Errorf("docker's config file: %w", err)
 	}
-	defer f.Close()
-	cfg, err := parseConfig(f)
+	cfg, err := parseConfig(bytes.NewReader(b))
 	if err != nil {
 		return config{}, fmt.Errorf("docker's config file %s: %w", path, err)
 	}
@@ -55,15 +56,14 @@ func fromContext(dir, name string) (Address, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:])
 	path := filepath.Join(dir, "contexts", "meta", id, "meta.json")
-	f, err := os.Open(path)
+	b, err := callerfile.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Address{}, fmt.Errorf("docker context %q not found (see `docker context ls`): %w", name, err)
 	}
 	if err != nil {
 		return Address{}, fmt.Errorf("docker context %q: %w", name, err)
 	}
-	defer f.Close()
-	ep, err := parseEndpoint(f)
+	ep, err := parseEndpoint(bytes.NewReader(b))
 	if err != nil {
 		return Address{}, fmt.Errorf("docker context %q: %s: %w", name, path, err)
 	}
@@ -102,7 +102,8 @@ func (ep endpoint) address(name, tlsDir string) (Address, error) {
 	if !strings.HasPrefix(host, "tcp://") {
 		return a, nil
 	}
-	if _, err := os.Stat(tlsDir); err == nil || ep.SkipTLSVerify {
+	if dir, err := callerfile.Open(tlsDir); err == nil || ep.SkipTLSVerify {
+		dir.Close()
 		a.TLS, err = tlsFromDir(tlsDir, ep.SkipTLSVerify)
 		return a, err
 	}

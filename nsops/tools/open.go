@@ -14,23 +14,21 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"dx/nsops/callerfile"
 )
 
 // Open makes a tree of a folder, a tar archive (also gzipped) or one program.
 func Open(path string) (*Tree, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := callerfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	switch {
-	case st.IsDir():
+	case f.IsDir():
 		return Layers(path, []string{path})
-	case !st.Mode().IsRegular():
+	case !f.IsRegular():
 		return nil, fmt.Errorf("tools of %s: it is neither a folder nor a regular file", path)
 	}
 	r := bufio.NewReader(f)
@@ -39,7 +37,7 @@ func Open(path string) (*Tree, error) {
 	case err != nil:
 		return nil, fmt.Errorf("tools of %s: too short for a program or an archive", path)
 	case string(head) == elf.ELFMAG:
-		if err := mustBeStatic(path); err != nil {
+		if err := mustBeStatic(f); err != nil {
 			return nil, err
 		}
 		fallthrough
@@ -56,21 +54,20 @@ func (e *DynamicError) Error() string {
 	return fmt.Sprintf("%s is linked dynamically (its loader is %s): in a container it would find other libraries or none", e.Path, e.Loader)
 }
 
-func mustBeStatic(path string) error {
-	f, err := elf.Open(path)
+func mustBeStatic(f *callerfile.File) error {
+	program, err := elf.NewFile(f)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	defer f.Close()
-	for _, p := range f.Progs {
+	for _, p := range program.Progs {
 		if p.Type != elf.PT_INTERP {
 			continue
 		}
 		loader, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		return &DynamicError{Path: path, Loader: strings.TrimRight(string(loader), "\x00")}
+		return &DynamicError{Path: f.Name(), Loader: strings.TrimRight(string(loader), "\x00")}
 	}
 	return nil
 }
@@ -101,7 +98,12 @@ func findBusybox() (string, error) {
 		if err != nil {
 			continue
 		}
-		if err = mustBeStatic(path); err == nil {
+		f, err := callerfile.Open(path)
+		if err == nil {
+			err = mustBeStatic(f)
+			f.Close()
+		}
+		if err == nil {
 			return path, nil
 		}
 		reason = fmt.Errorf("%w: %w", ErrNoBusybox, err)
@@ -126,7 +128,7 @@ func applets(ctx context.Context, path string) ([]string, error) {
 }
 
 func writeBusybox(root *os.Root, path string, names []string) error {
-	f, err := os.Open(path)
+	f, err := callerfile.Open(path)
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonblock: a FIFO has no writer to wait for.
-const nonblock = unix.O_NONBLOCK
-
 // maxRead bounds how much of an archive is unpacked, also where it holds the same
 // file again and again.
 const maxRead = 2 * maxBytes
