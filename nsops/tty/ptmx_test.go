@@ -172,6 +172,8 @@ var attacks = map[string]func(r hostileRoot){
 	},
 }
 
+// TestOpenPTYRefuses: none of them opens a terminal, and what was opened on the way is
+// closed (noLeaks).
 func TestOpenPTYRefuses(t *testing.T) {
 	for name, prepare := range attacks {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +181,6 @@ func TestOpenPTYRefuses(t *testing.T) {
 			inMountNamespace(t, func() {
 				r := newRootfs(t)
 				prepare(r)
-				before := ptys(t)
 				master, peer, err := OpenPTY(openRoot(t, r.dir))
 				if master != nil || peer != nil {
 					t.Error("a terminal was opened")
@@ -187,21 +188,9 @@ func TestOpenPTYRefuses(t *testing.T) {
 				if !errors.Is(err, ErrNoDevpts) || !strings.HasPrefix(err.Error(), "no devpts at /dev/pts of the container: ") {
 					t.Errorf("error is %v", err)
 				}
-				if after := ptys(t); after != before {
-					t.Errorf("%s terminals on the machine, %s before", after, before)
-				}
 			})
 		})
 	}
-}
-
-// ptys is the kernel's count of terminals in the initial devpts.
-func ptys(t *testing.T) string {
-	b, err := os.ReadFile("/proc/sys/kernel/pty/nr")
-	if err != nil {
-		t.Error(err)
-	}
-	return string(b)
 }
 
 // TestSymlinkedDevpts: a link inside the root to a real devpts is as good as in
