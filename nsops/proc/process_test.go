@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"dx/e2e/await"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -166,10 +168,7 @@ func TestReadOfRecycledPID(t *testing.T) {
 	cmd := start(t)
 	p := openPID(t, cmd.Process.Pid)
 	reap(cmd)
-	successor := startAs(t, cmd.Process.Pid)
-	if successor == nil {
-		t.Skipf("pid %d was taken by others each time", cmd.Process.Pid)
-	}
+	startAs(t, cmd.Process.Pid)
 	wantGone(t, p)
 	q := openPID(t, cmd.Process.Pid)
 	if q.StartTime == p.StartTime {
@@ -177,23 +176,23 @@ func TestReadOfRecycledPID(t *testing.T) {
 	}
 }
 
-// startAs starts a process that has the number pid, or returns nil if others were
-// quicker.
-func startAs(t *testing.T, pid int) *exec.Cmd {
+// startAs starts a process that has the number pid. Others start processes, too: whose
+// comes first gets it.
+func startAs(t *testing.T, pid int) {
 	t.Helper()
 	time.Sleep(20 * time.Millisecond) // two clock ticks: another start time
-	for range 20 {
+	await.Until(t, fmt.Sprintf("a process of the test has pid %d", pid), func() bool {
 		err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0)
 		if err != nil {
 			t.Skipf("choosing a pid needs root and CONFIG_CHECKPOINT_RESTORE: %v", err)
 		}
 		cmd := start(t)
 		if cmd.Process.Pid == pid {
-			return cmd
+			return true
 		}
 		reap(cmd)
-	}
-	return nil
+		return false
+	})
 }
 
 func TestZombieLosesItsNamespaces(t *testing.T) {
