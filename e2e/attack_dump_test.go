@@ -140,6 +140,28 @@ func TestDumpThroughLink(t *testing.T) {
 	}
 }
 
+// TestDumpLeavesUsersEngine: a user's process listens where root has been told to ask,
+// is called dockerd, and says where its files lie.
+func TestDumpLeavesUsersEngine(t *testing.T) {
+	m := newMallory(t)
+	e := suite.Engine(t, engine.Host)
+	program := m.dir + "/dockerd"
+	copyFile(t, suite.Build(t, "dx/e2e/attacker/listener"), program)
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	socket := m.dir + "/d.sock"
+	m.start(t, "exec "+program+" "+socket+" --data-root="+m.rooted+" --exec-root="+m.dir+" --containerd="+strings.TrimPrefix(e.Host, "unix://")+" >$DIR/ready")
+	m.wait(t, "ready")
+	r, _ := examine(t, e, "-H", "unix://"+socket, "--dump")
+	if len(r.Dumps) != 1 || !strings.Contains(r.Dumps[0].Error, "gets no signal: it runs as uid 54321") {
+		t.Errorf("dumps %+v, want none as it is a user's", r.Dumps)
+	}
+	if r.Engine.PID == 0 || r.Engine.DataRoot+r.Engine.ExecRoot+r.Engine.Containerd != "" {
+		t.Errorf("its word is believed: %+v", r.Engine)
+	}
+}
+
 // TestDumpLeavesOtherEngines: the engine that was asked is not there, or is another
 // than the one whose shims and containerd are in sight.
 func TestDumpLeavesOtherEngines(t *testing.T) {

@@ -162,7 +162,7 @@ func threads(p *proc.Process) ([]byte, error) {
 }
 
 func (b *bundle) container(ctx context.Context, timeout time.Duration, c container) {
-	dir := "containers/" + b.scrub(path.Base(path.Clean("/"+c.Name)), "containers") + "-" + c.ID[:min(12, len(c.ID))]
+	dir := "containers/" + fileName(b.scrub(c.Name, "containers")) + "-" + fileName(c.ID[:min(12, len(c.ID))])
 	document := func(name string, s *shape, read func() ([]byte, error)) {
 		b.read(ctx, timeout, dir+"/"+name, func() ([]byte, error) {
 			data, err := read()
@@ -185,6 +185,16 @@ func (b *bundle) container(ctx context.Context, timeout time.Duration, c contain
 			document(name, s, func() ([]byte, error) { return readOf(c.shim.Shim, path.Join(path.Dir(d.Origin), name)) })
 		}
 	}
+}
+
+// fileName makes a name that an archive may hold of one that somebody else has chosen.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || strings.ContainsRune("_.-*", r)) {
+			return r
+		}
+		return '_'
+	}, name)
 }
 
 // maxConfig bounds a container's file in a bundle.

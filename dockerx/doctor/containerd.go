@@ -23,7 +23,7 @@ const defaultContainerd = "/run/containerd/containerd.sock"
 func (p *Patient) askContainerd(ctx context.Context) []Finding {
 	path := p.containerdSocket()
 	if path == "" {
-		return []Finding{found(Fact, "without its dockerd it is not known which containerd this engine had")}
+		return []Finding{found(Fact, "it is not known which containerd this engine has")}
 	}
 	p.mu.Lock()
 	d := p.dockerd
@@ -97,12 +97,15 @@ func (p *Patient) lookAtContainerd(context.Context) []Finding {
 // which one the engine that was asked had, unless it is the usual one.
 func (p *Patient) containerdSocket() string {
 	p.mu.Lock()
-	d, sockets, s := p.dockerd, p.sockets, p.settings
+	d, sockets, s, believed := p.dockerd, p.sockets, p.settings, p.believed
 	p.mu.Unlock()
 	if d == nil {
 		if path, ok := p.socketPath(); ok && sameName(path, "/run/docker.sock") {
 			return defaultContainerd
 		}
+		return ""
+	}
+	if !believed {
 		return ""
 	}
 	for _, peer := range peersOf(d.PID, sockets) {

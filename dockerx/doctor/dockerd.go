@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -21,7 +22,7 @@ import (
 // asked: a dockerd that was silent is seen as it stood meanwhile.
 func (p *Patient) lookAtDockerd(context.Context) []Finding {
 	p.mu.Lock()
-	d, trust := p.dockerd, p.trust
+	d := p.dockerd
 	p.mu.Unlock()
 	if d == nil {
 		return nil
@@ -30,14 +31,27 @@ func (p *Patient) lookAtDockerd(context.Context) []Finding {
 	if name := comm(d.PID); name != "dockerd" {
 		out = append(out, found(Fact, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
 	}
-	if trust != nil && !trust.Host(d) {
-		out = append(out, found(Fact, "dockerd (pid %d) lives in a container", d.PID).pid(d.PID))
+	if reason := p.disbelief(d); reason != nil {
+		out = append(out, found(Fact, "what listens on the socket tells nothing of its files: %v", reason).pid(d.PID))
 	}
 	return out
 }
 
+// disbelief is why what a process says of itself does not count; nil: it does.
+func (p *Patient) disbelief(d *proc.Process) error {
+	p.mu.Lock()
+	trust := p.trust
+	p.mu.Unlock()
+	if trust == nil {
+		return errors.New("dx knows nothing of itself")
+	}
+	_, err := trust.Check(d)
+	return err
+}
+
 // learn takes from dockerd's command line, files and descriptors where it keeps its
-// things.
+// things. Of a process that is not to be believed nothing is taken: its paths lead where
+// its user likes, to a file system that never answers, for one.
 func (p *Patient) learn(context.Context) []Finding {
 	p.mu.Lock()
 	d := p.dockerd
@@ -45,10 +59,14 @@ func (p *Patient) learn(context.Context) []Finding {
 	if d == nil {
 		return nil
 	}
-	s := settingsOf(d)
+	var s settings
+	believed := p.disbelief(d) == nil
+	if believed {
+		s = settingsOf(d)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settings = s
+	p.settings, p.believed = s, believed
 	p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
 	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
 	return nil

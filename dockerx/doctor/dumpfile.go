@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,45 +27,133 @@ func tempDir(p *proc.Process) string {
 }
 
 // openDumpDir opens a directory as a daemon sees it, and wants that nobody else can
-// exchange what is in it, nor itself by a directory above: each belongs to root or to
-// dx's user and is closed to others, or sticky. The last one may be sticky only where
-// sticky says so.
-func openDumpDir(p *proc.Process, dir string, sticky bool) (*os.File, error) {
-	dir = path.Clean("/" + dir)
-	for at := dir; at != "/"; at = path.Dir(at) {
-		if err := checkDumpDir(p, at, sticky || at != dir); err != nil {
-			return nil, err
-		}
+// exchange what is in it, nor what leads there: each directory and link on the way
+// belongs to root or to dx's user, and each directory is closed to others, or sticky.
+// The last one may be sticky only where sticky says so.
+func openDumpDir(p *proc.Process, name string, sticky bool) (*os.File, error) {
+	if !path.IsAbs(name) {
+		return nil, fmt.Errorf("the daemon gets no signal: where %q is, only itself knows", name)
 	}
-	h, err := host.OpenPath(p, dir)
+	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
-	defer h.Close()
-	fd, err := unix.Openat(int(h.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	defer root.Close()
+	names, err := resolve(root, name)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", dir, err)
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), dir), nil
+	dir, err := openNames(root, names, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDumpDir(dir, sticky); err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
 }
 
-func checkDumpDir(p *proc.Process, dir string, sticky bool) error {
-	h, err := host.OpenPath(p, dir)
-	if err != nil {
-		return err
+// maxSteps bounds the names on a way, those of links included.
+const maxSteps = 255
+
+// resolve makes of a path one without links, and checks each directory and link.
+func resolve(root *os.File, name string) ([]string, error) {
+	var done []string
+	todo := strings.Split(name, "/")
+	for steps := 0; len(todo) > 0; steps++ {
+		next := todo[0]
+		todo = todo[1:]
+		switch {
+		case steps > maxSteps:
+			return nil, fmt.Errorf("open %s: %w", name, unix.ELOOP)
+		case next == "" || next == ".":
+			continue
+		case next == "..":
+			done = done[:max(0, len(done)-1)]
+			continue
+		}
+		dir, err := openNames(root, done, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return nil, err
+		}
+		target, err := step(dir, next)
+		dir.Close()
+		switch {
+		case err != nil:
+			return nil, err
+		case target == "":
+			done = append(done, next)
+			continue
+		case path.IsAbs(target):
+			done = nil
+		}
+		todo = append(strings.Split(target, "/"), todo...)
 	}
-	defer h.Close()
+	return done, nil
+}
+
+// step checks a directory on the way, and what it has by the next name; target is where
+// that leads if it is a link.
+func step(dir *os.File, name string) (target string, err error) {
+	if err := checkDumpDir(dir, true); err != nil {
+		return "", err
+	}
+	full := path.Join(dir.Name(), name)
 	var st unix.Stat_t
-	if err := unix.Fstat(int(h.Fd()), &st); err != nil {
-		return fmt.Errorf("stat %s: %w", dir, err)
+	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return "", fmt.Errorf("stat %s: %w", full, err)
 	}
-	switch open := st.Mode&(unix.S_IWGRP|unix.S_IWOTH) != 0; {
-	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return fmt.Errorf("%s is no directory", dir)
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("the daemon gets no signal: its dump would lie in %s, which belongs to uid %d", dir, st.Uid)
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", nil
+	}
+	if !own(&st) {
+		return "", fmt.Errorf("the daemon gets no signal: the link %s on the way to its dump belongs to uid %d", full, st.Uid)
+	}
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(int(dir.Fd()), name, buf[:])
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("read the link %s: %w", full, err)
+	}
+	return string(buf[:n]), nil
+}
+
+// openNames goes down from root by names, none of which may be a link.
+func openNames(root *os.File, names []string, flags int) (*os.File, error) {
+	full := "/" + strings.Join(names, "/")
+	at, err := unix.FcntlInt(root.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", full, err)
+	}
+	for _, name := range append(slices.Clone(names), ".") {
+		how := unix.O_PATH | unix.O_DIRECTORY
+		if name == "." {
+			how = flags
+		}
+		next, err := unix.Openat(at, name, how|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		unix.Close(at)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", full, err)
+		}
+		at = next
+	}
+	return os.NewFile(uintptr(at), full), nil
+}
+
+// own reports whether a file belongs to root or to dx's user.
+func own(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
+
+func checkDumpDir(dir *os.File, sticky bool) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return fmt.Errorf("stat %s: %w", dir.Name(), err)
+	}
+	open := st.Mode&(unix.S_IWGRP|unix.S_IWOTH) != 0
+	switch {
+	case !own(&st):
+		return fmt.Errorf("the daemon gets no signal: its dump would lie in or below %s, which belongs to uid %d", dir.Name(), st.Uid)
 	case open && !(sticky && st.Mode&unix.S_ISVTX != 0):
-		return fmt.Errorf("the daemon gets no signal: its dump would lie in %s, where others may write", dir)
+		return fmt.Errorf("the daemon gets no signal: its dump would lie in or below %s, where others may write", dir.Name())
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ type Patient struct {
 	dockerd    *proc.Process
 	containerd *proc.Process
 	settings   settings // of dockerd
+	believed   bool     // dockerd's word counts
 	open       []*proc.Process
 	engine     Engine
 }

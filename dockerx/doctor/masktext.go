@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"dx/nsops/escape"
 )
 
 // pattern finds a secret wherever it stands. What the first group holds stays before it,
@@ -116,7 +118,7 @@ func (m *masker) commandLine(data []byte, at string) []byte {
 			shown = m.hide(ofArguments, at)
 		}
 		keepNext = isFlag && !assigned && plain
-		out.WriteString(shown + "\n")
+		out.WriteString(escape.Line(shown) + "\n")
 	}
 	return out.Bytes()
 }
@@ -138,7 +140,7 @@ func (m *masker) mounts(data []byte, at string) []byte {
 		}
 		out.WriteString("\n")
 	}
-	return out.Bytes()
+	return []byte(escape.Lines(out.String()))
 }
 
 // lines masks what looks like a secret in a file of the kernel's.
@@ -147,7 +149,7 @@ func (m *masker) lines(data []byte, at string) []byte {
 	for line := range strings.Lines(string(data)) {
 		out.WriteString(m.scrub(line, at))
 	}
-	return out.Bytes()
+	return []byte(escape.Lines(out.String()))
 }
 
 // stackLine is a line as the Go runtime writes stacks: a goroutine, a function with its
