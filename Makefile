@@ -93,8 +93,9 @@ e2e-vm: ## The same in a virtual machine: systemd, AppArmor, --privileged
 	e2e/vm/run
 
 .PHONY: lint
-lint: $(LINT) $(DEADCODE) ## gofmt, go mod tidy, go vet, golangci-lint, dead code
+lint: $(LINT) $(DEADCODE) ## gofmt, go mod tidy, go vet, golangci-lint, dead code, no timed tests
 	@unformatted=$$(gofmt -l cmd dockerx nsops cmpdiff e2e); [[ -z "$$unformatted" ]] || { echo "gofmt: $$unformatted"; exit 1; }
+	.ci/no-durations --self-test && .ci/no-durations
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(LINT) run ./...
