@@ -58,7 +58,7 @@ func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) (masked st
 			b.add("dumps/"+d.Of+".txt", b.stacks(d.text, "dumps/"+d.Of+".txt"))
 		}
 	}
-	b.add("MASKED.txt", b.masker.list())
+	b.add("MASKED.txt", b.list())
 	return b.summary(), errors.Join(b.err, b.tar.Close(), zip.Close())
 }
 

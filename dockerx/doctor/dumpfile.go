@@ -152,7 +152,7 @@ func checkDumpDir(dir *os.File, sticky bool) error {
 	switch {
 	case !own(&st):
 		return fmt.Errorf("the daemon gets no signal: its dump would lie in or below %s, which belongs to uid %d", dir.Name(), st.Uid)
-	case open && !(sticky && st.Mode&unix.S_ISVTX != 0):
+	case open && (!sticky || st.Mode&unix.S_ISVTX == 0):
 		return fmt.Errorf("the daemon gets no signal: its dump would lie in or below %s, where others may write", dir.Name())
 	}
 	return nil

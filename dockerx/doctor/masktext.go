@@ -100,7 +100,7 @@ func (m *masker) commandLine(data []byte, at string) []byte {
 		name := strings.TrimPrefix(strings.TrimPrefix(flag, "-"), "-")
 		isFlag := strings.HasPrefix(flag, "-") && plainKey().MatchString(name)
 		plain := slices.Contains(plainFlags, name)
-		shown := ""
+		var shown string
 		switch {
 		case i == 0:
 			shown = m.text(arg, &shape{rule: program}, at)
