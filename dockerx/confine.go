@@ -1,65 +1,76 @@
 package dockerx
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/cgroup"
+	"dx/nsops/proc"
+	"dx/nsops/seccomp"
 )
 
 const filterMode = 2 // SECCOMP_MODE_FILTER in /proc/PID/status
 
 // seccomp is the bundle's profile, which the runtime installed at the start and
-// installs again for an exec. A bundle without one is believed only if init
-// runs without a filter, too.
+// installs again for an exec. What init has installed since is init's own: docker exec
+// does not have it.
 func (b *builder) seccomp() error {
-	if b.spec.Linux.Seccomp == nil {
-		if err := b.ownSeccomp(); err != nil {
-			return err
-		}
-	}
 	b.out.Seccomp = b.spec.Linux.Seccomp
 	b.from("Seccomp", "%s", b.configJSON("linux.seccomp"))
-	return b.inheritedSeccomp()
-}
-
-// inheritedSeccomp: a shim that is confined itself (an engine in a container, a
-// service with SystemCallFilter=) hands its filter down to what docker exec
-// starts; dx could not.
-func (b *builder) inheritedSeccomp() error {
-	self, err := selfStatus()
-	if err != nil {
-		return err
-	}
-	if b.shim.Seccomp != filterMode || self.Seccomp == filterMode || b.o.IgnoreUnknownFilter {
+	// A shim that is confined itself (an engine in a container, a service with
+	// SystemCallFilter=) hands its filters down to what docker exec starts.
+	if b.shim.Seccomp != filterMode {
 		return nil
 	}
-	return &UnknownFilterError{PID: b.bundle.Shim.PID, Reason: "that is the shim's own, which no profile describes"}
+	b.from("Seccomp", "those of the shim (pid %d) as the kernel has them, %s", b.bundle.Shim.PID, b.configJSON("linux.seccomp"))
+	return b.filtersOf(b.bundle.Shim, b.shim, "they are the shim's own")
 }
 
-// ownSeccomp is for a process whose filter no bundle describes: the kernel does
-// not show what a filter holds (short of PTRACE_SECCOMP_GET_FILTER).
+// ownSeccomp is for a process whose filters no bundle describes.
 func (b *builder) ownSeccomp() error {
+	if b.init.Seccomp != filterMode {
+		b.from("Seccomp", "%s Seccomp: %d", b.procFile("status"), b.init.Seccomp)
+		return nil
+	}
+	b.from("Seccomp", "those of pid %d as the kernel has them", b.c.Process.PID)
+	return b.filtersOf(b.c.Process, b.init, "no bundle tells their profile")
+}
+
+// patience bounds the wait for a process to stop, so that its filters can be read: a
+// moment, unless it is frozen.
+const patience = 2 * time.Second
+
+// filtersOf takes over the filters of a process.
+func (b *builder) filtersOf(p *proc.Process, status proc.Status, reason string) error {
 	self, err := selfStatus()
 	if err != nil {
 		return err
 	}
-	b.from("Seccomp", "%s Seccomp: %d", b.procFile("status"), b.init.Seccomp)
-	if b.init.Seccomp != filterMode || self.Seccomp == filterMode || b.o.IgnoreUnknownFilter {
+	if self.Seccomp == filterMode && self.SeccompFilters >= status.SeccompFilters {
+		return nil // dx is beside it, it seems, and the command has them by birth
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	b.out.Filters, err = seccomp.Installed(ctx, p)
+	switch {
+	case err == nil, errors.Is(err, proc.ErrGone), b.ctx.Err() != nil:
+		return err
+	case b.o.IgnoreUnknownFilter:
+		b.c.warn(fmt.Sprintf("the command runs without the seccomp filters of pid %d: %v", p.PID, err))
+		b.from("Seccomp", "--ignore-unknown-filter")
 		return nil
 	}
-	reason := "no bundle tells its profile"
-	if b.bundle != nil {
-		reason = b.bundle.Path + "/config.json has no profile"
-	}
-	return &UnknownFilterError{PID: b.c.Process.PID, Reason: reason}
+	return &UnknownFilterError{PID: p.PID, Reason: reason, Err: err}
 }
 
 // ociNamespace maps the names of the OCI specification to the kernel's.

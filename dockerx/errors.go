@@ -64,16 +64,20 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("%s says that %s is pid %d, but %s", e.Source, e.Ref, e.PID, e.Reason)
 }
 
-// UnknownFilterError says that the process runs under a seccomp filter that no bundle
-// explains. A new process beside it could do what it cannot.
+// UnknownFilterError says that a process runs under seccomp filters that no bundle
+// describes and the kernel does not give. A new process beside it could do what it
+// cannot.
 type UnknownFilterError struct {
-	PID    int    // whose filter it is
-	Reason string // "no bundle tells its profile"
+	PID    int    // whose filters they are
+	Reason string // "no bundle tells their profile"
+	Err    error  // of seccomp.Installed
 }
 
 func (e *UnknownFilterError) Error() string {
-	return fmt.Sprintf("pid %d runs under a seccomp filter, but %s: a process started beside it would run without that filter", e.PID, e.Reason)
+	return fmt.Sprintf("pid %d runs under seccomp filters, %s, and a process started beside it would run without them: %v", e.PID, e.Reason, e.Err)
 }
+
+func (e *UnknownFilterError) Unwrap() error { return e.Err }
 
 // ErrRelativeCwd says that the working directory is not absolute. The text is runc's
 // (validateProcessSpec).

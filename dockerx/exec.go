@@ -34,7 +34,7 @@ func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, err
 			return nil, err
 		}
 	}
-	b, err := c.newBuilder(o)
+	b, err := c.newBuilder(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,7 @@ func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, err
 
 // builder collects an ExecSpec. Its steps are methods, each for one part.
 type builder struct {
+	ctx    context.Context // of ExecSpec, the call that it lives in
 	c      *Container
 	o      ExecOptions
 	config *Config // Docker's; nil for a bare process
@@ -111,8 +112,8 @@ var (
 	}
 )
 
-func (c *Container) newBuilder(o ExecOptions) (*builder, error) {
-	b := &builder{c: c, o: o, config: c.Config, id: c.ID, out: &ExecSpec{Process: &specs.Process{}, Origins: map[string]string{}}}
+func (c *Container) newBuilder(ctx context.Context, o ExecOptions) (*builder, error) {
+	b := &builder{ctx: ctx, c: c, o: o, config: c.Config, id: c.ID, out: &ExecSpec{Process: &specs.Process{}, Origins: map[string]string{}}}
 	var err error
 	if b.before, err = nsops.Read(c.Process); err != nil {
 		return nil, err

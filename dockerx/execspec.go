@@ -5,6 +5,7 @@ import (
 
 	"dx/nsops"
 	"dx/nsops/proc"
+	"dx/nsops/seccomp"
 )
 
 // ExecOptions are the flags of docker exec that shape the process.
@@ -28,7 +29,8 @@ type ExecSpec struct {
 	// ApparmorProfile, SelinuxLabel, OOMScoreAdj, Scheduler, IOPriority, Terminal.
 	Process *specs.Process
 
-	Seccomp     *specs.LinuxSeccomp // nil: no filter
+	Seccomp     *specs.LinuxSeccomp // the profile; nil: none is known
+	Filters     seccomp.Filters     // beneath it: those of a process, from the kernel
 	Namespaces  []nsops.Type        // to join, as far as they differ from the caller's
 	Cgroups     []CgroupDir         // to join, in order
 	Keyring     string              // session keyring, "_ses.<id>"; empty: a new one

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -29,9 +30,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+var allowAll = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}
+
 // runFiltered installs a filter that allows all, on every thread, and waits.
 func runFiltered() {
-	allow := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000} // SECCOMP_RET_ALLOW
+	allow := allowAll
 	prog := unix.SockFprog{Len: 1, Filter: &allow}
 	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	if err == nil {
@@ -142,19 +145,54 @@ func TestProcessInNamespaces(t *testing.T) {
 	}
 }
 
+// Where no bundle describes a filter, the kernel has it, for root.
+func TestFilterOfBareProcess(t *testing.T) {
+	c := filteredProcess(t)
+	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(spec.Filters) != 1 || !slices.Equal(spec.Filters[0].Program, []unix.SockFilter{allowAll}) || !spec.Process.NoNewPrivileges {
+		t.Errorf("%+v, no_new_privs %v, want the filter of pid %d", spec.Filters, spec.Process.NoNewPrivileges, c.Process.PID)
+	}
+}
+
+// Nor has the kernel, of a process that is traced.
 func TestUnknownFilter(t *testing.T) {
-	cmd := apart(t, os.Args[0])
-	cmd.Env = []string{filteredVariable + "=1"}
-	c := started(t, cmd, "<nil>")
+	c := filteredProcess(t)
+	traced(t, c.Process.PID)
 	_, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
 	var unknown *UnknownFilterError
-	if !errors.As(err, &unknown) || unknown.PID != cmd.Process.Pid {
-		t.Errorf("%v, want an error about the filter of pid %d", err, cmd.Process.Pid)
+	if !errors.As(err, &unknown) || unknown.PID != c.Process.PID {
+		t.Errorf("%v, want an error about the filter of pid %d", err, c.Process.PID)
 	}
 	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}, IgnoreUnknownFilter: true})
 	if err != nil || !spec.Process.NoNewPrivileges {
 		t.Errorf("with the error ignored: %v; no_new_privs must be the process's", err)
 	}
+}
+
+// traced traces a process, whose filters nobody else can read then.
+func traced(t *testing.T, pid int) {
+	t.Helper()
+	tracing, end, ended := make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // the tracer is this thread, and ends with it
+		tracing <- unix.PtraceSeize(pid)
+		<-end
+	}()
+	if err := <-tracing; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { close(end); <-ended })
+}
+
+func filteredProcess(t *testing.T) *Container {
+	t.Helper()
+	cmd := apart(t, os.Args[0])
+	cmd.Env = []string{filteredVariable + "=1", "PATH=" + os.Getenv("PATH")}
+	return started(t, cmd, "<nil>")
 }
 
 // A container whose shim has died: Docker's configuration, init's own posture.

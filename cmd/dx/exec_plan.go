@@ -64,8 +64,8 @@ func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
 		if p.Seccomp, err = seccomp.Compile(spec.Seccomp, seccomp.NativeArch()); err != nil {
 			return err
 		}
-		p.FilterKey = seccomp.NewKey()
 	}
+	p.Filters, p.FilterKey = spec.Filters, seccomp.NewKey()
 	for _, dir := range spec.Cgroups {
 		name := dir.Controller
 		if name == "" {

@@ -27,7 +27,7 @@ func (o *execOptions) processFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.debug, "debug", false, "Say on stderr where each value came from")
 	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
 	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
-	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although a seccomp filter there cannot be reproduced: the command runs without it")
+	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although seccomp filters there can neither be found in a bundle nor read from the kernel: the command runs without them")
 	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
 }

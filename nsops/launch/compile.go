@@ -66,9 +66,9 @@ type compiler struct {
 	files []*os.File
 	names []string
 
-	child  bool  // steps are the child's from here on
-	filter *Step // the step that installs the seccomp filter
-	err    error // the first impossible value
+	child    bool      // steps are the child's from here on
+	installs []install // of the seccomp filters, in order
+	err      error     // the first impossible value
 }
 
 func (c *compiler) program() (*Program, error) {
@@ -95,21 +95,29 @@ func (c *compiler) build() {
 	c.keepReport()
 	// Without no_new_privs a filter needs CAP_SYS_ADMIN, which the process is about to
 	// lose; with it, runtimes install it as late as possible
-	// (libcontainer/setns_init_linux.go).
+	// (libcontainer/setns_init_linux.go). A filter that anybody may have made comes late
+	// in any case: it could answer in the kernel's place, to setuid for instance.
 	nnp := c.plan.Process.NoNewPrivileges
-	if !nnp {
-		c.installFilter()
+	late := nnp || len(c.plan.Filters) > 0
+	if !late {
+		c.installFilters()
 	}
 	c.setCredentials()
 	exec := c.lookup()
 	if nnp {
 		c.setNoNewPrivs()
-		c.installFilter()
+	}
+	if late {
+		c.installFilters()
+		c.leaveFilterRight()
 	}
 	c.spawn()
 	c.newSession()
 	c.mountChildsProc()
 	c.add(exec)
+	if len(c.plan.Filters) > 0 { // one of them has answered in the kernel's place
+		c.fail("run the command", StageExec, unix.EPERM)
+	}
 }
 
 // add appends a step that must succeed.

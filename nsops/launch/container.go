@@ -42,7 +42,25 @@ func (c *compiler) setCredentials() {
 	c.add(again)
 	c.verifyCwd()
 	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))
-	c.capset(sets)
+	c.capset(c.withFilterRight(sets))
+	c.raiseAmbient(sets.ambient)
+}
+
+// withFilterRight adds what it takes to install a filter late, without
+// no_new_privs.
+func (c *compiler) withFilterRight(s capSets) capSets {
+	if len(c.plan.Filters) > 0 && !c.plan.Process.NoNewPrivileges {
+		s.permitted |= 1 << unix.CAP_SYS_ADMIN
+		s.effective |= 1 << unix.CAP_SYS_ADMIN
+	}
+	return s
+}
+
+// leaveFilterRight takes it away again.
+func (c *compiler) leaveFilterRight() {
+	if sets := c.capabilities(); c.withFilterRight(sets) != sets {
+		c.capset(sets).own = true
+	}
 }
 
 func (c *compiler) chdirStep() *Step {
@@ -113,7 +131,7 @@ func (c *compiler) dropBounding(keep uint64) {
 	}
 }
 
-func (c *compiler) capset(s capSets) {
+func (c *compiler) capset(s capSets) *Step {
 	header := binary.NativeEndian.AppendUint32(nil, unix.LINUX_CAPABILITY_VERSION_3)
 	header = binary.NativeEndian.AppendUint32(header, 0)
 	var data []byte
@@ -122,10 +140,13 @@ func (c *compiler) capset(s capSets) {
 			data = binary.NativeEndian.AppendUint32(data, uint32(set>>shift))
 		}
 	}
-	c.call("set the capabilities", "Capabilities", "capset", unix.SYS_CAPSET, raw(header, "{v3}"),
+	return c.call("set the capabilities", "Capabilities", "capset", unix.SYS_CAPSET, raw(header, "{v3}"),
 		raw(data, fmt.Sprintf("{effective %#x, permitted %#x, inheritable %#x}", s.effective, s.permitted, s.inheritable)))
+}
+
+func (c *compiler) raiseAmbient(mask uint64) {
 	for n := range 64 {
-		if s.ambient&(1<<n) != 0 {
+		if mask&(1<<n) != 0 {
 			c.call("raise an ambient capability", "Capabilities", "prctl", unix.SYS_PRCTL,
 				named(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), named(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), named(n, caps.Name(n)), num(0), num(0))
 		}

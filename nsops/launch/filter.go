@@ -11,13 +11,37 @@ import (
 	"dx/nsops/seccomp"
 )
 
-// The container's seccomp filter, and dx's own calls that have to come behind it.
+// The container's seccomp filters, and dx's own calls that have to come behind them.
 
-func (c *compiler) installFilter() {
-	if f := c.plan.Seccomp; f != nil {
-		c.filter = c.call("install the seccomp filter", "Seccomp", "seccomp", unix.SYS_SECCOMP,
-			named(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"), num(f.Flags), fprog(f))
+// install is a step that installs a filter.
+type install struct {
+	*Step
+	filter *seccomp.Filter
+
+	// trusted filters are of a runtime's profile. Any other may answer to a call as its
+	// maker likes, also by where the call comes from and where its pointers lead.
+	trusted bool
+}
+
+func (c *compiler) installFilters() {
+	for _, f := range c.plan.Filters {
+		c.installFilter(f, false)
 	}
+	if f := c.plan.Seccomp; f != nil {
+		c.installFilter(f, true)
+	}
+}
+
+func (c *compiler) installFilter(f *seccomp.Filter, trusted bool) {
+	s := c.call("install the seccomp filter", "Seccomp", "seccomp", unix.SYS_SECCOMP,
+		named(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"), num(f.Flags), fprog(f))
+	s.own = len(c.installs) > 0 // the one before may be meant to be the last
+	c.installs = append(c.installs, install{Step: s, filter: f, trusted: trusted})
+}
+
+// permits reports whether the filters let a call through, whatever its arguments.
+func (c *compiler) permits(nr int) bool {
+	return c.plan.Filters.Allows(nr) && c.plan.Seccomp.Allows(nr)
 }
 
 // fprog is struct sock_fprog: the length in the first two bytes, then the pointer.
@@ -32,56 +56,65 @@ func fprog(f *seccomp.Filter) Arg {
 	return Arg{text: fmt.Sprintf("{%d instructions}", len(f.Program)), words: []Arg{num(length), raw(prog, "")}}
 }
 
-// admit lets dx's own steps behind the filter pass it: those that a runtime makes
-// before it, or has no use for. With the plan's key in the registers that the call
+// admit lets dx's own steps behind the filters pass them: those that a runtime makes
+// before them, or has no use for. With the plan's key in the registers that the call
 // does not use, a step gets through, and nobody else does: the key is one run's, and
 // who reads it from the child's memory can make the same harmless call again. What
 // a runtime calls under the filter as well is left to the filter's answer.
 func (c *compiler) admit() seccomp.Key {
+	var key seccomp.Key
+	for _, i := range c.installs {
+		if list := c.behind(i); len(list) > 0 {
+			c.except(i, list)
+			key = c.plan.FilterKey
+		}
+	}
+	return key
+}
+
+// except installs the filter with a prefix that lets steps through.
+func (c *compiler) except(i install, steps []*Step) {
 	var list []seccomp.Exception
 	var names []string
-	for _, s := range c.denied() {
-		list = append(list, s.withKey(c.plan.FilterKey))
+	for _, s := range steps {
+		e := s.withKey(c.plan.FilterKey)
+		if !slices.ContainsFunc(list, e.Equal) {
+			list = append(list, e)
+		}
 		if !slices.Contains(names, s.Name) {
 			names = append(names, s.Name)
 		}
 	}
-	if len(list) == 0 {
-		return seccomp.Key{}
-	}
 	if slices.Contains(c.plan.FilterKey[:], 0) {
 		c.bad("the seccomp filter denies %s, and the plan has no key for it", strings.Join(names, ", "))
 	}
-	f, err := c.plan.Seccomp.Except(list, c.plan.FilterKey)
+	f, err := i.filter.Except(list, c.plan.FilterKey)
 	if err != nil {
 		c.bad("%w", err)
-		return seccomp.Key{}
+		return
 	}
-	c.filter.Args[2] = fprog(f)
-	c.filter.Doing += ", which lets " + strings.Join(names, ", ") + " of these steps through by a key"
-	return c.plan.FilterKey
+	i.Args[2] = fprog(f)
+	i.Doing += ", which lets " + strings.Join(names, ", ") + " of these steps through by a key"
 }
 
-// denied returns dx's own steps behind the filter that it would not let through.
-func (c *compiler) denied() []*Step {
-	if c.filter == nil {
-		return nil
-	}
+// behind returns dx's own steps behind a filter for which it needs an exception:
+// those that it would not let through, or all if it may say one thing and do another.
+func (c *compiler) behind(i install) []*Step {
 	var list []*Step
-	for _, s := range c.steps[slices.Index(c.steps, c.filter)+1:] {
-		if s.own && !c.allows(s) {
+	for _, s := range c.steps[slices.Index(c.steps, i.Step)+1:] {
+		if s.own && (!i.trusted || !i.filter.Allows(int(s.Nr), s.values()...)) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-func (c *compiler) allows(s *Step) bool {
+func (s *Step) values() []uint64 {
 	args := make([]uint64, len(s.Args))
 	for i, a := range s.Args {
 		args[i] = a.value
 	}
-	return c.plan.Seccomp.Allows(int(s.Nr), args...)
+	return args
 }
 
 // keyed is how many of a step's arguments are its own; the key has the others.

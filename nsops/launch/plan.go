@@ -32,6 +32,9 @@ type Plan struct {
 	// IOPriority, Terminal.
 	Process *specs.Process
 	Seccomp *seccomp.Filter // nil: none
+	// Filters are installed before it, oldest first: those that a process has, by
+	// whomever they were made.
+	Filters seccomp.Filters
 	// FilterKey is random, and for one run: see docs/decisions/006.
 	FilterKey seccomp.Key
 

@@ -46,7 +46,7 @@ func (c *compiler) stat(doing, origin, path string) *Step {
 func (c *compiler) mayExecute(path string) *Step {
 	args := []Arg{named(atFdcwd, "AT_FDCWD"), str(path), named(unix.X_OK, "X_OK"), named(unix.AT_EACCESS, "AT_EACCESS")}
 	s := &Step{Name: "faccessat2", Nr: unix.SYS_FACCESSAT2, Args: args, Doing: "see that it may be executed", Stage: StageLookup}
-	if f := c.plan.Seccomp; !c.plan.Kernel.Faccessat2 || f != nil && !f.Allows(unix.SYS_FACCESSAT2) {
+	if !c.plan.Kernel.Faccessat2 || !c.permits(unix.SYS_FACCESSAT2) {
 		s.Name, s.Nr, s.Args = "faccessat", unix.SYS_FACCESSAT, args[:3]
 	}
 	return c.add(s)

@@ -63,7 +63,7 @@ func (c *compiler) inTools(name string) (rel string, ok bool) {
 // execTools makes an execve one of a path relative to a descriptor, which needs no
 // /proc: the tools' where the command is one of them, else the path is absolute.
 func (c *compiler) execTools(exec *Step) {
-	if f := c.plan.Seccomp; c.plan.Tools == nil || f != nil && !f.Allows(unix.SYS_EXECVEAT) {
+	if c.plan.Tools == nil || !c.permits(unix.SYS_EXECVEAT) {
 		return
 	}
 	exec.Name, exec.Nr = "execveat", unix.SYS_EXECVEAT

@@ -28,6 +28,9 @@ type Exception struct {
 	Args map[int]uint64 // what the first three arguments must be; those left out may be anything
 }
 
+// Equal reports whether two exceptions let the same calls through.
+func (e Exception) Equal(o Exception) bool { return e.Nr == o.Nr && maps.Equal(e.Args, o.Args) }
+
 // Except returns a filter that allows the exceptions of the native ABI when they
 // come with the key, and answers to every other call as f does. For calls of other
 // numbers it looks at nothing that f does not: the kernel goes on to know that some
