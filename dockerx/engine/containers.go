@@ -5,12 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/docker/docker/api/types/container"
 
 	"dx/dockerx/docker"
 )
@@ -28,19 +24,85 @@ type Summary struct {
 }
 
 // List returns the running containers, or all of them.
+//
+// The request has no version, see Inspect, and the answer is parsed one container after
+// the other: what an engine sends without end takes no room.
 func (c *Client) List(ctx context.Context, all bool) ([]Summary, error) {
+	path := "/containers/json"
+	if all {
+		path += "?all=1"
+	}
 	var out []Summary
-	err := c.call(ctx, "list containers", func(ctx context.Context) error {
-		list, err := c.api.ContainerList(ctx, container.ListOptions{All: all})
-		for _, s := range list {
-			out = append(out, summary(s))
-		}
-		return err
+	err := c.call(ctx, "list containers", func(ctx context.Context) (err error) {
+		return c.get(ctx, path, maxAnswer, func(r *bounded) error {
+			out, err = readList(r)
+			return err
+		})
 	})
 	return out, err
 }
 
-func summary(s container.Summary) Summary {
+// listed is the part of a list's entry that dx uses.
+type listed struct {
+	ID            string
+	Names         []string
+	Image         string
+	State, Status string
+	Labels        map[string]string
+	Ports         []struct {
+		IP                      string
+		PrivatePort, PublicPort uint16
+		Type                    string
+	}
+}
+
+// What a list may take. A container that docker compose has started takes 2 KiB in
+// dx's memory, one of docker run a quarter of that.
+const (
+	maxEntry = 1 << 20  // bytes of one container's, and of what is between two
+	maxKept  = 12 << 20 // of memory, for all
+)
+
+func readList(r *bounded) ([]Summary, error) {
+	in := json.NewDecoder(r)
+	r.part = maxEntry
+	switch begin, err := in.Token(); {
+	case err != nil:
+		return nil, err
+	case begin == nil: // null
+		return nil, nil
+	case begin != json.Delim('['):
+		return nil, fmt.Errorf("the answer is no list: it begins with %v", begin)
+	}
+	var out []Summary
+	for kept := 0; in.More(); {
+		var entry listed
+		r.part = maxEntry
+		if err := in.Decode(&entry); err != nil {
+			return nil, err
+		}
+		if kept += entry.weight(); kept > maxKept {
+			return nil, &tooLargeError{fmt.Sprintf("the list, with more than %d containers,", len(out)), maxKept}
+		}
+		out = append(out, summary(entry))
+	}
+	_, err := in.Token()
+	return out, err
+}
+
+// weight is what an entry takes in memory, or a little more.
+func (l *listed) weight() int {
+	n := 400 + len(l.ID) + len(l.Image) + len(l.State) + len(l.Status)
+	for _, name := range l.Names {
+		n += 16 + len(name)
+	}
+	for k, v := range l.Labels {
+		n += 80 + len(k) + len(v)
+	}
+	return n + 200*len(l.Ports)
+}
+
+func summary(s listed) Summary {
 	out := Summary{
 		ID: s.ID, Name: ownName(s.Names), Image: s.Image,
 		State: s.State, Status: s.Status, Labels: s.Labels, Ports: docker.Ports{},
@@ -74,7 +136,7 @@ func ownName(names []string) string {
 func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, error) {
 	var out *docker.Container
 	err := c.call(ctx, "inspect "+ref, func(ctx context.Context) error {
-		answer, err := c.get(ctx, "/containers/"+ref+"/json")
+		answer, err := c.getAll(ctx, "/containers/"+ref+"/json", maxInspect)
 		if err != nil {
 			return err
 		}
@@ -105,30 +167,4 @@ func whole(answer []byte) error {
 		return errors.New("the answer lacks State, Config or HostConfig")
 	}
 	return nil
-}
-
-// get sends one request. What is no 200 is ErrNotFound, or ErrRefused in the words of
-// docker's client.
-func (c *Client) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.api.HTTPClient().Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil, resp.StatusCode == http.StatusOK:
-		return body, err
-	case resp.StatusCode == http.StatusNotFound:
-		return nil, ErrNotFound
-	}
-	var said struct{ Message string }
-	if json.Unmarshal(body, &said) != nil || said.Message == "" {
-		said.Message = resp.Status
-	}
-	return nil, fmt.Errorf("%w: Error response from daemon: %s", ErrRefused, said.Message)
 }

@@ -7,6 +7,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -56,7 +57,7 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 	who := &peers{}
 	api, err := client.NewClientWithOpts(
 		client.WithHTTPClient(&http.Client{
-			Transport:     &http.Transport{TLSClientConfig: address.TLS},
+			Transport:     &http.Transport{TLSClientConfig: address.TLS, MaxResponseHeaderBytes: maxHeader},
 			CheckRedirect: client.CheckRedirect,
 		}),
 		client.WithHost(address.Host),
@@ -92,7 +93,15 @@ type Versions struct{ Engine, Containerd, Runc string }
 func (c *Client) Versions(ctx context.Context) (Versions, error) {
 	var out Versions
 	err := c.call(ctx, "ask version", func(ctx context.Context) error {
-		v, err := c.api.ServerVersion(ctx)
+		answer, err := c.getAll(ctx, "/version", maxVersion)
+		if err != nil {
+			return err
+		}
+		var v struct {
+			Version    string
+			Components []struct{ Name, Version string }
+		}
+		err = json.Unmarshal(answer, &v)
 		out.Engine = v.Version
 		for _, component := range v.Components {
 			switch component.Name {
@@ -120,6 +129,7 @@ func (c *Client) call(ctx context.Context, op string, f func(context.Context) er
 		return fmt.Errorf("%s at %s: %w", op, c.Host(), ErrNotFound)
 	case errdefs.IsInvalidArgument(err), errdefs.IsInternal(err):
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	case unending(err):
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case dialErr.get() != nil:
@@ -160,6 +170,6 @@ func dialer(host string, timeout time.Duration, who *peers) func(context.Context
 			return nil, err
 		}
 		who.note(conn, addr)
-		return &boundedConn{Conn: conn, left: maxAnswer}, nil
+		return conn, nil
 	}
 }

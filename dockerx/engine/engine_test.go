@@ -66,7 +66,7 @@ func recorded(t *testing.T) http.HandlerFunc {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
 			w.Write([]byte("OK"))
-		case strings.HasSuffix(r.URL.Path, "/v1.41/containers/json"):
+		case strings.HasSuffix(r.URL.Path, "/containers/json"):
 			w.Write(list)
 		case strings.HasSuffix(r.URL.Path, "/containers/web/json"):
 			w.Write(inspect)
@@ -274,21 +274,43 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestEndlessAnswerIsBounded: whatever it is that an engine sends without end, the
+// reason is its size, not the deadline.
 func TestEndlessAnswerIsBounded(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/_ping") {
-			return
-		}
-		chunk := []byte(strings.Repeat(" ", 1<<20))
-		for r.Context().Err() == nil {
-			if _, err := w.Write(chunk); err != nil {
-				return
+	list := func(c *Client) error { _, err := c.List(context.Background(), false); return err }
+	inspect := func(c *Client) error { _, err := c.Inspect(context.Background(), "web"); return err }
+	versions := func(c *Client) error { _, err := c.Versions(context.Background()); return err }
+	for name, test := range map[string]struct {
+		ask         func(*Client) error
+		status      int
+		begin, more string
+		want        string
+	}{
+		"spaces":     {list, 200, "", " ", "one container's part"},
+		"containers": {list, 200, "[{}", `,{"Id":"x"}`, "the list, with more than"},
+		"no fields":  {list, 200, "[{}", `,{}`, "the list, with more than"},
+		"a name":     {list, 200, `[{"Id":"`, "x", "one container's part of the answer is larger than 1 MiB"},
+		"labels":     {list, 200, `[{"Labels":{"a":""`, `,"a":""`, "one container's part"},
+		"unknown":    {list, 200, `[{"Unknown":[0`, ",0", "one container's part"},
+		"details":    {inspect, 200, `{"Id":"`, "x", "larger than 2 MiB"},
+		"versions":   {versions, 200, `{"Version":"`, "x", "larger than 256 KiB"},
+		"an error":   {inspect, 500, `{"message":"`, "x", "larger than 64 KiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(test.status)
+				chunk := []byte(test.begin)
+				for r.Context().Err() == nil {
+					if _, err := w.Write(chunk); err != nil {
+						return
+					}
+					chunk = []byte(strings.Repeat(test.more, 64<<10/len(test.more)))
+				}
+			})
+			if err := test.ask(c); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want an error that says %q", err, test.want)
 			}
-		}
-	})
-	_, err := c.List(context.Background(), false)
-	if err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
-		t.Errorf("%v, want an end at 64 MiB", err)
+		})
 	}
 }
 
