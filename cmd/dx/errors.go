@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
-	"dx/dockerx/trace"
+	"dx/dockerx/lookup"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -98,7 +98,7 @@ func hint(err error) string {
 	var stale *dockerx.StaleError
 	var filter *dockerx.UnknownFilterError
 	var caller *launch.CallerError
-	var unknown *trace.UnknownError
+	var unknown *lookup.UnknownError
 	var unshare *unshareError
 	var exposed *exposedError
 	switch {

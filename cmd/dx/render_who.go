@@ -4,13 +4,13 @@ import (
 	"strconv"
 
 	"dx/dockerx"
-	"dx/dockerx/trace"
+	"dx/dockerx/lookup"
 )
 
 // whoRecord is one line of dx who --format json.
 type whoRecord struct {
 	Arg    string
-	Kind   trace.Kind
+	Kind   lookup.Kind
 	Name   string `header:"CONTAINER"`
 	ID     string `header:"CONTAINER ID"`
 	Pid    int    // of the container's init
@@ -25,12 +25,12 @@ func (r whoRecord) short() whoRecord {
 	return r
 }
 
-func whoRecords(arg string, hits []trace.Hit) []whoRecord {
+func whoRecords(arg string, hits []lookup.Hit) []whoRecord {
 	var out []whoRecord
 	for _, h := range hits {
 		out = append(out, whoRecord{
 			Arg: arg, Kind: h.Kind, Name: h.Container.Name, ID: h.Container.ID,
-			Pid: h.Container.Process.PID, How: h.How, Source: h.Container.Source,
+			Pid: h.Container.Process.PID, How: h.Evidence, Source: h.Container.Source,
 		})
 	}
 	return out

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"dx/dockerx"
-	"dx/dockerx/trace"
+	"dx/dockerx/lookup"
 	"dx/nsops/proc"
 )
 
@@ -83,7 +83,7 @@ func TestClock(t *testing.T) {
 
 func TestWhoTable(t *testing.T) {
 	c := &dockerx.Container{ID: strings.Repeat("ab", 32), Name: "web", Process: &proc.Process{PID: 7}, Source: dockerx.SourceHost}
-	records := whoRecords("veth\x1b1", []trace.Hit{{Kind: trace.Interface, Container: c, How: "eth\n0 in its net namespace"}})
+	records := whoRecords("veth\x1b1", []lookup.Hit{{Kind: lookup.Interface, Container: c, Evidence: "eth\n0 in its net namespace"}})
 	want := "ARG        KIND        CONTAINER   ID             PID   HOW\n" +
 		`veth\x1b1   interface   web         abababababab   7     eth\n0 in its net namespace` + "\n"
 	got := rendered(t, listOptions{}, records, func() table { return whoTable(shorten(records, listOptions{})) })

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dx/dockerx/trace"
+	"dx/dockerx/lookup"
 	"dx/nsops/escape"
 )
 
@@ -48,18 +48,18 @@ func (a *app) runWho(ctx context.Context, o listOptions, args []string) error {
 		return err
 	}
 	defer closeAll(containers)
-	tracer := trace.New(containers)
+	finder := lookup.New(containers)
 	var records []whoRecord
 	failed := false
 	for _, arg := range args {
-		hits, err := tracer.Trace(arg)
+		hits, err := finder.Find(arg)
 		if err != nil {
 			a.exitCode(err)
 			failed = true
 		}
 		records = append(records, whoRecords(arg, hits)...)
 	}
-	if unread := tracer.Unread(); len(unread) > 0 {
+	if unread := finder.Unread(); len(unread) > 0 {
 		const few = 3
 		a.say("%s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo",
 			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))

@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 type Hit struct {
 	Kind      Kind
 	Container *dockerx.Container
-	How       string // the evidence; names in it may be a container's choice
+	Evidence  string // in words; names in it may be a container's choice
 }
 
 // UnknownError says that an argument belongs to no container.
@@ -28,24 +28,24 @@ func (e *UnknownError) Error() string {
 	return fmt.Sprintf("%s belongs to no running container: %s", e.Arg, strings.Join(e.Tried, "; "))
 }
 
-// Tracer answers for a set of containers. What it reads of them it reads once, when a
+// Finder answers for a set of containers. What it reads of them it reads once, when a
 // query first needs it. It closes none of them.
-type Tracer struct {
+type Finder struct {
 	containers []*dockerx.Container
 	facts      facts
 	unread     []string
 }
 
-// New makes a Tracer for running containers.
-func New(containers []*dockerx.Container) *Tracer { return &Tracer{containers: containers} }
+// New makes a Finder for running containers.
+func New(containers []*dockerx.Container) *Finder { return &Finder{containers: containers} }
 
 // Unread says, in words, what could not be looked at for lack of rights, so that it
 // may have hidden an answer.
-func (t *Tracer) Unread() []string { return t.unread }
+func (t *Finder) Unread() []string { return t.unread }
 
-// Trace finds the containers that an argument belongs to: an UnknownError if there is
+// Find finds the containers that an argument belongs to: an UnknownError if there is
 // none.
-func (t *Tracer) Trace(arg string) ([]Hit, error) {
+func (t *Finder) Find(arg string) ([]Hit, error) {
 	queries, err := Parse(arg)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (t *Tracer) Trace(arg string) ([]Hit, error) {
 }
 
 // match returns the hits of a query, or in words why there is none.
-func (t *Tracer) match(q Query) (hits []Hit, tried string, err error) {
+func (t *Finder) match(q Query) (hits []Hit, tried string, err error) {
 	switch q.Kind {
 	case PID:
 		return t.matchPID(q)
@@ -90,7 +90,7 @@ func (t *Tracer) match(q Query) (hits []Hit, tried string, err error) {
 
 // cannot notes an error that only means that something stays unknown. What is gone is
 // not missed.
-func (t *Tracer) cannot(c *dockerx.Container, what string, err error) error {
+func (t *Finder) cannot(c *dockerx.Container, what string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, proc.ErrGone):
 		return nil
@@ -103,7 +103,7 @@ func (t *Tracer) cannot(c *dockerx.Container, what string, err error) error {
 	return fmt.Errorf("%s's %s: %w", c.Name, what, err)
 }
 
-func (t *Tracer) matchCgroup(q Query) ([]Hit, string, error) {
+func (t *Finder) matchCgroup(q Query) ([]Hit, string, error) {
 	path := cgroupPath(q.Name)
 	var hits []Hit
 	for _, c := range t.containers {

@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"bufio"
@@ -138,8 +138,8 @@ func inode(t *testing.T, pid int, name string) uint64 {
 	return st.Ino
 }
 
-// TestTraceToContainer asks for what the container has, in every way.
-func TestTraceToContainer(t *testing.T) {
+// TestFindToContainer asks for what the container has, in every way.
+func TestFindToContainer(t *testing.T) {
 	c := makeContainer(t)
 	pid := c.Process.PID
 	ways := map[string]string{
@@ -159,17 +159,17 @@ func TestTraceToContainer(t *testing.T) {
 		ways["ip:"+madeAddress+"/24"] = "lo in its net namespace has 192.0.2.7/32"
 	}
 	for arg, want := range ways {
-		hits, err := New([]*dockerx.Container{c.Container}).Trace(arg)
-		if err != nil || len(hits) != 1 || hits[0].Container != c.Container || !strings.Contains(hits[0].How, want) {
+		hits, err := New([]*dockerx.Container{c.Container}).Find(arg)
+		if err != nil || len(hits) != 1 || hits[0].Container != c.Container || !strings.Contains(hits[0].Evidence, want) {
 			t.Errorf("%s: %+v, %v, want made, by %q", arg, hits, err, want)
 		}
 	}
 }
 
-// TestTraceElsewhere: what is the test's own, the host's or nobody's is no container's.
-func TestTraceElsewhere(t *testing.T) {
+// TestFindElsewhere: what is the test's own, the host's or nobody's is no container's.
+func TestFindElsewhere(t *testing.T) {
 	c := makeContainer(t)
-	tracer := New([]*dockerx.Container{c.Container})
+	finder := New([]*dockerx.Container{c.Container})
 	self := os.Getpid()
 	for _, arg := range []string{
 		fmt.Sprint(self), fmt.Sprintf("net:[%d]", inode(t, self, "net")), "inode:1", "192.0.2.8",
@@ -177,7 +177,7 @@ func TestTraceElsewhere(t *testing.T) {
 		"/proc/sys", "cgroup:/dx/no/such/cgroup",
 	} {
 		var unknown *UnknownError
-		if hits, err := tracer.Trace(arg); len(hits) > 0 || !errors.As(err, &unknown) {
+		if hits, err := finder.Find(arg); len(hits) > 0 || !errors.As(err, &unknown) {
 			t.Errorf("%s: %+v, %v, want an UnknownError", arg, hits, err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestTraceElsewhere(t *testing.T) {
 	if os.Geteuid() != 0 {
 		want = "made's network"
 	}
-	if unread := strings.Join(tracer.Unread(), ", "); unread != want {
+	if unread := strings.Join(finder.Unread(), ", "); unread != want {
 		t.Errorf("%q could not be read, want %q", unread, want)
 	}
 }

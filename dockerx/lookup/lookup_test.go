@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"errors"
@@ -94,7 +94,7 @@ func TestLinkedTo(t *testing.T) {
 	} {
 		var got string
 		for _, h := range linkedTo(c, test.n, host, endsOf(host.Interfaces, test.arg), test.arg) {
-			got += h.How
+			got += h.Evidence
 		}
 		if got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
@@ -120,12 +120,12 @@ func TestUnknownSaysWhatWasTried(t *testing.T) {
 	}
 	defer self.Close()
 	like := New([]*dockerx.Container{{Ref: "self", Name: "self", Process: self}})
-	_, err = like.Trace("dxnosuch0")
+	_, err = like.Find("dxnosuch0")
 	var unknown *UnknownError
 	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "no interface is called dxnosuch0") || !strings.Contains(err.Error(), "no such file") {
 		t.Error(err)
 	}
-	if _, err := New(nil).Trace(fmt.Sprint(os.Getpid())); err == nil || !strings.HasSuffix(err.Error(), "no container runs") {
+	if _, err := New(nil).Find(fmt.Sprint(os.Getpid())); err == nil || !strings.HasSuffix(err.Error(), "no container runs") {
 		t.Error(err)
 	}
 }

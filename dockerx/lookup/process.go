@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ type index struct {
 	mnt     map[nsops.ID][]*dockerx.Container
 }
 
-func (t *Tracer) index() (*index, error) {
+func (t *Finder) index() (*index, error) {
 	x := &index{
 		cgroups: map[string][]*dockerx.Container{},
 		pid:     map[nsops.ID][]*dockerx.Container{}, mnt: map[nsops.ID][]*dockerx.Container{},
@@ -75,7 +75,7 @@ func (x *index) of(p *proc.Process) ([]*dockerx.Container, string, error) {
 	return nil, "", nil
 }
 
-func (t *Tracer) matchPID(q Query) ([]Hit, string, error) {
+func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
 	p, err := proc.Open(q.PID)
 	if errors.Is(err, proc.ErrGone) {
 		return nil, fmt.Sprintf("there is no process %d", q.PID), nil
@@ -110,7 +110,7 @@ func (t *Tracer) matchPID(q Query) ([]Hit, string, error) {
 	return hits, fmt.Sprintf("process %d (%s) is in no container's cgroup or namespaces", q.PID, st.Name), nil
 }
 
-func (t *Tracer) matchInode(q Query) ([]Hit, string, error) {
+func (t *Finder) matchInode(q Query) ([]Hit, string, error) {
 	host, _, err := nsops.ReadHost()
 	if err != nil {
 		return nil, "", err
@@ -159,7 +159,7 @@ func holds(s nsops.Set, q Query) (nsops.Type, bool) {
 
 // processesIn looks for a process of a container's that is in another namespace than
 // its init: the first of each container.
-func (t *Tracer) processesIn(q Query) ([]Hit, error) {
+func (t *Finder) processesIn(q Query) ([]Hit, error) {
 	x, err := t.index()
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"cmp"
@@ -32,12 +32,12 @@ type holder struct {
 
 // matchPort finds who listens on a port in a container's network namespace, and whose
 // port the host's is: by docker-proxy, which listens there, else by Docker's word.
-func (t *Tracer) matchPort(q Query) ([]Hit, string, error) {
+func (t *Finder) matchPort(q Query) ([]Hit, string, error) {
 	host, err := readHome()
 	if err != nil {
 		return nil, "", err
 	}
-	p := &portSearch{Tracer: t, query: q, host: host, users: map[nsops.ID][]*dockerx.Container{}}
+	p := &portSearch{Finder: t, query: q, host: host, users: map[nsops.ID][]*dockerx.Container{}}
 	if err := p.listen(); err != nil {
 		return nil, "", err
 	}
@@ -51,7 +51,7 @@ func (t *Tracer) matchPort(q Query) ([]Hit, string, error) {
 }
 
 type portSearch struct {
-	*Tracer
+	*Finder
 	query     Query
 	host      home
 	users     map[nsops.ID][]*dockerx.Container // by net namespace
@@ -185,7 +185,7 @@ func (p *portSearch) hits() ([]Hit, error) {
 			if port.Host.Port() != p.query.Port || p.query.Proto != "" && port.Proto != p.query.Proto {
 				continue
 			}
-			if !slices.ContainsFunc(hits, func(h Hit) bool { return h.Container == c && strings.HasPrefix(h.How, "docker-proxy") }) {
+			if !slices.ContainsFunc(hits, func(h Hit) bool { return h.Container == c && strings.HasPrefix(h.Evidence, "docker-proxy") }) {
 				hits = append(hits, Hit{Port, c, fmt.Sprintf("published by Docker: %s/%s leads to its port %d", port.Host, port.Proto, port.Container)})
 			}
 		}
@@ -235,7 +235,7 @@ func (p *portSearch) behindProxy(l *listener, h holder) ([]Hit, error) {
 	found, _, err := p.matchIP(Query{Kind: IP, Addr: ip.Unmap()})
 	for i := range found {
 		found[i].Kind = Port
-		found[i].How = fmt.Sprintf("docker-proxy (process %d) forwards %s/%s to %s", h.pid, l.Addr, l.Proto, netAddr(h))
+		found[i].Evidence = fmt.Sprintf("docker-proxy (process %d) forwards %s/%s to %s", h.pid, l.Addr, l.Proto, netAddr(h))
 	}
 	return found, err
 }

@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 // matchInterface takes a name for one of the host's interfaces, to which a container's
 // is linked, and else for one inside containers.
-func (t *Tracer) matchInterface(q Query) ([]Hit, string, error) {
+func (t *Finder) matchInterface(q Query) ([]Hit, string, error) {
 	host, err := readHome()
 	if err != nil {
 		return nil, "", err
@@ -86,7 +86,7 @@ func linkedTo(c *dockerx.Container, n, host *network.Network, ends map[int]netwo
 	return hits
 }
 
-func (t *Tracer) matchIP(q Query) ([]Hit, string, error) {
+func (t *Finder) matchIP(q Query) ([]Hit, string, error) {
 	host, err := readHome()
 	if err != nil {
 		return nil, "", err

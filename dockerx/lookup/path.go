@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 // matchPath takes a path of dx's mount namespace. By the kernel, it is a container's if
 // that has the file system mounted at or above it: a volume, a bind, the root file
 // system. Else its text may name the layers of the root file system, or the ID.
-func (t *Tracer) matchPath(q Query) ([]Hit, string, error) {
+func (t *Finder) matchPath(q Query) ([]Hit, string, error) {
 	names, err := absolute(q.Name)
 	if err != nil {
 		return nil, "", err
@@ -92,7 +92,7 @@ var everywhere = map[string]bool{"proc": true, "sysfs": true, "cgroup": true, "c
 
 // mounted says where a container has mounted what is at name, by device and by the path
 // within the file system: names mean something else in another mount namespace.
-func (t *Tracer) mounted(c *dockerx.Container, own []*mountinfo.Info, name string) (string, error) {
+func (t *Finder) mounted(c *dockerx.Container, own []*mountinfo.Info, name string) (string, error) {
 	at, within := mountOf(own, name)
 	if at == nil || everywhere[at.FSType] {
 		return "", nil
@@ -135,7 +135,7 @@ type layers struct {
 }
 
 // rootLayers reads them off the mount itself.
-func (t *Tracer) rootLayers(c *dockerx.Container) (layers, error) {
+func (t *Finder) rootLayers(c *dockerx.Container) (layers, error) {
 	mounts, err := t.mountsOf(c)
 	var out layers
 	for _, m := range mounts {
@@ -158,7 +158,7 @@ func (t *Tracer) rootLayers(c *dockerx.Container) (layers, error) {
 }
 
 // upperLayer says whether a path is of a container alone, by its text.
-func (t *Tracer) upperLayer(c *dockerx.Container, name string) (string, error) {
+func (t *Finder) upperLayer(c *dockerx.Container, name string) (string, error) {
 	l, err := t.rootLayers(c)
 	switch {
 	case err != nil:
@@ -187,7 +187,7 @@ const maxLayers = 500
 
 // lowerLayer says whether a path is of an image that the container, and maybe others,
 // runs. Docker names these layers by short links, beside the folder of the upper one.
-func (t *Tracer) lowerLayer(c *dockerx.Container, name string) (string, error) {
+func (t *Finder) lowerLayer(c *dockerx.Container, name string) (string, error) {
 	l, err := t.rootLayers(c)
 	for _, dir := range l.lower[:min(len(l.lower), maxLayers)] {
 		if !path.IsAbs(dir) {

@@ -1,4 +1,4 @@
-package trace
+package lookup
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"dx/nsops/proc"
 )
 
-// facts is what has been read of containers, by their place in Tracer.containers.
+// facts is what has been read of containers, by their place in Finder.containers.
 type facts struct {
 	scopes   map[*dockerx.Container]nsops.Scope
 	sets     map[*dockerx.Container]nsops.Set
@@ -28,7 +28,7 @@ type facts struct {
 
 // scope is a container's; one that has ended, or may not be looked at, has an empty
 // one.
-func (t *Tracer) scope(c *dockerx.Container) (nsops.Scope, error) {
+func (t *Finder) scope(c *dockerx.Container) (nsops.Scope, error) {
 	if s, ok := t.facts.scopes[c]; ok {
 		return s, nil
 	}
@@ -43,7 +43,7 @@ func (t *Tracer) scope(c *dockerx.Container) (nsops.Scope, error) {
 	return s, nil
 }
 
-func (t *Tracer) set(c *dockerx.Container) (nsops.Set, error) {
+func (t *Finder) set(c *dockerx.Container) (nsops.Set, error) {
 	if s, ok := t.facts.sets[c]; ok {
 		return s, nil
 	}
@@ -60,7 +60,7 @@ func (t *Tracer) set(c *dockerx.Container) (nsops.Set, error) {
 
 // network reads the network of a container's namespace; each namespace once. ok is
 // false where it cannot be had.
-func (t *Tracer) network(c *dockerx.Container) (n *network.Network, ns nsops.ID, ok bool, err error) {
+func (t *Finder) network(c *dockerx.Container) (n *network.Network, ns nsops.ID, ok bool, err error) {
 	set, err := t.set(c)
 	ns = set.Own[nsops.Net]
 	if err != nil || ns.IsZero() {
@@ -104,7 +104,7 @@ func readHome() (home, error) {
 // likes, if it has CAP_SYS_ADMIN.
 const maxMounts = 4 << 20
 
-func (t *Tracer) mountsOf(c *dockerx.Container) ([]*mountinfo.Info, error) {
+func (t *Finder) mountsOf(c *dockerx.Container) ([]*mountinfo.Info, error) {
 	if m, ok := t.facts.mounts[c]; ok {
 		return m, nil
 	}

@@ -1,9 +1,9 @@
-// Package trace is the way back: from something that is seen on the host (a PID, a
+// Package lookup is the way back: from something that is seen on the host (a PID, a
 // namespace, an interface, an address, a cgroup, a folder, a port) to the container
 // that it belongs to, with the evidence. What containers there are is dockerx's
 // matter; nothing is changed, and nobody but the kernel and Docker's own list of
 // published ports is believed.
-package trace
+package lookup
 
 import (
 	"errors"
