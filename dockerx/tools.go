@@ -3,50 +3,15 @@ package dockerx
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"strings"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
-	"dx/dockerx/host"
 	"dx/nsops/launch"
 	"dx/nsops/rootfs"
 )
-
-// ErrNoImage says that the container's engine has no such image.
-var ErrNoImage = host.ErrNoImage
-
-// ImageLayers are the folders of an image of the container's engine, the topmost
-// first: read from its data root, no daemon is asked. A process that is no Docker
-// container has the images of the default data root.
-func (c *Container) ImageLayers(ref string) ([]string, error) {
-	dir, name, err := c.dataRoot()
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", ref, err)
-	}
-	defer dir.Close()
-	return host.ImageLayers(dir, name, ref)
-}
-
-func (c *Container) dataRoot() (dir *os.File, name string, err error) {
-	bundle, err := host.Find(c.Process)
-	if err == nil {
-		defer bundle.Close()
-		if dir, name, err = bundle.DataRoot(); err == nil {
-			return dir, name, nil
-		}
-	}
-	if !errors.Is(err, host.ErrNoBundle) && !errors.Is(err, fs.ErrNotExist) {
-		return nil, "", err
-	}
-	dir, err = os.OpenFile(host.DefaultDataRoot, unix.O_PATH|unix.O_DIRECTORY, 0)
-	return dir, host.DefaultDataRoot, err
-}
 
 // Shells, the best first, that are looked for where a user has no login shell.
 var shells = []string{"bash", "zsh", "ash", "sh"}

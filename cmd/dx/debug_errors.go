@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 
-	"dx/dockerx"
+	"dx/dockerx/images"
 	"dx/nsops/tools"
 )
 
@@ -22,7 +22,7 @@ func ofTools(err error) bool {
 	if errors.As(err, &missing) || errors.As(err, &dynamic) || errors.As(err, &exposed) {
 		return true
 	}
-	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, dockerx.ErrNoImage, errNoShell} {
+	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, images.ErrNoImage, errNoShell} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/images"
 	"dx/nsops/launch"
 	"dx/nsops/rootfs"
 	"dx/nsops/tools"
@@ -41,8 +42,8 @@ func makeTree(ctx context.Context, c *dockerx.Container, name string) (*tools.Tr
 	if !errors.Is(err, fs.ErrNotExist) || path.IsAbs(name) || strings.HasPrefix(name, ".") {
 		return tree, err
 	}
-	layers, err := c.ImageLayers(name)
-	if errors.Is(err, dockerx.ErrNoImage) {
+	layers, err := images.Layers(c, name)
+	if errors.Is(err, images.ErrNoImage) {
 		return nil, fmt.Errorf("--tools %s: there is no such file, and %w", name, err)
 	}
 	if err != nil {

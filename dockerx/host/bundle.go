@@ -180,14 +180,14 @@ func (b *Bundle) OpenRootfs(spec *specs.Spec) (*os.File, error) {
 			return nil, err
 		}
 		defer dir.Close()
-		return openDirIn(dir, spec.Root.Path)
+		return OpenDirInRoot(dir, spec.Root.Path)
 	}
 	root, err := b.shimRoot()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return openDirIn(root, spec.Root.Path)
+	return OpenDirInRoot(root, spec.Root.Path)
 }
 
 // inRoot opens a directory by its path as the shim's root names it.

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"fmt"
+	"os"
 	"path"
 	"strings"
 
@@ -38,4 +40,26 @@ func containersDirOf(file string) (dir string, ok bool) {
 		return "", false
 	}
 	return file[:i+len(folder)-1], true
+}
+
+// DataRoot opens the data root of the engine that has made the container: the
+// directory in which <data-root>/containers lies. os.ErrNotExist if it is not Docker's
+// container. The path is as the shim's root names it.
+func (b *Bundle) DataRoot() (dir *os.File, name string, err error) {
+	spec, err := b.Spec()
+	if err != nil {
+		return nil, "", err
+	}
+	containers, ok := containersDir(spec.Mounts)
+	if !ok {
+		return nil, "", fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
+	}
+	root, err := b.shimRoot()
+	if err != nil {
+		return nil, "", err
+	}
+	defer root.Close()
+	name = path.Dir(containers)
+	dir, err = OpenDirInRoot(root, name)
+	return dir, name, err
 }

@@ -200,8 +200,8 @@ func ReadInRoot(root *os.File, path string) ([]byte, error) {
 	return f.all()
 }
 
-// openDirIn opens a directory below root with symbolic links kept inside.
-func openDirIn(root *os.File, path string) (*os.File, error) {
+// OpenDirInRoot opens a directory below root with symbolic links kept inside.
+func OpenDirInRoot(root *os.File, path string) (*os.File, error) {
 	h, err := pathrs.OpenatInRoot(root, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
@@ -229,9 +229,9 @@ func openWithoutLinks(name string) (handle, error) {
 	return at, nil
 }
 
-// handleIn is openDirIn with nothing but a handle left.
+// handleIn is OpenDirInRoot with nothing but a handle left.
 func handleIn(root *os.File, path string) (handle, error) {
-	f, err := openDirIn(root, path)
+	f, err := OpenDirInRoot(root, path)
 	if err != nil {
 		return handle{fd: none}, err
 	}

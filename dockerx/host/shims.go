@@ -94,7 +94,7 @@ func OpenPath(p *proc.Process, path string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return openDirIn(root, path)
+	return OpenDirInRoot(root, path)
 }
 
 // IsGone says that a process or a file has vanished, which is no error while one

@@ -1,8 +1,11 @@
-package host
+// Package images finds the layers of an image in the files of a container's engine:
+// no daemon is asked. What becomes of the layers is not its matter: see nsops/tools.
+package images
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,57 +13,66 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx"
 	"dx/dockerx/docker"
+	"dx/dockerx/host"
 )
 
 // ErrNoImage says that the engine has no such image.
 var ErrNoImage = errors.New("no such image in the engine's data root")
 
-// DefaultDataRoot is dockerd's.
-const DefaultDataRoot = "/var/lib/docker"
+// defaultDataRoot is dockerd's.
+const defaultDataRoot = "/var/lib/docker"
 
-// DataRoot opens the data root of the engine that has made the container: the
-// folder in which <data-root>/containers lies. os.ErrNotExist if it is not Docker's
-// container. The path is as the shim's root names it.
-func (b *Bundle) DataRoot() (dir *os.File, name string, err error) {
-	spec, err := b.Spec()
+// Layers returns the directories of the layers of an image that the container's
+// engine has, the topmost first. A process that is in no Docker container has the
+// images of the default data root.
+func Layers(c *dockerx.Container, ref string) ([]string, error) {
+	dir, name, err := openDataRoot(c)
 	if err != nil {
-		return nil, "", err
+		return nil, fmt.Errorf("image %s: %w", ref, err)
 	}
-	containers, ok := containersDir(spec.Mounts)
-	if !ok {
-		return nil, "", fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
-	}
-	root, err := b.shimRoot()
-	if err != nil {
-		return nil, "", err
-	}
-	defer root.Close()
-	name = path.Dir(containers)
-	dir, err = openDirIn(root, name)
-	return dir, name, err
+	defer dir.Close()
+	return layersIn(dir, name, ref)
 }
 
-// ImageLayers finds the folders of an image's layers, the topmost first, by the
+func openDataRoot(c *dockerx.Container) (dir *os.File, name string, err error) {
+	bundle, err := host.Find(c.Process)
+	if err == nil {
+		defer bundle.Close()
+		if dir, name, err = bundle.DataRoot(); err == nil {
+			return dir, name, nil
+		}
+	}
+	if !errors.Is(err, host.ErrNoBundle) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	dir, err = os.OpenFile(defaultDataRoot, unix.O_PATH|unix.O_DIRECTORY, 0)
+	return dir, defaultDataRoot, err
+}
+
+// layersIn finds the directories of an image's layers, the topmost first, by the
 // files of dockerd's own image store with the overlay2 driver (moby image/store.go,
 // layer/filestore.go). They are absolute paths: name is what the data root is called.
-func ImageLayers(dataRoot *os.File, name, ref string) ([]string, error) {
-	repositories, err := ReadInRoot(dataRoot, "/image/overlay2/repositories.json")
+func layersIn(dataRoot *os.File, name, ref string) ([]string, error) {
+	repositories, err := host.ReadInRoot(dataRoot, "/image/overlay2/repositories.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: dockerd keeps no images of the overlay2 driver there: %w", name, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	id, err := ParseRepositories(repositories, ref)
+	id, err := parseRepositories(repositories, ref)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w (%s)", ref, err, name)
 	}
-	config, err := ReadInRoot(dataRoot, "/image/overlay2/imagedb/content/sha256/"+id)
+	config, err := host.ReadInRoot(dataRoot, "/image/overlay2/imagedb/content/sha256/"+id)
 	if err != nil {
 		return nil, err
 	}
-	chain, err := ParseChain(config)
+	chain, err := parseChain(config)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", ref, err)
 	}
@@ -75,10 +87,10 @@ func ImageLayers(dataRoot *os.File, name, ref string) ([]string, error) {
 	return dirs, nil
 }
 
-// layerDir is the folder of one layer, which must be the same one by its path here
+// layerDir is the directory of one layer, which must be the same one by its path here
 // and in the data root: an engine may live in another mount namespace.
 func layerDir(dataRoot *os.File, name, chainID string) (string, error) {
-	b, err := ReadInRoot(dataRoot, "/image/overlay2/layerdb/sha256/"+chainID+"/cache-id")
+	b, err := host.ReadInRoot(dataRoot, "/image/overlay2/layerdb/sha256/"+chainID+"/cache-id")
 	if err != nil {
 		return "", err
 	}
@@ -87,7 +99,7 @@ func layerDir(dataRoot *os.File, name, chainID string) (string, error) {
 		return "", fmt.Errorf("layer %s has an impossible cache-id %q", chainID, cache)
 	}
 	inside := path.Join("overlay2", cache, "diff")
-	dir, err := openDirIn(dataRoot, "/"+inside)
+	dir, err := host.OpenDirInRoot(dataRoot, "/"+inside)
 	if err != nil {
 		return "", err
 	}
@@ -98,18 +110,18 @@ func layerDir(dataRoot *os.File, name, chainID string) (string, error) {
 	}
 	here, err := os.Stat(path.Join(name, inside))
 	if err != nil || !os.SameFile(there, here) {
-		return "", fmt.Errorf("%s is another folder in the engine's mount namespace than here; run dx in that one", path.Join(name, inside))
+		return "", fmt.Errorf("%s is another directory in the engine's mount namespace than here; run dx in that one", path.Join(name, inside))
 	}
 	return path.Join(name, inside), nil
 }
 
-// ParseRepositories finds the ID of an image, 64 hex digits, by a name as docker
+// parseRepositories finds the ID of an image, 64 hex digits, by a name as docker
 // takes it (image/overlay2/repositories.json). ErrNoImage if there is none.
-func ParseRepositories(b []byte, ref string) (string, error) {
+func parseRepositories(b []byte, ref string) (string, error) {
 	var f struct {
 		Repositories map[string]map[string]string
 	}
-	if err := decode(b, &f); err != nil {
+	if err := json.Unmarshal(b, &f); err != nil {
 		return "", err
 	}
 	repository, full := familiar(ref)
@@ -140,15 +152,15 @@ func familiar(ref string) (repository, full string) {
 	return ref, ref + ":latest"
 }
 
-// ParseChain computes the chain IDs of an image's layers from its configuration,
+// parseChain computes the chain IDs of an image's layers from its configuration,
 // the topmost first (OCI image-spec, config.md, "Layer ChainID").
-func ParseChain(b []byte) ([]string, error) {
+func parseChain(b []byte) ([]string, error) {
 	var config struct {
 		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		} `json:"rootfs"`
 	}
-	if err := decode(b, &config); err != nil {
+	if err := json.Unmarshal(b, &config); err != nil {
 		return nil, err
 	}
 	chain := make([]string, len(config.RootFS.DiffIDs))

@@ -1,4 +1,4 @@
-package host
+package images
 
 import (
 	"errors"
@@ -26,12 +26,12 @@ func TestParseRepositories(t *testing.T) {
 		"busybox@sha256:" + idB: idB, "localhost:5000/x/y": idB, "sha256:" + idB: idB,
 		"nosuch": "", "busybox:nosuch": "", "": "", ":": "", "bad": "", "sha256:x": "",
 	} {
-		got, err := ParseRepositories([]byte(repositories), ref)
+		got, err := parseRepositories([]byte(repositories), ref)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q %v, want %q", ref, got, err, want)
 		}
 	}
-	if _, err := ParseRepositories([]byte(repositories), "nosuch"); !errors.Is(err, ErrNoImage) {
+	if _, err := parseRepositories([]byte(repositories), "nosuch"); !errors.Is(err, ErrNoImage) {
 		t.Error(err)
 	}
 }
@@ -39,13 +39,13 @@ func TestParseRepositories(t *testing.T) {
 // The expected chain ID is the example of sha256sum: printf 'sha256:a… sha256:b…' | sha256sum.
 func TestParseChain(t *testing.T) {
 	config := `{"rootfs":{"type":"layers","diff_ids":["sha256:` + idA + `","sha256:` + idB + `"]}}`
-	got, err := ParseChain([]byte(config))
+	got, err := parseChain([]byte(config))
 	want := []string{"ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c", idA}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v %v, want %v", got, err, want)
 	}
 	for _, bad := range []string{"", "{}", `{"rootfs":{"diff_ids":["sha256:../x"]}}`, `{"rootfs":{"diff_ids":["` + idA + `"]}}`} {
-		if got, err := ParseChain([]byte(bad)); err == nil {
+		if got, err := parseChain([]byte(bad)); err == nil {
 			t.Errorf("%q gives %v", bad, got)
 		}
 	}
@@ -77,19 +77,19 @@ func dataRoot(t *testing.T, cacheID string) (*os.File, string) {
 	return f, dir
 }
 
-func TestImageLayers(t *testing.T) {
+func TestLayers(t *testing.T) {
 	f, dir := dataRoot(t, "cafe")
-	got, err := ImageLayers(f, dir, "busybox")
+	got, err := layersIn(f, dir, "busybox")
 	if err != nil || !slices.Equal(got, []string{dir + "/overlay2/cafe/diff"}) {
 		t.Errorf("the layers are %v, %v, want the one of cafe", got, err)
 	}
-	// The same paths mean other folders here.
-	if got, err := ImageLayers(f, t.TempDir(), "busybox"); err == nil {
+	// The same paths mean other directories here.
+	if got, err := layersIn(f, t.TempDir(), "busybox"); err == nil {
 		t.Errorf("layers of another mount namespace: %v", got)
 	}
 	for _, bad := range []string{"", "../x", "a/b", "nosuch"} {
 		f, dir := dataRoot(t, bad)
-		if got, err := ImageLayers(f, dir, "busybox"); err == nil {
+		if got, err := layersIn(f, dir, "busybox"); err == nil {
 			t.Errorf("cache-id %q gives %v", bad, got)
 		}
 	}
@@ -99,7 +99,7 @@ func FuzzParseRepositories(f *testing.F) {
 	f.Add(repositories, "busybox")
 	f.Add(repositories, "busybox@sha256:"+idB)
 	f.Fuzz(func(t *testing.T, data, ref string) {
-		if id, err := ParseRepositories([]byte(data), ref); err == nil && !docker.IsID(id) {
+		if id, err := parseRepositories([]byte(data), ref); err == nil && !docker.IsID(id) {
 			t.Errorf("%q is taken for an ID of an image", id)
 		}
 	})
@@ -108,7 +108,7 @@ func FuzzParseRepositories(f *testing.F) {
 func FuzzParseChain(f *testing.F) {
 	f.Add(`{"rootfs":{"diff_ids":["sha256:` + idA + `","sha256:` + idB + `"]}}`)
 	f.Fuzz(func(t *testing.T, data string) {
-		chain, err := ParseChain([]byte(data))
+		chain, err := parseChain([]byte(data))
 		if err == nil && (len(chain) == 0 || slices.ContainsFunc(chain, func(id string) bool { return !docker.IsID(id) })) {
 			t.Errorf("the chain %v is taken, want IDs only, and one at least", chain)
 		}
