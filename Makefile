@@ -70,7 +70,7 @@ unit-user: ## The same as a plain user, started by root
 # The packages whose tests use an engine where they are given one.
 .PHONY: engine
 engine: ## Tests of the libraries against a private engine
-	packages=$$(grep -rl --include='*_test.go' DX_TEST_ENGINE cmd dockerx nsops cmpdiff | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
+	packages=$$(grep -rl --include='*_test.go' -e DX_TEST_ENGINE -e dockerx/internal/testengine cmd dockerx nsops cmpdiff | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
 	[[ -z "$$packages" ]] || $(GO) run ./e2e/withengine -- $(GO) test -count=1 $$packages
 
 # Each package runs in a world of its own (e2e/world).

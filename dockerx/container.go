@@ -1,10 +1,10 @@
-// Package dockerx answers "which process is this container, and how would Docker
-// exec into it?". It turns a reference into a Container whose process is verified
-// and held open, and exec options into the ExecSpec that docker exec would use.
+// Package dockerx answers "which container is meant?". It turns a reference into a
+// Container, whose process is verified and held open.
 //
-// Sub-packages hold the sources of facts: engine (the Engine API) and host
-// (shims, bundles, runtime state and Docker's files, with no daemon).
-// Joining and launching do not belong here: they are nsops'.
+// Sub-packages hold the sources of facts: engine (the Engine API) and host (shims,
+// bundles, runtime state and Docker's files, with no daemon); and, above this one, what
+// is to be known of a container that was found: execspec, membership, claims, top,
+// lookup, images. Joining and launching do not belong here: they are nsops'.
 package dockerx
 
 import (
@@ -44,9 +44,9 @@ type Container struct {
 	// Ports are the published ones, by Docker's word.
 	Ports []Port
 
-	// Config is what the engine says of the container's configuration; nil if it was
-	// not asked. Docker's files have it too: see ExecSpec, Claims.
-	Config *Config
+	// Docker is what the engine says of the container; nil if it was not asked.
+	// Docker's files say it too.
+	Docker *docker.Container
 
 	// Proof says in words why Process is believed to be the container's init; empty for
 	// a reference to a process.
@@ -61,27 +61,19 @@ type Container struct {
 // engine whose word does not count: it may be shown, not entered.
 func (c *Container) Believed() error { return c.doubt }
 
-// Config is the part of Docker's container configuration that docker exec uses.
-type Config struct {
-	Hostname   string
-	User       string
-	Env        []string
-	WorkingDir string
-	Tty        bool
-	GroupAdd   []string
-	Privileged bool
-	Linked     bool   // it has legacy links, whose variables docker exec adds
-	Origin     string // where it was read: "GET /containers/ID/json", a path
-
-	docker *docker.Container // all that it was taken from; nil for another engine's
-}
-
 // Deputy looks at what the container can shape: its files may lie on a file system
 // that never answers. It is the container's to close.
 func (c *Container) Deputy() *launch.Deputy { return &c.deputy }
 
-// root is the container's root, for looking at its files.
-func (c *Container) root() (*rootfs.Root, error) { return rootfs.Open(c.Process, &c.deputy, c.Name) }
+// Root opens the container's root, for looking at its files.
+func (c *Container) Root() (*rootfs.Root, error) { return rootfs.Open(c.Process, &c.deputy, c.Name) }
+
+// Warn passes a line on to the user, who asked for the container.
+func (c *Container) Warn(line string) {
+	if c.warn != nil {
+		c.warn(line)
+	}
+}
 
 // Close releases the process handle.
 func (c *Container) Close() error {

@@ -1,7 +1,6 @@
 package dockerx
 
 import (
-	"errors"
 	"fmt"
 
 	"dx/dockerx/engine"
@@ -63,28 +62,3 @@ type StaleError struct {
 func (e *StaleError) Error() string {
 	return fmt.Sprintf("%s says that %s is pid %d, but %s", e.Source, e.Ref, e.PID, e.Reason)
 }
-
-// UnknownFilterError says that a process runs under seccomp filters that no bundle
-// describes and the kernel does not give. A new process beside it could do what it
-// cannot.
-type UnknownFilterError struct {
-	PID    int    // whose filters they are
-	Reason string // "no bundle tells their profile"
-	Err    error  // of seccomp.Installed
-}
-
-func (e *UnknownFilterError) Error() string {
-	return fmt.Sprintf("pid %d runs under seccomp filters, %s, and a process started beside it would run without them: %v", e.PID, e.Reason, e.Err)
-}
-
-func (e *UnknownFilterError) Unwrap() error { return e.Err }
-
-// ErrRelativeCwd says that the working directory is not absolute. The text is runc's
-// (validateProcessSpec).
-var ErrRelativeCwd = errors.New("Cwd must be an absolute path") //nolint:staticcheck // runc's text
-
-// UserError says that a user or group could not be looked up. The texts are moby's.
-type UserError struct{ Err error }
-
-func (e *UserError) Error() string { return e.Err.Error() }
-func (e *UserError) Unwrap() error { return e.Err }

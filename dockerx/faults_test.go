@@ -16,14 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"dx/dockerx/internal/testengine"
 	"dx/e2e/await"
 )
 
 // proxy stands before the real engine and spoils what spoil says.
-func (e *testEngine) proxy(spoil func(http.ResponseWriter, *http.Request) bool, edit func(string) string) string {
-	e.t.Helper()
+func (e testEngine) proxy(spoil func(http.ResponseWriter, *http.Request) bool, edit func(string) string) string {
+	e.T.Helper()
 	p := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
-	network, addr, _ := strings.Cut(e.host, "://")
+	network, addr, _ := strings.Cut(e.Host, "://")
 	p.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
@@ -38,10 +39,10 @@ func (e *testEngine) proxy(spoil func(http.ResponseWriter, *http.Request) bool, 
 		r.Header.Set("Content-Length", fmt.Sprint(len(edited)))
 		return nil
 	}
-	socket := filepath.Join(e.t.TempDir(), "docker.sock")
+	socket := filepath.Join(e.T.TempDir(), "docker.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if spoil == nil || !spoil(w, r) {
@@ -49,14 +50,14 @@ func (e *testEngine) proxy(spoil func(http.ResponseWriter, *http.Request) bool, 
 		}
 	})}
 	go srv.Serve(l)
-	e.t.Cleanup(func() { srv.Close() })
+	e.T.Cleanup(func() { srv.Close() })
 	return "unix://" + socket
 }
 
 func TestOneHungContainerHidesNoOther(t *testing.T) {
 	e := requireEngine(t)
-	hung, well := e.run(containers["default"]...), e.run(containers["default"]...)
-	id := e.inspect(hung, "{{.Id}}")
+	hung, well := e.Run(testengine.Default...), e.Run(testengine.Default...)
+	id := e.Inspect(hung, "{{.Id}}")
 	host := e.proxy(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, id) || strings.Contains(r.URL.Path, hung) {
 			<-r.Context().Done()
@@ -93,11 +94,11 @@ func TestOneHungContainerHidesNoOther(t *testing.T) {
 
 func TestLyingEngine(t *testing.T) {
 	e := requireEngine(t)
-	name, other := e.run(containers["default"]...), e.run(containers["default"]...)
-	pid := `"Pid":` + e.inspect(name, "{{.State.Pid}}")
+	name, other := e.Run(testengine.Default...), e.Run(testengine.Default...)
+	pid := `"Pid":` + e.Inspect(name, "{{.State.Pid}}")
 	for what, lie := range map[string]string{
 		"a host process": fmt.Sprint(os.Getpid()),
-		"another":        e.inspect(other, "{{.State.Pid}}"),
+		"another":        e.Inspect(other, "{{.State.Pid}}"),
 		"nobody":         "2147483646",
 	} {
 		host := e.proxy(nil, func(body string) string { return strings.ReplaceAll(body, pid+",", `"Pid":`+lie+",") })

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"dx/dockerx/host"
+	"dx/dockerx/internal/testengine"
 	"dx/e2e/await"
 )
 
@@ -23,8 +24,8 @@ func isA[T error](err error) bool {
 func TestResolveReferences(t *testing.T) {
 	e := requireEngine(t)
 	r := e.resolver()
-	name := e.run(containers["default"]...)
-	id, pid := e.inspect(name, "{{.Id}}"), e.inspect(name, "{{.State.Pid}}")
+	name := e.Run(testengine.Default...)
+	id, pid := e.Inspect(name, "{{.Id}}"), e.Inspect(name, "{{.State.Pid}}")
 	for _, ref := range []string{name, "/" + name, id, id[:12]} {
 		c, err := r.Resolve(context.Background(), ref)
 		if err != nil {
@@ -44,15 +45,15 @@ func TestResolveReferences(t *testing.T) {
 
 func TestResolveNameBeforePrefix(t *testing.T) {
 	e := requireEngine(t)
-	first := e.run(containers["default"]...)
-	short := e.inspect(first, "{{.Id}}")[:6]
-	second := e.runNamed(short, containers["default"]...)
+	first := e.Run(testengine.Default...)
+	short := e.Inspect(first, "{{.Id}}")[:6]
+	second := e.RunNamed(short, testengine.Default...)
 	c, err := e.resolver().Resolve(context.Background(), short)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if want := e.inspect("/"+second, "{{.Id}}"); c.ID != want {
+	if want := e.Inspect("/"+second, "{{.Id}}"); c.ID != want {
 		t.Errorf("%s is %s, docker inspect says %s", short, c.ID, want)
 	}
 }
@@ -62,11 +63,11 @@ func TestResolveAmbiguousPrefix(t *testing.T) {
 	seen := map[byte]bool{}
 	for i := range 17 { // two of them begin with the same of 16 digits
 		name := fmt.Sprintf("dxtest-many-%d-%d", os.Getpid(), i)
-		id, err := e.command("create", "--name", name, "dx-test", "/bin/busybox").Output()
+		id, err := e.Command("create", "--name", name, "dx-test", "/bin/busybox").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { e.docker("rm", "-f", name) })
+		t.Cleanup(func() { e.Docker("rm", "-f", name) })
 		if seen[id[0]] {
 			e.ambiguous(string(id[:1]))
 			return
@@ -76,26 +77,26 @@ func TestResolveAmbiguousPrefix(t *testing.T) {
 	t.Fatal("17 IDs begin with 17 different digits")
 }
 
-func (e *testEngine) ambiguous(prefix string) {
+func (e testEngine) ambiguous(prefix string) {
 	_, err := e.resolver().Resolve(context.Background(), prefix)
 	if !isA[*AmbiguousError](err) {
-		e.t.Fatalf("%s: %v, want an ambiguous prefix", prefix, err)
+		e.T.Fatalf("%s: %v, want an ambiguous prefix", prefix, err)
 	}
-	out, _ := e.docker("exec", prefix, "true")
+	out, _ := e.Docker("exec", prefix, "true")
 	if !strings.Contains(strings.ToLower(out), strings.ToLower(err.Error())) {
-		e.t.Errorf("dx says %q, docker %q", err, out)
+		e.T.Errorf("dx says %q, docker %q", err, out)
 	}
 }
 
 func TestResolveStates(t *testing.T) {
 	e := requireEngine(t)
 	r := e.resolver()
-	stopped := e.run("dx-test", "/bin/busybox", "true")
-	e.must("wait", stopped)
+	stopped := e.Run("dx-test", "/bin/busybox", "true")
+	e.Must("wait", stopped)
 	created := stopped + "-created"
-	e.must("create", "--name", created, "dx-test", "/bin/busybox", "true")
-	t.Cleanup(func() { e.docker("rm", "-f", created) })
-	restarting := e.run("--restart", "always", "dx-test", "/bin/busybox", "false")
+	e.Must("create", "--name", created, "dx-test", "/bin/busybox", "true")
+	t.Cleanup(func() { e.Docker("rm", "-f", created) })
+	restarting := e.Run("--restart", "always", "dx-test", "/bin/busybox", "false")
 	// Between two restarts it runs; dockerd doubles its pause at each, so that sooner
 	// or later both answers fall into one.
 	for name, want := range map[string]State{stopped: NotRunning, created: NotRunning, restarting: Restarting} {
@@ -103,7 +104,7 @@ func TestResolveStates(t *testing.T) {
 		var out string
 		agree := func() bool {
 			_, err = r.Resolve(context.Background(), name)
-			out, _ = e.docker("exec", name, "true")
+			out, _ = e.Docker("exec", name, "true")
 			var state *StateError
 			return errors.As(err, &state) && state.State == want && strings.Contains(strings.ToLower(out), strings.ToLower(err.Error()))
 		}
@@ -116,11 +117,11 @@ func TestResolveStates(t *testing.T) {
 func TestResolvePaused(t *testing.T) {
 	e := requireEngine(t)
 	r := e.resolver()
-	name := e.run(containers["default"]...)
+	name := e.Run(testengine.Default...)
 	for _, paused := range []bool{false, true} {
 		if paused {
-			e.must("pause", name)
-			defer e.must("unpause", name)
+			e.Must("pause", name)
+			defer e.Must("unpause", name)
 		}
 		c, err := r.Resolve(context.Background(), name)
 		if err != nil {
@@ -140,7 +141,7 @@ func TestRunningEqualsDockerPs(t *testing.T) {
 	e := requireEngine(t)
 	var own []string
 	for range 3 {
-		own = append(own, e.run(containers["default"]...))
+		own = append(own, e.Run(testengine.Default...))
 	}
 	list, err := e.resolver().Running(context.Background())
 	if err != nil {
@@ -151,7 +152,7 @@ func TestRunningEqualsDockerPs(t *testing.T) {
 		got = append(got, c.ID+" "+c.Name)
 		c.Close()
 	}
-	want := strings.Split(strings.TrimSpace(e.must("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")), "\n")
+	want := strings.Split(strings.TrimSpace(e.Must("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")), "\n")
 	// Tests of other packages start and stop containers meanwhile.
 	others := func(line string) bool { return !slices.Contains(own, strings.Fields(line)[1]) }
 	got, want = slices.DeleteFunc(got, others), slices.DeleteFunc(want, others)
@@ -160,50 +161,13 @@ func TestRunningEqualsDockerPs(t *testing.T) {
 	}
 }
 
-// A process that the container's init started has the container's posture, and
-// so has one that docker exec started, by its number alone.
-func TestProcessInContainer(t *testing.T) {
-	e := requireEngine(t)
-	r := e.resolver()
-	name := e.run("-e", "A=1", "--cap-drop", "ALL", "dx-test", "/bin/busybox", "sh", "-c", "/bin/busybox sleep 1000 & wait")
-	want := e.execSpec(r, name)
-	e.must("exec", "-d", name, "/bin/busybox", "sleep", "2000")
-	var pids []string
-	await.Until(t, "docker top has three processes", func() bool {
-		pids = strings.Fields(e.must("top", name, "-o", "pid"))[1:]
-		return len(pids) == 3
-	})
-	for _, pid := range pids {
-		got := e.execSpec(r, "pid:"+pid)
-		e.same("Process of pid "+pid, got.Process, want.Process)
-		e.same("Seccomp", got.Seccomp, want.Seccomp)
-		e.same("Cgroups", got.Cgroups, want.Cgroups)
-		e.same("Namespaces", got.Namespaces, want.Namespaces)
-		e.same("Keyring", got.Keyring, want.Keyring)
-	}
-}
-
-func (e *testEngine) execSpec(r *Resolver, ref string) *ExecSpec {
-	e.t.Helper()
-	c, err := r.Resolve(context.Background(), ref)
-	if err != nil {
-		e.t.Fatalf("%s: %v", ref, err)
-	}
-	defer c.Close()
-	spec, err := c.ExecSpec(context.Background(), ExecOptions{Args: []string{"true"}})
-	if err != nil {
-		e.t.Fatalf("%s: %v", ref, err)
-	}
-	return spec
-}
-
 // What an engine may say and must not be believed.
 func TestVerifyRefuses(t *testing.T) {
 	e := requireEngine(t)
-	name, other := e.run(containers["default"]...), e.run(containers["default"]...)
-	id := e.inspect(name, "{{.Id}}")
+	name, other := e.Run(testengine.Default...), e.Run(testengine.Default...)
+	id := e.Inspect(name, "{{.Id}}")
 	pid := func(name string) int {
-		n, err := strconv.Atoi(e.inspect(name, "{{.State.Pid}}"))
+		n, err := strconv.Atoi(e.Inspect(name, "{{.State.Pid}}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +184,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}{
 		"a host process":    {os.Getpid(), "no shim serves it"},
 		"the host's init":   {1, "no shim serves it"},
-		"another container": {pid(other), "init of container " + e.inspect(other, "{{.Id}}")},
+		"another container": {pid(other), "init of container " + e.Inspect(other, "{{.Id}}")},
 		"a dead process":    {dead.Process.Pid, "gone"},
 		"not its init":      {child, "another process of container " + id},
 	} {
@@ -237,19 +201,19 @@ func TestVerifyRefuses(t *testing.T) {
 }
 
 // childOf starts a process by docker exec and returns its number.
-func (e *testEngine) childOf(name string) int {
-	e.t.Helper()
-	e.must("exec", "-d", name, "/bin/busybox", "sleep", "3000")
-	out := e.must("top", name, "-o", "pid,args")
+func (e testEngine) childOf(name string) int {
+	e.T.Helper()
+	e.Must("exec", "-d", name, "/bin/busybox", "sleep", "3000")
+	out := e.Must("top", name, "-o", "pid,args")
 	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); strings.Contains(line, "3000") {
 			n, err := strconv.Atoi(f[0])
 			if err != nil {
-				e.t.Fatal(err)
+				e.T.Fatal(err)
 			}
 			return n
 		}
 	}
-	e.t.Fatalf("no such process: %s", out)
+	e.T.Fatalf("no such process: %s", out)
 	return 0
 }

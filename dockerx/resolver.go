@@ -214,7 +214,7 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Process: p, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Config: configOfDocker(d),
+		Process: p, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Docker: d,
 		Proof: proof, doubt: doubt,
 	}
 	c.readFreezer(d.State.Paused)

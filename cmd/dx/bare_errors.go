@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops"
 )
 
@@ -18,15 +18,15 @@ const bareHelp = "\n\n" +
 // ofBareProcess reports whether an error is about a process that is in no container:
 // there is nothing like it in docker.
 func ofBareProcess(err error) bool {
-	var shared *dockerx.SharedMountError
-	var privileged *dockerx.BarePrivilegedError
+	var shared *execspec.SharedMountError
+	var privileged *execspec.BarePrivilegedError
 	return errors.As(err, &shared) || errors.As(err, &privileged) || errors.Is(err, nsops.ErrMoved)
 }
 
 // bareHint is hint for these.
 func bareHint(err error) string {
-	var shared *dockerx.SharedMountError
-	var privileged *dockerx.BarePrivilegedError
+	var shared *execspec.SharedMountError
+	var privileged *execspec.BarePrivilegedError
 	switch {
 	case errors.As(err, &shared):
 		return sharedMountHint(shared)
@@ -37,7 +37,7 @@ func bareHint(err error) string {
 }
 
 // sharedMountHint says how to do with one's own rights what was asked for.
-func sharedMountHint(e *dockerx.SharedMountError) string {
+func sharedMountHint(e *execspec.SharedMountError) string {
 	var kinds []string
 	for _, k := range e.Kinds {
 		if k != nsops.User { // in which its owner has power over the command

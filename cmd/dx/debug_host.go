@@ -9,7 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
@@ -78,7 +78,7 @@ func ownStatus() (proc.Status, error) {
 }
 
 // hostSpec is the caller's own shell, or a command, with the caller's own rights.
-func hostSpec(e *entry, args []string, own proc.Status) *dockerx.ExecSpec {
+func hostSpec(e *entry, args []string, own proc.Status) *execspec.Spec {
 	if len(args) == 0 {
 		args = []string{hostShell()}
 	}
@@ -87,7 +87,7 @@ func hostSpec(e *entry, args []string, own proc.Status) *dockerx.ExecSpec {
 		cwd = tools.ContainerDir
 	}
 	held := caps.Names(own.CapPrm)
-	return &dockerx.ExecSpec{
+	return &execspec.Spec{
 		Process: &specs.Process{
 			Args: args, Env: callerEnvironment(e), Cwd: cwd, Terminal: e.options.tty,
 			User:         specs.User{UID: own.UID[1], GID: own.GID[1], AdditionalGids: own.Groups},
@@ -119,9 +119,9 @@ func sharedKinds(pids bool) []nsops.Type {
 	return kinds
 }
 
-func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *dockerx.ExecSpec, pids bool) error {
+func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *execspec.Spec, pids bool) error {
 	if !path.IsAbs(spec.Process.Cwd) {
-		return dockerx.ErrRelativeCwd
+		return execspec.ErrRelativeCwd
 	}
 	if e.options.debug {
 		a.printOrigins(e.container, spec.Origins)

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops/tools"
 )
 
@@ -26,7 +27,7 @@ func TestToolsEnvironment(t *testing.T) {
 		{env: []string{"PS1=theirs"}, want: []string{"PATH=" + own, prompt}},
 		{env: []string{"PS1=mine"}, given: []string{"PS1=mine"}, want: []string{"PS1=mine", "PATH=" + own}},
 	} {
-		spec := &dockerx.ExecSpec{Process: &specs.Process{Env: test.env}, Origins: map[string]string{}}
+		spec := &execspec.Spec{Process: &specs.Process{Env: test.env}, Origins: map[string]string{}}
 		box := &toolbox{&tools.Tree{Dirs: []string{"usr/bin", "bin"}, Origin: "/tools"}}
 		box.environment(spec, &entry{container: &dockerx.Container{Name: "we$`b"}, env: test.given}, test.first)
 		if diff := cmp.Diff(test.want, spec.Process.Env); diff != "" {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/dockerx/images"
 	"dx/nsops/launch"
 	"dx/nsops/rootfs"
@@ -75,7 +76,7 @@ func (t *toolbox) path() string {
 }
 
 // environment adds the tools to PATH, and a prompt that says where one is.
-func (t *toolbox) environment(spec *dockerx.ExecSpec, e *entry, first bool) {
+func (t *toolbox) environment(spec *execspec.Spec, e *entry, first bool) {
 	env := spec.Process.Env
 	i := lastVariable(env, "PATH")
 	switch {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 )
 
 // dialectError is an error that the engine of this host would put in other words,
@@ -23,7 +24,7 @@ func (e *dialectError) Unwrap() error { return e.error }
 // said: after an error, and where the engine was heard before.
 func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err error) error {
 	var start *startError
-	if !dockerSays(err) && !errors.As(err, &start) && !errors.Is(err, dockerx.ErrRelativeCwd) {
+	if !dockerSays(err) && !errors.As(err, &start) && !errors.Is(err, execspec.ErrRelativeCwd) {
 		return err
 	}
 	v := r.Versions(ctx)
@@ -36,11 +37,11 @@ func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err erro
 // sayAs prints an error as that engine would, and returns the exit code.
 func (a *app) sayAs(e *dialectError) int {
 	var start *startError
-	var user *dockerx.UserError
+	var user *execspec.UserError
 	switch {
 	case errors.As(e.error, &start):
 		return a.startFailed(start, e.versions)
-	case errors.Is(e.error, dockerx.ErrRelativeCwd):
+	case errors.Is(e.error, execspec.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, e.detached, e.versions)
 	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
 		// To 27 a user is looked up when the exec starts, not when it is created.

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops/launch"
 )
 
@@ -27,7 +28,7 @@ func TestDialects(t *testing.T) {
 	detached := &startError{command: "x", detached: true, step: command.step}
 	format := &startError{command: "x", step: &launch.StepError{Step: &launch.Step{Stage: launch.StageExec}, Errno: unix.ENOEXEC}}
 	folder := &startError{command: "/etc", step: &launch.StepError{Step: &launch.Step{Stage: launch.StageLookup}, Errno: unix.EISDIR}}
-	user := &dockerx.UserError{Err: errors.New("unable to find user x: no matching entries in passwd file")}
+	user := &execspec.UserError{Err: errors.New("unable to find user x: no matching entries in passwd file")}
 	for name, c := range map[string]struct {
 		err      error
 		versions dockerx.Versions
@@ -43,8 +44,8 @@ func TestDialects(t *testing.T) {
 		"folder, newest":    {err: folder, versions: newest, out: start + `exec: "/etc": is a directory: permission denied` + "\r\n", code: 126},
 		"format, 20.10":     {err: format, versions: bookworm, log: "exec x: exec format error\n", code: 1},
 		"format, newest":    {err: format, versions: newest, log: "exec x: exec format error\n", code: 255},
-		"relative, 20.10":   {err: dockerx.ErrRelativeCwd, versions: bookworm, out: prefix + "Cwd must be an absolute path: unknown\r\n", code: 126},
-		"relative, newest":  {err: dockerx.ErrRelativeCwd, versions: newest, out: prefix + "Cwd must be an absolute path\r\n", code: 128},
+		"relative, 20.10":   {err: execspec.ErrRelativeCwd, versions: bookworm, out: prefix + "Cwd must be an absolute path: unknown\r\n", code: 126},
+		"relative, newest":  {err: execspec.ErrRelativeCwd, versions: newest, out: prefix + "Cwd must be an absolute path\r\n", code: 128},
 		"user, 20.10":       {err: user, versions: bookworm, out: user.Error() + "\r\n", code: 126},
 		"user, newest":      {err: user, versions: newest, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
 		"user, -d, 20.10":   {err: user, versions: bookworm, detached: true, log: "Error response from daemon: " + user.Error() + "\n", code: 1},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/dockerx/lookup"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
@@ -71,7 +72,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	case errors.As(err, &start):
 		return a.startFailed(start, dockerx.Versions{})
-	case errors.Is(err, dockerx.ErrRelativeCwd):
+	case errors.Is(err, execspec.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, false, dockerx.Versions{})
 	case dockerSays(err):
 		a.fromDaemon(err.Error())
@@ -89,14 +90,14 @@ func dockerSays(err error) bool {
 	var notFound *dockerx.NotFoundError
 	var ambiguous *dockerx.AmbiguousError
 	var state *dockerx.StateError
-	var user *dockerx.UserError
+	var user *execspec.UserError
 	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state) || errors.As(err, &user)
 }
 
 // hint says what the user can do, where something can be done.
 func hint(err error) string {
 	var stale *dockerx.StaleError
-	var filter *dockerx.UnknownFilterError
+	var filter *execspec.UnknownFilterError
 	var caller *launch.CallerError
 	var unknown *lookup.UnknownError
 	var unshare *unshareError

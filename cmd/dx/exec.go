@@ -14,6 +14,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/engine"
+	"dx/dockerx/execspec"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
 	"dx/nsops/tty"
@@ -73,7 +74,7 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 }
 
 // execute compiles what was found out, and prints or runs it.
-func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, spec *dockerx.ExecSpec, keys []byte) error {
+func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, spec *execspec.Spec, keys []byte) error {
 	plan, err := newPlan(c, spec)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -167,7 +168,7 @@ func (a *app) placeVisit(v *launch.Visit, target *launch.Target, c *dockerx.Cont
 // addNameFiles lets the command resolve names as the container does, as far as
 // both sides have the files for it.
 func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
-	files, err := c.NameFiles()
+	files, err := execspec.NameFiles(c)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/moby/sys/user"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 	"dx/nsops"
 	"dx/nsops/escape"
 	"dx/nsops/launch"
@@ -29,7 +30,7 @@ func (p *openPlan) close() {
 }
 
 // newPlan opens what spec names and compiles its seccomp profile.
-func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
+func newPlan(c *dockerx.Container, spec *execspec.Spec) (*openPlan, error) {
 	target, err := openTarget(c, spec)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", describe(c), err)
@@ -45,14 +46,14 @@ func newPlan(c *dockerx.Container, spec *dockerx.ExecSpec) (*openPlan, error) {
 	return p, nil
 }
 
-func openTarget(c *dockerx.Container, spec *dockerx.ExecSpec) (*launch.Target, error) {
+func openTarget(c *dockerx.Container, spec *execspec.Spec) (*launch.Target, error) {
 	if spec.Exactly != nil {
 		return launch.OpenExactly(c.Process, spec.Exactly)
 	}
 	return launch.OpenTarget(c.Process, spec.Namespaces)
 }
 
-func (p *openPlan) fill(spec *dockerx.ExecSpec) error {
+func (p *openPlan) fill(spec *execspec.Spec) error {
 	var err error
 	if p.Kernel, err = launch.ThisKernel(); err != nil {
 		return err
@@ -134,7 +135,7 @@ func (p *openPlan) checkCaller(ignore bool) error {
 }
 
 // shed is what dx's caller handed down to dx and a shim would not hand down.
-func shed(spec *dockerx.ExecSpec) (launch.Shed, error) {
+func shed(spec *execspec.Spec) (launch.Shed, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return launch.Shed{}, err

@@ -10,6 +10,7 @@ import (
 
 	"dx/cmpdiff"
 	"dx/dockerx"
+	"dx/dockerx/claims"
 	"dx/nsops"
 	"dx/nsops/escape"
 	"dx/nsops/posture"
@@ -123,7 +124,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	claims, err := c.Claims(p)
+	claimed, err := claims.Of(c, p)
 	if err != nil {
 		return nil, fmt.Errorf("what Docker says of %s: %w", ref, err)
 	}
@@ -131,7 +132,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 		ref: ref, id: c.ID, name: c.Name, image: c.Image, engine: c.Engine, pid: c.Process.PID, source: c.Source,
 		posture: p, facts: p.Facts(c.Process.PID),
 	}
-	s.judgements = cmpdiff.Judge(s.facts, claims)
+	s.judgements = cmpdiff.Judge(s.facts, claimed)
 	g.noteUnread(s)
 	return s, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/census"
 	"dx/nsops/escape"
@@ -299,7 +300,7 @@ func (g *nsGathering) other(c *dockerx.Container) {
 // inside finds the processes of a container that are in other namespaces than its
 // init.
 func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process {
-	pids, whole, err := c.Members()
+	pids, whole, err := membership.PIDs(c)
 	if err != nil {
 		g.say("the processes in %s are not known: %s", s.name, err)
 		return nil
@@ -315,7 +316,7 @@ func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process
 	g.hidden += found.Hidden
 	var out []census.Process
 	own := census.PlacesOf(s.set)
-	for i, in := range dockerx.Attribute([]*dockerx.Container{c}, found, census.Places{}) {
+	for i, in := range membership.Attribute([]*dockerx.Container{c}, found, census.Places{}) {
 		if p := found.Processes[i]; in == 0 && p.Places != own {
 			out = append(out, p)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/census"
 )
@@ -132,7 +133,7 @@ func (w *nsWorld) take(deep bool) error {
 	if w.census, err = census.Take(deep); err != nil {
 		return err
 	}
-	w.in = dockerx.Attribute(w.containers, w.census, w.host)
+	w.in = membership.Attribute(w.containers, w.census, w.host)
 	w.sayMissing()
 	return nil
 }

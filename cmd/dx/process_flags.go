@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"dx/dockerx"
+	"dx/dockerx/execspec"
 )
 
 // processFlags adds the flags of every verb that runs a command in a container.
@@ -90,9 +91,9 @@ func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *e
 }
 
 // spec is what docker exec would run.
-func (a *app) spec(ctx context.Context, e *entry, args []string) (*dockerx.ExecSpec, error) {
+func (a *app) spec(ctx context.Context, e *entry, args []string) (*execspec.Spec, error) {
 	o := e.options
-	spec, err := e.container.ExecSpec(ctx, dockerx.ExecOptions{
+	spec, err := execspec.Of(ctx, e.container, execspec.Options{
 		Args: args, Env: e.env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
 		IgnoreUnknownFilter: o.ignoreFilter,
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/go-units"
 
 	"dx/dockerx"
+	"dx/dockerx/top"
 )
 
 // topRecord is one line of dx top --format json.
@@ -29,7 +30,7 @@ type topRecord struct {
 	RSS          uint64    // bytes
 	StartedAt    time.Time `header:"STARTED"`
 	Elapsed      float64   // seconds
-	Via          dockerx.Via
+	Via          top.Via
 	Command      string
 	Cut          bool `json:",omitempty"` // Command is longer than what is read
 
@@ -62,7 +63,7 @@ func taskOrder(by string) order {
 	return func(a, b topRecord) int { return cmp.Or(key(a, b), cmp.Compare(a.Pid, b.Pid)) }
 }
 
-func topRecords(c *dockerx.Container, tasks []dockerx.Task, by order, tree bool) []topRecord {
+func topRecords(c *dockerx.Container, tasks []top.Task, by order, tree bool) []topRecord {
 	out := make([]topRecord, 0, len(tasks))
 	for _, t := range tasks {
 		out = append(out, topRecord{
@@ -81,7 +82,7 @@ func topRecords(c *dockerx.Container, tasks []dockerx.Task, by order, tree bool)
 
 // userText marks a user that the container does not have: of one that joined from
 // outside its user namespace.
-func userText(t dockerx.Task) string {
+func userText(t top.Task) string {
 	switch {
 	case t.User != "":
 		return t.User
@@ -149,7 +150,7 @@ func topTable(list []topRecord) table {
 		}
 		cells := row(strconv.Itoa(r.Pid), cpid, r.User, r.State, fmt.Sprintf("%.1f", r.CPU), clock(r.Time),
 			units.BytesSize(float64(r.RSS)), clock(r.Elapsed), via, command)
-		cells[8].alert = r.Via == dockerx.ViaNsenter
+		cells[8].alert = r.Via == top.ViaNsenter
 		t.rows = append(t.rows, cells)
 	}
 	return t

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"dx/dockerx/execspec"
+
 	"github.com/spf13/cobra"
 )
 
@@ -34,7 +36,7 @@ func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []st
 		if err != nil {
 			return err
 		}
-		shell, err := e.container.FindShell(spec.Process)
+		shell, err := execspec.FindShell(e.container, spec.Process)
 		if err != nil {
 			return err
 		}

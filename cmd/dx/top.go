@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/spf13/cobra"
+	"dx/dockerx/top"
 
-	"dx/dockerx"
+	"github.com/spf13/cobra"
 )
 
 // topOptions are the flags of dx top.
@@ -57,13 +57,13 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 		return err
 	}
 	defer c.Close()
-	top, err := c.Top(ctx, dockerx.TopOptions{Sample: o.sample})
+	list, err := top.Of(ctx, c, top.Options{Sample: o.sample})
 	if err != nil {
 		return err
 	}
-	if top.Hidden > 0 {
-		a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", top.Hidden)
+	if list.Hidden > 0 {
+		a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", list.Hidden)
 	}
-	records := topRecords(c, top.Tasks, taskOrder(o.sort), o.tree)
+	records := topRecords(c, list.Tasks, taskOrder(o.sort), o.tree)
 	return render(out, records, func() table { return topTable(shorten(records, o.listOptions)) })
 }

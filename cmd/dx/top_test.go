@@ -10,17 +10,18 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/lookup"
+	"dx/dockerx/top"
 	"dx/nsops/proc"
 )
 
 func uid(n uint32) *uint32 { return &n }
 
-func madeTasks() []dockerx.Task {
-	return []dockerx.Task{
-		{PID: 1861, ContainerPID: 1, PPID: 1805, User: "root", UID: 200000, ContainerUID: uid(0), State: 'S', CPU: 61 * time.Second, Percent: 3.25, RSS: 1294336, Elapsed: 26*time.Hour + 5*time.Second, Via: dockerx.ViaInit, Command: "sh -c serve"},
+func madeTasks() []top.Task {
+	return []top.Task{
+		{PID: 1861, ContainerPID: 1, PPID: 1805, User: "root", UID: 200000, ContainerUID: uid(0), State: 'S', CPU: 61 * time.Second, Percent: 3.25, RSS: 1294336, Elapsed: 26*time.Hour + 5*time.Second, Via: top.ViaInit, Command: "sh -c serve"},
 		{PID: 1900, ContainerPID: 7, PPID: 1861, UID: 201000, ContainerUID: uid(1000), State: 'R', Percent: 150, RSS: 5 << 20, Command: "evil\x1b[31m\nROOT " + strings.Repeat("x", 100)},
-		{PID: 1946, ContainerPID: 9, PPID: 1805, User: "app", UID: 201001, ContainerUID: uid(1001), State: 'Z', Via: dockerx.ViaExec, Command: "[sh] <defunct>"},
-		{PID: 1992, PPID: 5, UID: 0, State: 'S', Via: dockerx.ViaNsenter, Command: "nsenter", Cut: true},
+		{PID: 1946, ContainerPID: 9, PPID: 1805, User: "app", UID: 201001, ContainerUID: uid(1001), State: 'Z', Via: top.ViaExec, Command: "[sh] <defunct>"},
+		{PID: 1992, PPID: 5, UID: 0, State: 'S', Via: top.ViaNsenter, Command: "nsenter", Cut: true},
 		{PID: 1999, ContainerPID: 20, PPID: 1900, User: "root", ContainerUID: uid(0), State: 'S', Command: "grandchild"},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/network"
 	"dx/nsops/proc"
@@ -32,7 +33,7 @@ func (t *Finder) scope(c *dockerx.Container) (nsops.Scope, error) {
 	if s, ok := t.facts.scopes[c]; ok {
 		return s, nil
 	}
-	s, err := c.Scope()
+	s, err := membership.ScopeOf(c)
 	if err := t.cannot(c, "namespaces", err); err != nil {
 		return s, err
 	}

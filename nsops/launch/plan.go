@@ -59,7 +59,7 @@ type Plan struct {
 	// rights of the process: Joins has a mount namespace of its own for that.
 	MountProc bool
 
-	// Origins says where a value came from, by the names of dockerx.ExecSpec.
+	// Origins says where a value came from, by the names of an execspec.Spec.
 	Origins map[string]string
 }
 

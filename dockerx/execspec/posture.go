@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"os"

@@ -1,8 +1,10 @@
-package dockerx
+// Package membership says whose process a process is.
+package membership
 
 import (
 	"path"
 
+	"dx/dockerx"
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/census"
@@ -12,11 +14,11 @@ import (
 // maxMembers bounds how many processes of one container are looked at.
 const maxMembers = 50_000
 
-// Members returns the PIDs of the container's processes, without a pass over /proc:
+// PIDs returns the numbers of the container's processes, without a pass over /proc:
 // those in its cgroup, and the descendants of its init. They are numbers: a census
 // and Attribute tell whether they still mean the container's. whole is false where
 // there are more than maxMembers.
-func (c *Container) Members() (pids []int, whole bool, err error) {
+func PIDs(c *dockerx.Container) (pids []int, whole bool, err error) {
 	pids = []int{c.Process.PID}
 	if c.ID != "" {
 		inCgroup, err := host.Procs(c.Process, c.ID, maxMembers)
@@ -56,7 +58,7 @@ func descendants(pids []int) []int {
 // nearest), all of whose namespaces it is in, or whose cgroup it is in. The cgroup of
 // a process that is in host's namespaces only is not looked at: there are many. With
 // the zero Places it is. It is linear in the number of processes.
-func Attribute(list []*Container, c *census.Census, host census.Places) []int {
+func Attribute(list []*dockerx.Container, c *census.Census, host census.Places) []int {
 	a := attribution{
 		census: c, host: host, at: map[int]int{}, list: list, places: map[census.Places]int{},
 		of: make([]int, len(c.Processes)),
@@ -85,13 +87,13 @@ type attribution struct {
 	census *census.Census
 	host   census.Places
 	at     map[int]int // PID → index of census.Processes
-	list   []*Container
+	list   []*dockerx.Container
 	bases  map[string]int // cgroup of a container, with its hierarchy → index of the list; nil: not read yet
 	places map[census.Places]int
 	of     []int
 }
 
-func (a *attribution) init(i int, c *Container) {
+func (a *attribution) init(i int, c *dockerx.Container) {
 	at, ok := a.at[c.Process.PID]
 	if !ok || a.census.Processes[at].StartTime != c.Process.StartTime {
 		return

@@ -1,4 +1,4 @@
-package dockerx
+package membership
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
 	"dx/nsops/proc"
@@ -44,7 +45,7 @@ func TestAttribute(t *testing.T) {
 	add(21, 20, host) // which came back
 	add(30, 31, own)  // a circle, as recycled numbers may make one
 	add(31, 30, own)
-	list := []*Container{
+	list := []*dockerx.Container{
 		{ID: "web", Process: &proc.Process{PID: base + 11, StartTime: 7}},
 		{ID: "db", Process: &proc.Process{PID: base + 20, StartTime: 7}},
 		{ID: "gone", Process: &proc.Process{PID: base + 10, StartTime: 6}}, // the number is another's now
@@ -75,9 +76,9 @@ func TestMembersAreDescendants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Container{Process: self}
+	c := &dockerx.Container{Process: self}
 	defer c.Close()
-	pids, whole, err := c.Members()
+	pids, whole, err := PIDs(c)
 	if err != nil || !whole {
 		t.Fatalf("whole: %v, %v", whole, err)
 	}

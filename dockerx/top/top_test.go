@@ -1,4 +1,4 @@
-package dockerx
+package top
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/docker"
+	"dx/dockerx"
 	"dx/e2e/await"
 	"dx/nsops"
 	"dx/nsops/proc"
@@ -22,7 +22,7 @@ import (
 
 func ways(t *testing.T, scope nsops.Scope, init, shim int, tasks ...Task) string {
 	t.Helper()
-	x := topper{c: &Container{Process: &proc.Process{PID: init}}, scope: scope, parent: shim}
+	x := topper{c: &dockerx.Container{Process: &proc.Process{PID: init}}, scope: scope, parent: shim}
 	x.top.Tasks = tasks
 	x.tellWays()
 	var out []string
@@ -110,7 +110,7 @@ func TestHostileAccounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := chrooted(t, make)
-			top, err := c.Top(context.Background(), TopOptions{})
+			top, err := Of(context.Background(), c, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func truncated(name string, size int64) error {
 }
 
 // chrooted starts a process in a root of its own with that /etc/passwd.
-func chrooted(t *testing.T, passwd func(string) error) *Container {
+func chrooted(t *testing.T, passwd func(string) error) *dockerx.Container {
 	t.Helper()
 	root := t.TempDir()
 	busybox, err := os.ReadFile("/bin/busybox")
@@ -161,7 +161,7 @@ func chrooted(t *testing.T, passwd func(string) error) *Container {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	return &Container{Ref: "pid", Process: p}
+	return &dockerx.Container{Ref: "pid", Process: p}
 }
 
 // TestTopOfHostileCommands: a command line of 100 KB, a name with a newline and
@@ -181,7 +181,7 @@ func TestTopOfHostileCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	c := &Container{Ref: "pid", Process: p}
+	c := &dockerx.Container{Ref: "pid", Process: p}
 	var task Task
 	// The kernel counts pages per processor and adds them up now and then.
 	await.Until(t, "top sees the loop use the CPU and memory", func() bool {
@@ -193,15 +193,15 @@ func TestTopOfHostileCommands(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := c.Top(ctx, TopOptions{}); err == nil {
+	if _, err := Of(ctx, c, Options{}); err == nil {
 		t.Error("a cancelled pass goes on")
 	}
 }
 
 // sampled is what top says of a bare process that it watches for a moment.
-func sampled(t *testing.T, c *Container) Task {
+func sampled(t *testing.T, c *dockerx.Container) Task {
 	t.Helper()
-	top, err := c.Top(context.Background(), TopOptions{Sample: 100 * time.Millisecond})
+	top, err := Of(context.Background(), c, Options{Sample: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,15 +210,4 @@ func sampled(t *testing.T, c *Container) Task {
 		t.Fatalf("pid %d is not among the tasks %+v", c.Process.PID, top.Tasks)
 	}
 	return top.Tasks[i]
-}
-
-func TestPorts(t *testing.T) {
-	got := portsOf(docker.Ports{
-		"80/tcp": {{HostIP: "::", HostPort: "8080"}, {HostPort: ""}, {HostIP: "evil", HostPort: "1"}},
-		"53/udp": {{HostPort: "53"}},
-		"x/tcp":  {{HostPort: "1"}},
-	})
-	if text := fmt.Sprint(got); text != "[{udp 0.0.0.0:53 53} {tcp [::]:8080 80}]" {
-		t.Errorf("the ports are %s, want 53/udp on all addresses and 80/tcp on [::]:8080", text)
-	}
 }

@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"bytes"
@@ -54,7 +54,7 @@ func (b *builder) findUser() error {
 		return fmt.Errorf("look up user %s: %w", name, err)
 	}
 	defer dir.Close()
-	a, err := readAccounts(rootfs.At(dir, &b.c.deputy, b.c.Name))
+	a, err := readAccounts(rootfs.At(dir, b.c.Deputy(), b.c.Name))
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (b *builder) userInRoot(otherwise func() (specs.User, string, error)) error
 		b.from("User", "%s", from)
 		return err
 	}
-	root, err := b.c.root()
+	root, err := b.c.Root()
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func appendedGroups(a accounts, groupAdd []string) ([]uint32, error) {
 // /etc/passwd as the container sees it, mounts included; "/" if there is none.
 func (b *builder) homeOf(uid uint32) (dir, origin string, err error) {
 	const passwd = "/etc/passwd"
-	root, err := b.c.root()
+	root, err := b.c.Root()
 	if err != nil {
 		return "/", fmt.Sprintf("runc's default (%v)", err), nil
 	}

@@ -1,18 +1,19 @@
-package dockerx
+package membership
 
 import (
 	"fmt"
 
+	"dx/dockerx"
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
 
-// Scope says which processes are the container's: those in its cgroups; those in its
+// ScopeOf returns which processes are the container's: those in its cgroups; those in its
 // PID namespace, if that is its own and neither the host's nor another container's;
 // those in its mount namespace. Cgroups alone would miss who came by nsenter, and
 // namespaces alone would take the whole host for a container with --pid host.
-func (c *Container) Scope() (nsops.Scope, error) {
+func ScopeOf(c *dockerx.Container) (nsops.Scope, error) {
 	cgroups, err := c.Process.Cgroups()
 	if err != nil {
 		return nsops.Scope{}, fmt.Errorf("%s: %w", c.Ref, err)
@@ -39,9 +40,9 @@ func (c *Container) Scope() (nsops.Scope, error) {
 	return s, nil
 }
 
-// owns says whether a member of the container's scope is its own and not that of
+// Owns reports whether a member of the container's scope is its own and not that of
 // another container, which was put into this one's PID namespace (--pid container:X).
-func (c *Container) owns(m nsops.Membership, cgroups []proc.Cgroup) bool {
+func Owns(c *dockerx.Container, m nsops.Membership, cgroups []proc.Cgroup) bool {
 	if !m.Any() || m.Cgroup != "" || c.ID == "" {
 		return m.Any()
 	}

@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"testing"
@@ -71,7 +71,7 @@ func TestLinkVariables(t *testing.T) {
 		"with terminal": {true, append(append([]string{"PATH=/bin", "HOSTNAME=h", "TERM=xterm"}, links...), "A=1", "B=2")},
 	} {
 		b := &builder{
-			config: &Config{Linked: true, Tty: c.tty, Env: []string{"PATH=/bin", "A=1", "B=2"}},
+			config: &config{Linked: true, Tty: c.tty, Env: []string{"PATH=/bin", "A=1", "B=2"}},
 			spec:   &specs.Spec{Process: &specs.Process{Env: c.started}},
 		}
 		if diff := cmp.Diff(links, b.linkVariables()); diff != "" {
@@ -79,7 +79,7 @@ func TestLinkVariables(t *testing.T) {
 		}
 	}
 	none := &builder{
-		config: &Config{Linked: true, Env: []string{"A=1"}},
+		config: &config{Linked: true, Env: []string{"A=1"}},
 		spec:   &specs.Spec{Process: &specs.Process{Env: []string{"PATH=/bin", "HOSTNAME=h", "A=1"}}},
 	}
 	if got := none.linkVariables(); len(got) != 0 {

@@ -1,4 +1,6 @@
-package dockerx
+// Package top lists the processes of a container: what they are called, use and run
+// as, and how they came into it. Whose a process is, is for membership to say.
+package top
 
 import (
 	"context"
@@ -10,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -47,8 +51,8 @@ type Task struct {
 	inCgroup bool
 }
 
-// TopOptions say what is to be found out about processes.
-type TopOptions struct {
+// Options say what is to be found out about processes.
+type Options struct {
 	// Sample is how long the use of the CPU is watched; 0: it is that over each
 	// process's whole life.
 	Sample time.Duration
@@ -68,11 +72,11 @@ const (
 	leastCommand = 256
 )
 
-// Top lists the processes in the container's Scope, in one pass over /proc. Where the
+// Of lists the processes in the container's scope, in one pass over /proc. Where the
 // scope says nothing (pid:N of a process like dx itself) they are its descendants, and
 // for the host all.
-func (c *Container) Top(ctx context.Context, o TopOptions) (Top, error) {
-	scope, err := c.Scope()
+func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
+	scope, err := membership.ScopeOf(c)
 	if err != nil {
 		return Top{}, err
 	}
@@ -100,7 +104,7 @@ func (c *Container) Top(ctx context.Context, o TopOptions) (Top, error) {
 
 // topper makes the pass.
 type topper struct {
-	c       *Container
+	c       *dockerx.Container
 	scope   nsops.Scope
 	members nsops.Members
 	left    int // of maxCommands
@@ -162,7 +166,7 @@ func (t *topper) membership(p *proc.Process) (nsops.Membership, error) {
 		return nsops.Membership{}, err
 	}
 	m, err := t.members.In(t.scope, p, cgroups)
-	if err == nil && !t.c.owns(m, cgroups) {
+	if err == nil && !membership.Owns(t.c, m, cgroups) {
 		m = nsops.Membership{Hidden: m.Hidden && !m.Any()}
 	}
 	return m, err

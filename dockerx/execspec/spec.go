@@ -1,4 +1,7 @@
-package dockerx
+// Package execspec answers "how would the container's engine exec into it?". It turns
+// a Container and the flags of docker exec into a Spec. Making a process of it is for
+// nsops/launch.
+package execspec
 
 import (
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -8,8 +11,8 @@ import (
 	"dx/nsops/seccomp"
 )
 
-// ExecOptions are the flags of docker exec that shape the process.
-type ExecOptions struct {
+// Options are the flags of docker exec that shape the process.
+type Options struct {
 	Args       []string // command and arguments
 	Env        []string // NAME=VALUE, or a bare NAME that removes; env-files first
 	User       string   // -u; empty: the container's
@@ -21,9 +24,9 @@ type ExecOptions struct {
 	IgnoreUnknownFilter bool
 }
 
-// ExecSpec is what docker exec would ask the runtime to run, in the terms of the
+// Spec is what docker exec would ask the runtime to run, in the terms of the
 // OCI runtime specification.
-type ExecSpec struct {
+type Spec struct {
 	// Process holds Args, Env (final, in order), Cwd, User (UID, GID,
 	// AdditionalGids, Umask), Capabilities, Rlimits, NoNewPrivileges,
 	// ApparmorProfile, SelinuxLabel, OOMScoreAdj, Scheduler, IOPriority, Terminal.

@@ -1,14 +1,16 @@
-package dockerx
+package execspec
 
 import (
 	"errors"
 	"io/fs"
+
+	"dx/dockerx"
 )
 
 // NameFiles reads the files by which a container turns names into addresses
 // (resolv.conf(5), hosts(5)), by their paths. One that it lacks is left out.
-func (c *Container) NameFiles() (map[string][]byte, error) {
-	root, err := c.root()
+func NameFiles(c *dockerx.Container) (map[string][]byte, error) {
+	root, err := c.Root()
 	if err != nil {
 		return nil, err
 	}

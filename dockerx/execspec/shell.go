@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx"
 	"dx/nsops/launch"
 	"dx/nsops/rootfs"
 )
@@ -19,8 +20,8 @@ var shells = []string{"bash", "zsh", "ash", "sh"}
 // FindShell finds the best shell that the container has for the process: the login
 // shell of its user, else bash, zsh, ash, sh in its PATH. All of it is looked up in
 // the container's root, mounts included; "" if there is none.
-func (c *Container) FindShell(p *specs.Process) (string, error) {
-	root, err := c.root()
+func FindShell(c *dockerx.Container, p *specs.Process) (string, error) {
+	root, err := c.Root()
 	if err != nil {
 		return "", err
 	}

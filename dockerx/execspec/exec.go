@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx"
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
 	"dx/nsops"
@@ -17,7 +18,7 @@ import (
 // dockerDefault is the origin of what no file says.
 const dockerDefault = "docker's default"
 
-// ExecSpec says what docker exec would run in the container. What Docker's
+// Of returns what docker exec would run in the container. What Docker's
 // configuration decides (environment, user, working directory) comes from
 // Config; what the runtime decides (capabilities, seccomp, labels, limits,
 // cgroups) from the runtime's own files for this container.
@@ -25,23 +26,23 @@ const dockerDefault = "docker's default"
 // A process reference (pid:N) that lies in a container, in its namespaces, has that
 // container's posture; any other has that of the process itself (see
 // SharedMountError), so that nothing is gained over it.
-func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, error) {
-	if err := errors.Join(ctx.Err(), c.doubt); err != nil {
+func Of(ctx context.Context, c *dockerx.Container, o Options) (*Spec, error) {
+	if err := errors.Join(ctx.Err(), c.Believed()); err != nil {
 		return nil, err
 	}
-	if c.Source == SourcePID && c.Ref != "host" {
-		if err := c.apart(); err != nil {
+	if c.Source == dockerx.SourcePID && c.Ref != "host" {
+		if err := apart(c); err != nil {
 			return nil, err
 		}
 	}
-	b, err := c.newBuilder(ctx, o)
+	b, err := newBuilder(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
 	steps := contained
 	switch {
-	case c.Ref == "host" && c.Source == SourcePID:
+	case c.Ref == "host" && c.Source == dockerx.SourcePID:
 		steps = onHost
 	case b.bundle == nil && b.config == nil:
 		steps = bare
@@ -60,12 +61,25 @@ func (c *Container) ExecSpec(ctx context.Context, o ExecOptions) (*ExecSpec, err
 	return b.out, nil
 }
 
-// builder collects an ExecSpec. Its steps are methods, each for one part.
+// config is the part of Docker's container configuration that docker exec uses.
+type config struct {
+	Hostname   string
+	User       string
+	Env        []string
+	WorkingDir string
+	Tty        bool
+	GroupAdd   []string
+	Privileged bool
+	Linked     bool   // it has legacy links, whose variables docker exec adds
+	Origin     string // where it was read: "GET /containers/ID/json", a path
+}
+
+// builder collects a Spec. Its steps are methods, each for one part.
 type builder struct {
-	ctx    context.Context // of ExecSpec, the call that it lives in
-	c      *Container
-	o      ExecOptions
-	config *Config // Docker's; nil for a bare process
+	ctx    context.Context // of Of, the call that it lives in
+	c      *dockerx.Container
+	o      Options
+	config *config // Docker's; nil for a bare process
 	id     string  // the container's; empty for a bare process
 
 	bundle *host.Bundle // nil: no shim is left, or there was none
@@ -77,7 +91,7 @@ type builder struct {
 	init proc.Status // of c.Process
 	shim proc.Status // of the shim; zero without a bundle
 
-	out *ExecSpec
+	out *Spec
 }
 
 type step func(*builder) error
@@ -112,8 +126,11 @@ var (
 	}
 )
 
-func (c *Container) newBuilder(ctx context.Context, o ExecOptions) (*builder, error) {
-	b := &builder{ctx: ctx, c: c, o: o, config: c.Config, id: c.ID, out: &ExecSpec{Process: &specs.Process{}, Origins: map[string]string{}}}
+func newBuilder(ctx context.Context, c *dockerx.Container, o Options) (*builder, error) {
+	b := &builder{ctx: ctx, c: c, o: o, id: c.ID, out: &Spec{Process: &specs.Process{}, Origins: map[string]string{}}}
+	if c.Docker != nil {
+		b.config = configOfDocker(c.Docker)
+	}
 	var err error
 	if b.before, err = nsops.Read(c.Process); err != nil {
 		return nil, err
@@ -132,13 +149,13 @@ func (c *Container) newBuilder(ctx context.Context, o ExecOptions) (*builder, er
 // container did not hold them. That there is no bundle is no error.
 func (b *builder) openBundle() error {
 	find := host.Open
-	if b.c.Source == SourcePID {
+	if b.c.Source == dockerx.SourcePID {
 		find = host.Find
 	}
 	bundle, err := find(b.c.Process)
 	var disbelief *host.DisbeliefError
 	if errors.As(err, &disbelief) {
-		b.c.warn(disbelief.Error())
+		b.c.Warn(disbelief.Error())
 	}
 	if errors.Is(err, host.ErrNoBundle) {
 		b.findOrphan()
@@ -148,7 +165,7 @@ func (b *builder) openBundle() error {
 		return err
 	}
 	if bundle.Doubt != nil {
-		b.c.warn(bundle.Doubt.Error())
+		b.c.Warn(bundle.Doubt.Error())
 	}
 	if bundle.Apart {
 		return bundle.Close() // a bare process: what it has itself, and no more
@@ -161,7 +178,7 @@ func (b *builder) openBundle() error {
 		return err
 	}
 	if b.state, err = bundle.State(); err != nil {
-		b.c.warn(fmt.Sprintf("the runtime's state of %s cannot be read, its bundle and init are used instead: %v", b.c.Name, err))
+		b.c.Warn(fmt.Sprintf("the runtime's state of %s cannot be read, its bundle and init are used instead: %v", b.c.Name, err))
 	}
 	if b.config == nil {
 		b.config = b.configOfBundle()
@@ -182,23 +199,23 @@ func (b *builder) findOrphan() {
 
 // configOfBundle is Docker's configuration read from its files, or for another
 // engine's container what the bundle holds.
-func (b *builder) configOfBundle() *Config {
+func (b *builder) configOfBundle() *config {
 	d, err := b.bundle.Docker(b.spec)
 	if err == nil {
 		return configOfDocker(d)
 	}
 	p := b.spec.Process
-	return &Config{
+	return &config{
 		Hostname: b.spec.Hostname, Env: p.Env, WorkingDir: p.Cwd, Tty: p.Terminal,
 		Origin: b.configJSON("process"),
 	}
 }
 
-func configOfDocker(d *docker.Container) *Config {
-	return &Config{
+func configOfDocker(d *docker.Container) *config {
+	return &config{
 		Hostname: d.Config.Hostname, User: d.Config.User, Env: d.Config.Env, WorkingDir: d.Config.WorkingDir,
 		Tty: d.Config.Tty, GroupAdd: d.HostConfig.GroupAdd, Privileged: d.HostConfig.Privileged,
-		Linked: len(d.HostConfig.Links) > 0, Origin: d.Origin, docker: d,
+		Linked: len(d.HostConfig.Links) > 0, Origin: d.Origin,
 	}
 }
 

@@ -1,4 +1,7 @@
-package dockerx
+// Package claims lists what Docker and the runtime say of a container, in the terms in
+// which nsops/posture states what the kernel says. Whether a claim is true is for
+// cmpdiff to judge.
+package claims
 
 import (
 	"errors"
@@ -11,7 +14,9 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
+	"dx/dockerx"
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
 	"dx/nsops"
@@ -19,13 +24,13 @@ import (
 	"dx/nsops/proc"
 )
 
-// Claims is what Docker and the runtime say of the container, in the terms of what
+// Of returns what Docker and the runtime say of the container, in the terms of what
 // the kernel says: p is that, of the same process. A reference to a process (pid:N,
 // host) has none.
 //
 // What may change while a container runs (docker update, docker pause) is taken from
 // Docker's own configuration, the rest from the bundle, which the runtime applied.
-func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
+func Of(c *dockerx.Container, p *posture.Posture) ([]posture.Claim, error) {
 	if c.ID == "" {
 		return nil, nil
 	}
@@ -34,7 +39,7 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 	switch {
 	case errors.Is(err, host.ErrNoBundle), errors.Is(err, fs.ErrPermission):
 		// The shim has died, or dx may not look at it.
-		l.docker(c.said(func() (*docker.Container, error) { return host.DockerOf(c.Process, c.ID) }))
+		l.docker(said(c, func() (*docker.Container, error) { return host.DockerOf(c.Process, c.ID) }))
 		return l.claims, nil
 	case err != nil:
 		return nil, err
@@ -44,7 +49,7 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.docker(c.said(func() (*docker.Container, error) { return b.Docker(spec) }))
+	l.docker(said(c, func() (*docker.Container, error) { return b.Docker(spec) }))
 	shim, err := b.Shim.Status()
 	if err != nil {
 		return nil, err
@@ -54,9 +59,9 @@ func (c *Container) Claims(p *posture.Posture) ([]posture.Claim, error) {
 }
 
 // said is what the engine says, else Docker's files; nil if neither says anything.
-func (c *Container) said(files func() (*docker.Container, error)) *docker.Container {
-	if c.Config != nil {
-		return c.Config.docker
+func said(c *dockerx.Container, files func() (*docker.Container, error)) *docker.Container {
+	if c.Docker != nil {
+		return c.Docker
 	}
 	d, err := files()
 	if err != nil {
@@ -230,7 +235,7 @@ func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status) {
 	l.process(spec.Process)
 	l.capabilities(spec.Process)
 	seccomp := "disabled"
-	if spec.Linux.Seccomp != nil || shim.Seccomp == filterMode {
+	if spec.Linux.Seccomp != nil || shim.Seccomp == unix.SECCOMP_MODE_FILTER {
 		seccomp = "filter"
 	}
 	l.one(posture.SectionSecurity, posture.Seccomp, seccomp, posture.Addable, "config.json linux.seccomp")
@@ -296,9 +301,9 @@ func (l *claimLister) maps(name string, list []specs.LinuxIDMapping, origin stri
 func (l *claimLister) namespaces(list []specs.LinuxNamespace) {
 	whose := map[nsops.Type]string{}
 	for _, ns := range list {
-		whose[ociNamespace[ns.Type]] = posture.OwnNamespace
+		whose[nsops.OCI[ns.Type]] = posture.OwnNamespace
 		if ns.Path != "" {
-			whose[ociNamespace[ns.Type]] = ""
+			whose[nsops.OCI[ns.Type]] = ""
 		}
 	}
 	for _, t := range nsops.Types {

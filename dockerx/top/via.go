@@ -1,4 +1,4 @@
-package dockerx
+package top
 
 import (
 	"bytes"
@@ -114,12 +114,12 @@ func (t *topper) nameUsers() {
 			wanted[int(*task.ContainerUID)] = ""
 		}
 	}
-	root, err := t.c.root()
+	root, err := t.c.Root()
 	if err != nil && t.c.Ref == "host" {
 		var dir *os.File
 		dir, err = os.Open("/") // an init with more rights than dx
 		defer dir.Close()
-		root = rootfs.At(dir, &t.c.deputy, t.c.Name)
+		root = rootfs.At(dir, t.c.Deputy(), t.c.Name)
 	}
 	if err != nil {
 		return // not for this caller to see: numbers do
@@ -127,7 +127,7 @@ func (t *topper) nameUsers() {
 	defer root.Close()
 	passwd, err := root.ReadFile("/etc/passwd")
 	if errors.Is(err, launch.ErrSilent) {
-		t.c.warn(err.Error() + "; users are shown by their numbers")
+		t.c.Warn(err.Error() + "; users are shown by their numbers")
 	}
 	if err != nil {
 		return // none, or not what it should be

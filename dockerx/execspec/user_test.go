@@ -1,13 +1,15 @@
-package dockerx
+package execspec
 
 import (
 	"testing"
+
+	"dx/dockerx/internal/testengine"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-var testAccounts = accounts{passwd: []byte(passwd), group: []byte(group)}
+var testAccounts = accounts{passwd: []byte(testengine.Passwd), group: []byte(testengine.Group)}
 
 // The rules are moby's (daemon/oci_linux.go, getUser); the parity test holds
 // most of them against a real engine.
@@ -66,7 +68,7 @@ func TestLookupUserSnapshotter(t *testing.T) {
 }
 
 func FuzzLookupUser(f *testing.F) {
-	f.Add("app:wheel", []byte(passwd), []byte(group), "staff")
+	f.Add("app:wheel", []byte(testengine.Passwd), []byte(testengine.Group), "staff")
 	f.Add("0", []byte("root:x:0:0"), []byte(":::"), "1")
 	f.Fuzz(func(t *testing.T, name string, passwd, group []byte, add string) {
 		a := accounts{passwd: passwd, group: group}

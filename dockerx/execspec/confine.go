@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"context"
@@ -10,16 +10,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
+	"dx/dockerx"
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 	"dx/nsops/seccomp"
 )
-
-const filterMode = 2 // SECCOMP_MODE_FILTER in /proc/PID/status
 
 // seccomp is the bundle's profile, which the runtime installed at the start and
 // installs again for an exec. What init has installed since is init's own: docker exec
@@ -29,7 +28,7 @@ func (b *builder) seccomp() error {
 	b.from("Seccomp", "%s", b.configJSON("linux.seccomp"))
 	// A shim that is confined itself (an engine in a container, a service with
 	// SystemCallFilter=) hands its filters down to what docker exec starts.
-	if b.shim.Seccomp != filterMode {
+	if b.shim.Seccomp != unix.SECCOMP_MODE_FILTER {
 		return nil
 	}
 	b.from("Seccomp", "those of the shim (pid %d) as the kernel has them, %s", b.bundle.Shim.PID, b.configJSON("linux.seccomp"))
@@ -38,7 +37,7 @@ func (b *builder) seccomp() error {
 
 // ownSeccomp is for a process whose filters no bundle describes.
 func (b *builder) ownSeccomp() error {
-	if b.init.Seccomp != filterMode {
+	if b.init.Seccomp != unix.SECCOMP_MODE_FILTER {
 		b.from("Seccomp", "%s Seccomp: %d", b.procFile("status"), b.init.Seccomp)
 		return nil
 	}
@@ -56,7 +55,7 @@ func (b *builder) filtersOf(p *proc.Process, status proc.Status, reason string) 
 	if err != nil {
 		return err
 	}
-	if self.Seccomp == filterMode && self.SeccompFilters >= status.SeccompFilters {
+	if self.Seccomp == unix.SECCOMP_MODE_FILTER && self.SeccompFilters >= status.SeccompFilters {
 		return nil // dx is beside it, it seems, and the command has them by birth
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -66,23 +65,11 @@ func (b *builder) filtersOf(p *proc.Process, status proc.Status, reason string) 
 	case err == nil, errors.Is(err, proc.ErrGone), b.ctx.Err() != nil:
 		return err
 	case b.o.IgnoreUnknownFilter:
-		b.c.warn(fmt.Sprintf("the command runs without the seccomp filters of pid %d: %v", p.PID, err))
+		b.c.Warn(fmt.Sprintf("the command runs without the seccomp filters of pid %d: %v", p.PID, err))
 		b.from("Seccomp", "--ignore-unknown-filter")
 		return nil
 	}
 	return &UnknownFilterError{PID: p.PID, Reason: reason, Err: err}
-}
-
-// ociNamespace maps the names of the OCI specification to the kernel's.
-var ociNamespace = map[specs.LinuxNamespaceType]nsops.Type{
-	specs.CgroupNamespace:  nsops.Cgroup,
-	specs.IPCNamespace:     nsops.IPC,
-	specs.MountNamespace:   nsops.Mnt,
-	specs.NetworkNamespace: nsops.Net,
-	specs.PIDNamespace:     nsops.PID,
-	specs.TimeNamespace:    nsops.Time,
-	specs.UserNamespace:    nsops.User,
-	specs.UTSNamespace:     nsops.UTS,
 }
 
 // namespaces are those that the bundle lists, and no others that init may have
@@ -91,10 +78,10 @@ var ociNamespace = map[specs.LinuxNamespaceType]nsops.Type{
 func (b *builder) namespaces() error {
 	want := map[nsops.Type]bool{}
 	for _, ns := range b.spec.Linux.Namespaces {
-		want[ociNamespace[ns.Type]] = true
+		want[nsops.OCI[ns.Type]] = true
 	}
 	elsewhere := b.bundle.Shim
-	if b.c.Source == SourcePID {
+	if b.c.Source == dockerx.SourcePID {
 		elsewhere = b.c.Process // it may have left its container's namespaces
 	}
 	differs, err := nsops.Differing(elsewhere)

@@ -1,4 +1,4 @@
-package dockerx
+package execspec
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/proc"
@@ -46,7 +47,7 @@ func (e *BarePrivilegedError) Error() string {
 }
 
 // apart refuses a process that is in dx's own mount namespace.
-func (c *Container) apart() error {
+func apart(c *dockerx.Container) error {
 	differ, err := nsops.Differing(c.Process)
 	if err != nil {
 		return err
