@@ -331,7 +331,7 @@ func TestInspectMarksContradictions(t *testing.T) {
 			}
 		}
 		card := e.Dx(t, "inspect", c.Name).Stdout
-		if !strings.Contains(card, "! the kernel contradicts Docker: memory limit\n") || !regexp.MustCompile(`(?m)^  memory limit +32MiB +! says 64MiB$`).MatchString(card) {
+		if !strings.Contains(card, "! differs from Docker's configuration: memory limit\n") || !regexp.MustCompile(`(?m)^  memory limit +32MiB +! says 64MiB$`).MatchString(card) {
 			t.Errorf("the card:\n%s", card)
 		}
 	})

@@ -6,12 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/nsops/posture"
 )
 
 func (a *app) diffCommand() *cobra.Command {
-	var o listOptions
+	var o output.Options
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "diff [OPTIONS] A B",
@@ -31,7 +32,7 @@ func (a *app) diffCommand() *cobra.Command {
 			return a.trouble(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
 		},
 	}
-	o.register(cmd.Flags())
+	o.Register(cmd.Flags())
 	cmd.Flags().Lookup("quiet").Usage = "Print nothing: the exit status tells"
 	cmd.Flags().BoolVar(&all, "all", false, "Show also what is the same, and what always differs")
 	return cmd
@@ -49,8 +50,8 @@ func (a *app) trouble(err error) error {
 	return &statusError{code: exitDx}
 }
 
-func (a *app) runDiff(ctx context.Context, o listOptions, all bool, refA, refB string) error {
-	out, err := newOutput(a.out, o)
+func (a *app) runDiff(ctx context.Context, o output.Options, all bool, refA, refB string) error {
+	out, err := output.New(a.out, o)
 	if err != nil {
 		return err
 	}
@@ -70,8 +71,8 @@ func (a *app) runDiff(ctx context.Context, o listOptions, all bool, refA, refB s
 	}
 	g.sayUnread()
 	report := cmpdiff.ComparePostures(sideOf(first), sideOf(second))
-	v := diffView{report: report, all: all, noTrunc: o.noTrunc}
-	if err := render(out, v.records(), v.table); err != nil {
+	v := diffView{report: report, all: all, noTrunc: o.NoTrunc}
+	if err := output.Render(out, v.records(), v.table); err != nil {
 		return err
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx/doctor"
 )
 
@@ -16,7 +17,7 @@ var doctorCodes = map[string]int{"healthy": 0, "degraded": 1, "hung": 2}
 
 // doctorOptions are the flags of dx doctor.
 type doctorOptions struct {
-	list     listOptions
+	list     output.Options
 	timeout  time.Duration
 	watch    bool
 	interval time.Duration
@@ -46,7 +47,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	o.list.register(f)
+	o.list.Register(f)
 	f.Lookup("quiet").Usage = "Only display the status: healthy, degraded or hung"
 	f.Var(newPeriod(&o.timeout, time.Second), "timeout", "How long to wait for each answer; --api-timeout says it for the engine's alone")
 	f.BoolVarP(&o.watch, "watch", "w", false, "Go on looking, and report what changes")
@@ -58,7 +59,7 @@ func (a *app) doctorCommand() *cobra.Command {
 }
 
 func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) error {
-	out, err := newOutput(a.out, o.list)
+	out, err := output.New(a.out, o.list)
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func doctorStatus(r *doctor.Report) error {
 
 // watchDoctor looks again and again, and prints the first report and each that
 // says something else, until a signal ends it.
-func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options, interval time.Duration) error {
+func (a *app) watchDoctor(ctx context.Context, out *output.Printer, opts doctor.Options, interval time.Duration) error {
 	ctx, signals := catchSignals(ctx, false)
 	defer signals.stop()
 	last := ""
@@ -159,7 +160,7 @@ func (a *app) watchDoctor(ctx context.Context, out *output, opts doctor.Options,
 		p.Close()
 		a.clearProgress()
 		if ctx.Err() == nil && r.Digest() != last {
-			if last != "" && out.options.format == "" && !out.options.quiet {
+			if last != "" && out.Format == "" && !out.Quiet {
 				a.result("")
 				a.result("%s", time.Now().Format(time.RFC3339))
 			}

@@ -6,18 +6,19 @@ import (
 	"strings"
 	"testing"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx/doctor"
 )
 
 // doctorText is what dx doctor writes to a file for a report.
-func doctorText(t *testing.T, o listOptions, r *doctor.Report) string {
+func doctorText(t *testing.T, o output.Options, r *doctor.Report) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	out, err := newOutput(f, o)
+	out, err := output.New(f, o)
 	if err == nil {
 		err = renderDoctor(out, r)
 	}
@@ -40,13 +41,13 @@ func TestDoctorPrintsNoControlCharacters(t *testing.T) {
 	r := &doctor.Report{Status: severity.String(), Verdict: v, Findings: []doctor.Finding{f}, Dumps: []doctor.Dump{
 		{Of: evil, Error: evil}, {Of: evil, File: evil, Groups: []doctor.Group{{Waits: evil, At: evil, For: evil, Count: 1}}},
 	}}
-	for _, o := range []listOptions{{}, {noTrunc: true}, {format: "json"}, {quiet: true}, {format: "table {{.Status}} {{.Verdict.Sentence}}"}} {
+	for _, o := range []output.Options{{}, {NoTrunc: true}, {Format: "json"}, {Quiet: true}, {Format: "table {{.Status}} {{.Verdict.Sentence}}"}} {
 		got := doctorText(t, o, r)
-		if strings.ContainsAny(got, "\x1b\r\u009b") || strings.Contains(got, "\u202e") && o.format != "json" {
+		if strings.ContainsAny(got, "\x1b\r\u009b") || strings.Contains(got, "\u202e") && o.Format != "json" {
 			t.Errorf("with %+v control characters reach the terminal: %q", o, got)
 		}
 	}
-	if got := doctorText(t, listOptions{quiet: true}, r); got != "degraded\n" {
+	if got := doctorText(t, output.Options{Quiet: true}, r); got != "degraded\n" {
 		t.Errorf("-q: %q", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/execspec"
 	"dx/dockerx/lookup"
@@ -55,6 +56,7 @@ func (a *app) exitCode(err error) int {
 	var step *launch.StepError
 	var older *dialectError
 	var disbelief *dockerx.EngineDisbeliefError
+	var template *output.TemplateError
 	switch {
 	case err == nil:
 		return 0
@@ -65,6 +67,9 @@ func (a *app) exitCode(err error) int {
 	case errors.As(err, &client):
 		a.lines(client.Error())
 		return client.code
+	case errors.As(err, &template):
+		a.lines(template.Error())
+		return exitFailure
 	case errors.As(err, &interrupted):
 		return 128 + int(interrupted.signal)
 	case errors.Is(err, tty.ErrDetached):

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/dockerx/claims"
@@ -34,21 +35,21 @@ func (a *app) inspectCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runInspect(cmd.Context(), o, refs) },
 	}
-	o.register(cmd.Flags())
+	o.Register(cmd.Flags())
 	cmd.Flags().Lookup("format").Usage = "Format output using a custom template:\n" +
-		"'json':     Print one JSON object a line, never truncated\n" +
+		"'json':     Print one JSON object per line, never truncated\n" +
 		"'TEMPLATE': Print output using the given Go template, with docker's functions"
 	cmd.Flags().BoolVar(&o.origins, "origins", false, "Show the file that each fact comes from")
 	return cmd
 }
 
 type inspectOptions struct {
-	listOptions
+	output.Options
 	origins bool
 }
 
 func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) error {
-	out, err := newOutput(a.out, o.listOptions)
+	out, err := output.New(a.out, o.Options)
 	if err != nil {
 		return err
 	}

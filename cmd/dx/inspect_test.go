@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/nsops/cgroup"
@@ -37,18 +37,21 @@ func madePosture(name string) *postureSubject {
 
 func cardOf(t *testing.T, s *postureSubject, o inspectOptions) string {
 	t.Helper()
-	var b bytes.Buffer
-	out := &output{screen: screen{Writer: &b}, options: o.listOptions}
-	if err := renderInspect(out, []inspectRecord{newInspectRecord(s)}, o.origins); err != nil {
+	f := tempFile(t)
+	out, err := output.New(f, o.Options)
+	if err == nil {
+		err = renderInspect(out, []inspectRecord{newInspectRecord(s)}, o.origins)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b.String()
+	return content(t, f)
 }
 
 func TestInspectCard(t *testing.T) {
 	text := cardOf(t, madePosture("web"), inspectOptions{})
 	for _, want := range []string{
-		"web   abababababab   pid 4711   found by host\n! the kernel contradicts Docker: bounding, memory limit\n",
+		"web   abababababab   pid 4711   found by host\n! differs from Docker's configuration: bounding, memory limit\n",
 		"  bounding              CAP_KILL CAP_CHOWN   ! says nothing of CAP_CHOWN\n",
 		"  effective             as bounding\n",
 		"  seccomp           filter         same\n",
@@ -64,7 +67,7 @@ func TestInspectCard(t *testing.T) {
 	if strings.ContainsAny(text, "\x1b") {
 		t.Errorf("an escape character reaches the terminal: %q", text)
 	}
-	long := cardOf(t, madePosture("web"), inspectOptions{listOptions: listOptions{noTrunc: true}, origins: true})
+	long := cardOf(t, madePosture("web"), inspectOptions{Options: output.Options{NoTrunc: true}, origins: true})
 	if !strings.Contains(long, strings.Repeat("ab", 32)) || !strings.Contains(long, "/proc/4711/status CapBnd") {
 		t.Errorf("--no-trunc --origins:\n%s", long)
 	}
@@ -77,7 +80,7 @@ func TestInspectJSON(t *testing.T) {
 		Origins map[string]string
 		Cgroup  struct{ Memory struct{ Limit *uint64 } }
 	}
-	if err := json.Unmarshal([]byte(cardOf(t, madePosture("web"), inspectOptions{listOptions: listOptions{format: "json"}})), &got); err != nil {
+	if err := json.Unmarshal([]byte(cardOf(t, madePosture("web"), inspectOptions{Options: output.Options{Format: "json"}})), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.Name != "web" || len(got.Claims) != 4 || got.Claims[0].Verdict != cmpdiff.Contradicts || *got.Cgroup.Memory.Limit != 64<<20 || got.Origins["security.seccomp"] != "/proc/4711/status Seccomp" {
@@ -97,15 +100,15 @@ func TestDiffTable(t *testing.T) {
 		"  effective      as bounding   as bounding\n" +
 		"CGROUP\n" +
 		"  memory limit   67108864      67108865\n"
-	if got := rendered(t, listOptions{}, v.records(), v.table); got != want {
+	if got := rendered(t, output.Options{}, v.records(), v.table); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	same := diffView{report: cmpdiff.ComparePostures(sideOf(a), sideOf(a))}
-	if got := rendered(t, listOptions{}, same.records(), same.table); got != "" {
+	if got := rendered(t, output.Options{}, same.records(), same.table); got != "" {
 		t.Errorf("nothing differs: %q", got)
 	}
 	same.all = true
-	if got := rendered(t, listOptions{}, same.records(), same.table); !strings.Contains(got, "DIFFERENCE") || !strings.Contains(got, `evil\x1b[31m`) || strings.Contains(got, "\x1b") {
+	if got := rendered(t, output.Options{}, same.records(), same.table); !strings.Contains(got, "DIFFERENCE") || !strings.Contains(got, `evil\x1b[31m`) || strings.Contains(got, "\x1b") {
 		t.Errorf("--all: %q", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
@@ -21,7 +22,7 @@ import (
 
 // nsOptions are the flags of dx ns.
 type nsOptions struct {
-	listOptions
+	output.Options
 	tree, procs, all bool
 }
 
@@ -50,7 +51,7 @@ func (a *app) nsCommand() *cobra.Command {
 			return a.runNS(cmd.Context(), o, refs)
 		},
 	}
-	o.register(cmd.Flags())
+	o.Register(cmd.Flags())
 	f := cmd.Flags()
 	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
 	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
@@ -80,7 +81,7 @@ func (o nsOptions) check(refs []string) error {
 }
 
 func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
-	out, err := newOutput(a.out, o.listOptions)
+	out, err := output.New(a.out, o.Options)
 	if err != nil {
 		return err
 	}
@@ -115,18 +116,18 @@ type finder interface {
 	Running(ctx context.Context) ([]*dockerx.Container, error)
 }
 
-func (a *app) showNamespaces(ctx context.Context, find finder, out *output, refs []string) error {
+func (a *app) showNamespaces(ctx context.Context, find finder, out *output.Printer, refs []string) error {
 	g, err := a.gather(ctx, find, refs, true)
 	if err != nil {
 		return err
 	}
-	v := newNSView(g.host, g.found, g.others, out.options.noTrunc)
+	v := newNSView(g.host, g.found, g.others, out.NoTrunc)
 	switch {
 	case len(refs) == 0:
-		err = render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)
+		err = output.Render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)
 	case len(g.found) > 0:
-		err = render(out, v.records(), v.columns)
-		if err == nil && out.isTable() {
+		err = output.Render(out, v.records(), v.columns)
+		if err == nil && out.IsTable() {
 			err = v.writeInside(out)
 		}
 	}

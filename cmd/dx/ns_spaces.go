@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
@@ -77,7 +78,7 @@ type nsWorld struct {
 
 // showSpaces shows namespaces themselves: those referred to, as a tree, or with their
 // processes.
-func (a *app) showSpaces(ctx context.Context, find finder, out *output, o nsOptions, refs []string) error {
+func (a *app) showSpaces(ctx context.Context, find finder, out *output.Printer, o nsOptions, refs []string) error {
 	w := nsWorld{app: a}
 	list, err := find.Running(ctx)
 	if err != nil {
@@ -166,7 +167,7 @@ func count(n int, one, many string) string {
 }
 
 // referred shows the namespaces that references name.
-func (w *nsWorld) referred(out *output, refs []string) error {
+func (w *nsWorld) referred(out *output.Printer, refs []string) error {
 	var wanted []spaceRef
 	for _, ref := range refs {
 		r, err := openSpaceRef(ref)
@@ -225,7 +226,7 @@ func (w *nsWorld) refer(r spaceRef) []spaceRecord {
 }
 
 // show renders all namespaces, or those of the containers that were asked for.
-func (w *nsWorld) show(out *output, o nsOptions) error {
+func (w *nsWorld) show(out *output.Printer, o nsOptions) error {
 	chosen := w.chosen(o)
 	w.census.Relate(chosen)
 	var list []*census.Namespace
@@ -242,9 +243,9 @@ func (w *nsWorld) show(out *output, o nsOptions) error {
 		records = append(records, w.record(ns))
 	}
 	if o.tree {
-		return render(out, records, func() table { return w.treeTable(list, o.noTrunc) })
+		return output.Render(out, records, func() output.Table { return w.treeTable(list, o.NoTrunc) })
 	}
-	return render(out, records, func() table { return procsTable(records, o.noTrunc) })
+	return output.Render(out, records, func() output.Table { return procsTable(records, o.NoTrunc) })
 }
 
 // chosen tells the namespaces that the containers asked for are in, with any process

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
@@ -141,18 +142,18 @@ func TestSpaceTables(t *testing.T) {
 	for _, ns := range w.census.List() {
 		records = append(records, w.record(ns))
 	}
-	golden(t, "tree", rendered(t, listOptions{}, records, func() table { return w.treeTable(w.census.List(), false) }))
-	golden(t, "procs", rendered(t, listOptions{}, records, func() table { return procsTable(records, false) }))
-	golden(t, "spaces-json", rendered(t, listOptions{format: "json"}, records, nil))
+	golden(t, "tree", rendered(t, output.Options{}, records, func() output.Table { return w.treeTable(w.census.List(), false) }))
+	golden(t, "procs", rendered(t, output.Options{}, records, func() output.Table { return procsTable(records, false) }))
+	golden(t, "spaces-json", rendered(t, output.Options{Format: "json"}, records, nil))
 }
 
 func TestOneSpace(t *testing.T) {
 	w := madeWorld()
-	out, err := newOutput(tempFile(t), listOptions{})
+	file := tempFile(t)
+	out, err := output.New(file, output.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := out.screen.Writer.(*os.File)
 	var records []spaceRecord
 	for _, inode := range []uint64{501, 602, 801} {
 		records = append(records, w.record(w.census.Namespaces[nsops.ID{Device: 4, Inode: inode}]))
@@ -186,11 +187,11 @@ func TestInsideTable(t *testing.T) {
 	for i := range 25 {
 		web.inside = append(web.inside, census.Process{PID: 100 + i, Comm: "worker", Places: places})
 	}
-	out, err := newOutput(tempFile(t), listOptions{})
+	file := tempFile(t)
+	out, err := output.New(file, output.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := out.screen.Writer.(*os.File)
 	if err := newNSView(madeHost(), []nsSubject{web}, nil, false).writeInside(out); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/proc"
@@ -42,20 +43,20 @@ func madeHost() nsSubject {
 func lists(t *testing.T, host nsSubject, subjects ...nsSubject) string {
 	t.Helper()
 	v := newNSView(host, subjects, nil, false)
-	return rendered(t, listOptions{}, v.records(), v.list)
+	return rendered(t, output.Options{}, v.records(), v.list)
 }
 
 func columns(t *testing.T, host nsSubject, subjects ...nsSubject) string {
 	t.Helper()
 	v := newNSView(host, subjects, nil, false)
-	return rendered(t, listOptions{}, v.records(), v.columns)
+	return rendered(t, output.Options{}, v.records(), v.columns)
 }
 
 // beside is columns of subjects where others run too.
 func beside(t *testing.T, others []nsSubject, subjects ...nsSubject) string {
 	t.Helper()
 	v := newNSView(madeHost(), subjects, others, false)
-	return rendered(t, listOptions{}, v.records(), v.columns)
+	return rendered(t, output.Options{}, v.records(), v.columns)
 }
 
 func golden(t *testing.T, file, got string) {
@@ -116,7 +117,7 @@ func TestNSJSON(t *testing.T) {
 	hidden.set = nsops.Set{}
 	cache := made("cache", map[nsops.Type]uint64{nsops.Net: 4026532180})
 	v := newNSView(madeHost(), []nsSubject{web, hidden}, []nsSubject{cache}, false)
-	golden(t, "json", rendered(t, listOptions{format: "json"}, v.records(), v.columns))
+	golden(t, "json", rendered(t, output.Options{Format: "json"}, v.records(), v.columns))
 }
 
 // fake is a finder of containers that stand for live processes.
@@ -173,10 +174,10 @@ type shown struct {
 	code     int
 }
 
-func show(t *testing.T, find finder, o listOptions, refs ...string) shown {
+func show(t *testing.T, find finder, o output.Options, refs ...string) shown {
 	t.Helper()
 	a := &app{out: tempFile(t), err: tempFile(t)}
-	out, err := newOutput(a.out, o)
+	out, err := output.New(a.out, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestNSFinds(t *testing.T) {
 		{name: "all fail", find: world, refs: []string{"nope"}, err: []string{"No such container: nope"}, code: 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := show(t, tc.find, listOptions{format: "json"}, tc.refs...)
+			got := show(t, tc.find, output.Options{Format: "json"}, tc.refs...)
 			if diff := cmp.Diff(tc.want, names(t, got.out)); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
@@ -271,7 +272,7 @@ func TestNSOfHost(t *testing.T) {
 	got := show(t, fake{named: map[string]func() (*dockerx.Container, error){"host": func() (*dockerx.Container, error) {
 		p, err := proc.Open(1)
 		return &dockerx.Container{Ref: "host", Name: "host", Source: dockerx.SourcePID, Process: p}, err
-	}}}, listOptions{}, "host")
+	}}}, output.Options{}, "host")
 	if n := strings.Count(got.out, "shared with host"); n != len(nsops.Types) || got.code != 0 {
 		t.Errorf("%d kinds are shared, exit code %d:\n%s", n, got.code, got.out)
 	}
@@ -289,7 +290,7 @@ func TestNSUnread(t *testing.T) {
 
 func TestNSWrongTemplateIsKnownFirst(t *testing.T) {
 	a := &app{out: tempFile(t), err: tempFile(t), host: "unix:///nosuch.sock"}
-	err := a.runNS(context.Background(), nsOptions{listOptions: listOptions{format: "{{"}}, nil)
+	err := a.runNS(context.Background(), nsOptions{Options: output.Options{Format: "{{"}}, nil)
 	if err == nil || errors.Is(err, fs.ErrNotExist) || content(t, a.err) != "" {
 		t.Errorf("%v, stderr %q", err, content(t, a.err))
 	}

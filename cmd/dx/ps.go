@@ -12,6 +12,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 )
 
@@ -27,15 +28,15 @@ type psRecord struct {
 	Source    dockerx.Source
 }
 
-func (r psRecord) quiet() string { return r.ID }
+func (r psRecord) Quiet() string { return r.ID }
 
-func (r psRecord) short() psRecord {
-	r.ID = shortID(r.ID)
+func (r psRecord) Short() psRecord {
+	r.ID = output.ShortID(r.ID)
 	return r
 }
 
 func (a *app) psCommand() *cobra.Command {
-	var o listOptions
+	var o output.Options
 	var all bool
 	filters := psFilters{}
 	cmd := &cobra.Command{
@@ -49,14 +50,14 @@ func (a *app) psCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return a.runPS(cmd.Context(), o, all, filters) },
 	}
-	o.register(cmd.Flags())
+	o.Register(cmd.Flags())
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "Show all containers (default shows just running)")
 	cmd.Flags().VarP(filters, "filter", "f", "Filter output: name=TEXT, label=KEY[=VALUE], status=STATE")
 	return cmd
 }
 
-func (a *app) runPS(ctx context.Context, o listOptions, all bool, keep psFilters) error {
-	out, err := newOutput(a.out, o)
+func (a *app) runPS(ctx context.Context, o output.Options, all bool, keep psFilters) error {
+	out, err := output.New(a.out, o)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (a *app) runPS(ctx context.Context, o listOptions, all bool, keep psFilters
 	}
 	list = slices.DeleteFunc(list, func(l dockerx.Listed) bool { return !keep.match(l) })
 	records := psRecords(list)
-	return render(out, records, func() table { return psTable(shorten(records, out.options)) })
+	return output.Render(out, records, func() output.Table { return psTable(output.Shorten(records, out.Options)) })
 }
 
 func psRecords(list []dockerx.Listed) []psRecord {
@@ -86,16 +87,16 @@ func psRecords(list []dockerx.Listed) []psRecord {
 	return out
 }
 
-func psTable(list []psRecord) table {
-	t := table{header: []string{"CONTAINER ID", "NAME", "PID", "IMAGE", "STATUS", "UPTIME", "SOURCE"}}
+func psTable(list []psRecord) output.Table {
+	t := output.Table{Header: []string{"CONTAINER ID", "NAME", "PID", "IMAGE", "STATUS", "UPTIME", "SOURCE"}}
 	for _, r := range list {
 		pid, up := "-", "-"
 		if r.Pid != 0 {
 			pid, up = strconv.Itoa(r.Pid), units.HumanDuration(time.Since(r.StartedAt))
 		}
-		cells := row(r.ID, r.Name, pid, r.Image, r.Status, up, string(r.Source))
-		cells[4].alert = strings.HasSuffix(r.Status, "(no such process)") || strings.HasSuffix(r.Status, "engine)")
-		t.rows = append(t.rows, cells)
+		cells := output.Row(r.ID, r.Name, pid, r.Image, r.Status, up, string(r.Source))
+		cells[4].Alert = strings.HasSuffix(r.Status, "(no such process)") || strings.HasSuffix(r.Status, "engine)")
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }

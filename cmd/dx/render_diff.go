@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/nsops/posture"
 )
@@ -21,9 +22,9 @@ type diffRecord struct {
 	OnlyB      []string `json:",omitempty"`
 }
 
-func (r diffRecord) quiet() string { return "" }
+func (r diffRecord) Quiet() string { return "" }
 
-func (r diffRecord) short() diffRecord { return r }
+func (r diffRecord) Short() diffRecord { return r }
 
 var differenceNames = map[cmpdiff.Difference]string{
 	cmpdiff.Different: "different", cmpdiff.Trivial: "trivial", cmpdiff.Same: "same", cmpdiff.Unsure: "unknown",
@@ -71,33 +72,33 @@ func factValues(f *posture.Fact) []string {
 
 // table has a row a fact, and of a set a row for each element that one side lacks.
 // Nothing is printed where nothing differs.
-func (v diffView) table() table {
-	t := table{header: []string{"WHAT", v.report.A, v.report.B}}
+func (v diffView) table() output.Table {
+	t := output.Table{Header: []string{"WHAT", v.report.A, v.report.B}}
 	if v.all {
-		t.header = append(t.header, "DIFFERENCE")
+		t.Header = append(t.Header, "DIFFERENCE")
 	}
 	var section posture.Section
 	shown := v.shown()
 	for i, r := range shown {
 		if r.Section != section {
 			section = r.Section
-			t.rows = append(t.rows, v.pad(row(strings.ToUpper(string(section)), "", "")))
+			t.Rows = append(t.Rows, v.pad(output.Row(strings.ToUpper(string(section)), "", "")))
 		}
 		pairs := v.pairs(r)
 		if name := sameDifference(shown[:i], r); name != "" {
 			pairs = [][2]string{{"as " + name, "as " + name}}
 		}
-		t.rows = append(t.rows, v.rows(r, pairs)...)
+		t.Rows = append(t.Rows, v.rows(r, pairs)...)
 	}
-	if len(t.rows) == 0 {
-		return table{}
+	if len(t.Rows) == 0 {
+		return output.Table{}
 	}
 	return t
 }
 
-func (v diffView) pad(cells []cell) []cell {
+func (v diffView) pad(cells []output.Cell) []output.Cell {
 	if v.all {
-		cells = append(cells, cell{})
+		cells = append(cells, output.Cell{})
 	}
 	return cells
 }
@@ -116,16 +117,16 @@ func sameDifference(earlier []cmpdiff.PostureRow, r cmpdiff.PostureRow) string {
 	return ""
 }
 
-func (v diffView) rows(r cmpdiff.PostureRow, pairs [][2]string) [][]cell {
-	var out [][]cell
+func (v diffView) rows(r cmpdiff.PostureRow, pairs [][2]string) [][]output.Cell {
+	var out [][]output.Cell
 	for i, pair := range pairs {
 		name := "  " + v.cut(r.Name)
 		if i > 0 {
 			name = ""
 		}
-		cells := row(name, pair[0], pair[1])
+		cells := output.Row(name, pair[0], pair[1])
 		if v.all {
-			cells = append(cells, cell{text: differenceNames[r.Difference], alert: r.Difference == cmpdiff.Different})
+			cells = append(cells, output.Cell{Text: differenceNames[r.Difference], Alert: r.Difference == cmpdiff.Different})
 		}
 		out = append(out, cells)
 	}
@@ -165,7 +166,7 @@ const diffWidth = 48
 // elements are the lines of a set: short words share them.
 func (v diffView) elements(r cmpdiff.PostureRow, list []string) []string {
 	if r.Section == posture.SectionCapabilities && len(list) > 0 {
-		return wrap(list, diffWidth)
+		return output.Wrap(list, diffWidth)
 	}
 	var out []string
 	for i, e := range list {
@@ -209,5 +210,5 @@ func (v diffView) cut(text string) string {
 	if v.noTrunc {
 		return text
 	}
-	return cutText(text)
+	return output.Cut(text)
 }

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/dockerx"
-	"dx/nsops/escape"
 	"dx/nsops/posture"
 )
 
@@ -62,37 +61,34 @@ func newInspectRecord(s *postureSubject) inspectRecord {
 	return r
 }
 
-func (r inspectRecord) quiet() string { return r.ID }
+func (r inspectRecord) Quiet() string { return r.ID }
 
-func (r inspectRecord) short() inspectRecord {
-	r.ID = shortID(r.ID)
+func (r inspectRecord) Short() inspectRecord {
+	r.ID = output.ShortID(r.ID)
 	return r
 }
 
-// renderInspect prints cards for people, and otherwise what render prints.
-func renderInspect(out *output, records []inspectRecord, origins bool) error {
-	if out.options.quiet || out.template != nil || out.options.format == "json" {
-		return render(out, records, nil)
+// renderInspect prints cards for people, and otherwise what output.Render prints.
+func renderInspect(out *output.Printer, records []inspectRecord, origins bool) error {
+	if !out.IsTable() {
+		return output.Render(out, records, nil)
 	}
-	var b bytes.Buffer
+	page := out.NewCard()
 	for i, r := range records {
 		if i > 0 {
-			b.WriteByte('\n')
+			page.Blank()
 		}
-		c := &card{Buffer: &b, s: r.subject, noTrunc: out.options.noTrunc, origins: origins, colour: out.screen.colour}
-		if err := c.write(); err != nil {
-			return err
-		}
+		v := &inspectView{Card: page, s: r.subject, noTrunc: out.NoTrunc, origins: origins}
+		v.write()
 	}
-	_, err := b.WriteTo(out.screen)
-	return err
+	return page.Print()
 }
 
-// card is one subject for people: a table a section.
-type card struct {
-	*bytes.Buffer
-	s                        *postureSubject
-	noTrunc, origins, colour bool
+// inspectView is one subject for people: a table a section.
+type inspectView struct {
+	*output.Card
+	s                *postureSubject
+	noTrunc, origins bool
 }
 
 // The measures of a card.
@@ -101,87 +97,85 @@ const (
 	cardRows  = 40 // of mounts, routes and so on, without --no-trunc
 )
 
-func (c *card) write() error {
-	c.title()
+func (v *inspectView) write() {
+	v.title()
 	for _, section := range posture.Sections {
-		tables := slices.DeleteFunc(append([]table{c.section(section)}, c.lists(section)...), func(t table) bool { return len(t.rows) == 0 })
+		tables := append([]output.Table{v.section(section)}, v.lists(section)...)
+		tables = slices.DeleteFunc(tables, func(t output.Table) bool { return len(t.Rows) == 0 })
 		if len(tables) == 0 {
 			continue
 		}
-		c.WriteByte('\n')
-		if first := tables[0].header[0]; strings.HasPrefix(first, " ") {
-			c.WriteString(strings.ToUpper(string(section)) + "\n") // it has lists only
+		v.Blank()
+		if strings.HasPrefix(tables[0].Header[0], " ") {
+			v.Line(strings.ToUpper(string(section))) // it has lists only
 		}
 		for _, t := range tables {
-			if err := t.write(c, c.colour); err != nil {
-				return err
-			}
+			v.Table(t)
 		}
 	}
-	return nil
 }
 
-// title says what it is, and first of all what is wrong.
-func (c *card) title() {
-	parts := []string{c.s.name}
-	if c.s.id != "" {
-		parts = append(parts, c.id(c.s.id))
+// title shows what it is, and first of all what is wrong.
+func (v *inspectView) title() {
+	parts := []string{v.s.name}
+	if v.s.id != "" {
+		parts = append(parts, v.id(v.s.id))
 	}
-	parts = append(parts, fmt.Sprintf("pid %d", c.s.pid))
-	if c.s.image != "" {
-		parts = append(parts, "image "+c.s.image)
+	parts = append(parts, fmt.Sprintf("pid %d", v.s.pid))
+	if v.s.image != "" {
+		parts = append(parts, "image "+v.s.image)
 	}
-	parts = append(parts, "found by "+string(c.s.source))
-	c.WriteString(escape.Line(strings.Join(parts, "   ")) + "\n")
+	parts = append(parts, "found by "+string(v.s.source))
+	v.Line(strings.Join(parts, "   "))
 	var wrong []string
-	for _, j := range c.s.judgements {
+	for _, j := range v.s.judgements {
 		if j.Verdict == cmpdiff.Contradicts {
 			wrong = append(wrong, j.Claim.Name)
 		}
 	}
 	if len(wrong) > 0 {
-		c.WriteString(cell{text: "! the kernel contradicts Docker: " + strings.Join(wrong, ", "), alert: true}.render(c.colour) + "\n")
+		v.Cells(output.Cell{Text: "! differs from Docker's configuration: " + strings.Join(wrong, ", "), Alert: true})
 	}
 }
 
-func (c *card) id(id string) string {
-	if c.noTrunc {
+func (v *inspectView) id(id string) string {
+	if v.noTrunc {
 		return id
 	}
-	return shortID(id)
+	return output.ShortID(id)
 }
 
 // section is the table of a section's facts; the parts that are lists come after it.
-func (c *card) section(s posture.Section) table {
-	t := table{header: []string{strings.ToUpper(string(s)), "KERNEL", "DOCKER"}}
-	if c.origins {
-		t.header = append(t.header, "FROM")
+func (v *inspectView) section(s posture.Section) output.Table {
+	t := output.Table{Header: []string{strings.ToUpper(string(s)), "KERNEL", "DOCKER"}}
+	if v.origins {
+		t.Header = append(t.Header, "FROM")
 	}
-	claims := c.claims(s)
+	claims := v.claims(s)
 	if len(claims) == 0 {
-		t.header[2] = ""
+		t.Header[2] = ""
 	}
 	seen := map[string]string{} // elements of a set → the fact that has them
-	for i := range c.s.facts {
-		f := &c.s.facts[i]
+	for i := range v.s.facts {
+		f := &v.s.facts[i]
 		if f.Section == s && !inList(f, claims[f.Name] != nil) {
-			t.rows = append(t.rows, c.fact(f, claims[f.Name], seen)...)
+			t.Rows = append(t.Rows, v.fact(f, claims[f.Name], seen)...)
 		}
 	}
-	for _, j := range c.s.judgements {
+	for _, j := range v.s.judgements {
 		if j.Claim.Section == s && j.Kernel == nil {
-			said := cell{text: c.differing(&j, "says ")}
-			t.rows = append(t.rows, c.row("  "+j.Claim.Name, "?", said, j.Claim.Origin))
+			said := output.Cell{Text: v.differing(&j, "says ")}
+			t.Rows = append(t.Rows, v.row("  "+j.Claim.Name, "?", said, j.Claim.Origin))
 		}
 	}
 	return t
 }
 
 // row has the cells that the table's header has.
-func (c *card) row(name, value string, claim cell, origin string) []cell {
-	cells := append(row(name, value), claim)
-	if c.origins {
-		cells = append(cells, cell{text: origin})
+func (v *inspectView) row(name, value string, claim output.Cell, origin string) []output.Cell {
+	cells := append(output.Row(name, value), claim)
+	if v.origins {
+		cells = append(cells, output.Cell{Text: origin})
 	}
 	return cells
 }
@@ -199,10 +193,10 @@ func inList(f *posture.Fact, claimed bool) bool {
 	return false
 }
 
-func (c *card) claims(s posture.Section) map[string]*cmpdiff.Judgement {
+func (v *inspectView) claims(s posture.Section) map[string]*cmpdiff.Judgement {
 	out := map[string]*cmpdiff.Judgement{}
-	for i := range c.s.judgements {
-		if j := &c.s.judgements[i]; j.Claim.Section == s {
+	for i := range v.s.judgements {
+		if j := &v.s.judgements[i]; j.Claim.Section == s {
 			out[j.Claim.Name] = j
 		}
 	}
@@ -210,25 +204,25 @@ func (c *card) claims(s posture.Section) map[string]*cmpdiff.Judgement {
 }
 
 // fact is one row, or several where a set is long.
-func (c *card) fact(f *posture.Fact, j *cmpdiff.Judgement, seen map[string]string) [][]cell {
+func (v *inspectView) fact(f *posture.Fact, j *cmpdiff.Judgement, seen map[string]string) [][]output.Cell {
 	var lines []string
 	if f.Set {
-		lines = c.elements(f, seen)
+		lines = v.elements(f, seen)
 	} else {
-		lines = []string{c.value(f)}
+		lines = []string{v.value(f)}
 	}
-	rows := [][]cell{c.row("  "+f.Name, lines[0], c.claim(j), f.Origin)}
+	rows := [][]output.Cell{v.row("  "+f.Name, lines[0], v.claim(j), f.Origin)}
 	for _, line := range lines[1:] {
-		rows = append(rows, c.row("", line, cell{}, ""))
+		rows = append(rows, v.row("", line, output.Cell{}, ""))
 	}
 	return rows
 }
 
 // value is a fact's only value; of a namespace its inode, too.
-func (c *card) value(f *posture.Fact) string {
+func (v *inspectView) value(f *posture.Fact) string {
 	text := human(f.Unit, f.Values[0])
 	if f.Section == posture.SectionNamespaces {
-		for _, ns := range c.s.posture.Namespaces {
+		for _, ns := range v.s.posture.Namespaces {
 			if string(ns.Type) == f.Name {
 				return fmt.Sprintf("%d %s", ns.Inode, text)
 			}
@@ -237,11 +231,11 @@ func (c *card) value(f *posture.Fact) string {
 	if text == "" {
 		return "-"
 	}
-	return c.cut(text)
+	return v.cut(text)
 }
 
 // elements lists a set in lines; one that another fact has already listed is named.
-func (c *card) elements(f *posture.Fact, seen map[string]string) []string {
+func (v *inspectView) elements(f *posture.Fact, seen map[string]string) []string {
 	if len(f.Values) == 0 {
 		return []string{"none"}
 	}
@@ -250,47 +244,32 @@ func (c *card) elements(f *posture.Fact, seen map[string]string) []string {
 		return []string{"as " + name}
 	}
 	seen[all] = f.Name
-	lines := wrap(f.Values, cardWidth)
+	lines := output.Wrap(f.Values, cardWidth)
 	for i := range lines {
-		lines[i] = c.cut(lines[i])
+		lines[i] = v.cut(lines[i])
 	}
 	return lines
 }
 
-func wrap(words []string, width int) []string {
-	var lines []string
-	line := ""
-	for _, w := range words {
-		if line != "" && len(line)+1+len(w) > width {
-			lines, line = append(lines, line), ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += w
-	}
-	return append(lines, line)
-}
-
 // claim is the cell of what Docker says.
-func (c *card) claim(j *cmpdiff.Judgement) cell {
+func (v *inspectView) claim(j *cmpdiff.Judgement) output.Cell {
 	if j == nil {
-		return cell{}
+		return output.Cell{}
 	}
 	switch j.Verdict {
 	case cmpdiff.Agrees:
-		return cell{text: "same"}
+		return output.Cell{Text: "same"}
 	case cmpdiff.Changed:
-		return cell{text: c.differing(j, "gave ")}
+		return output.Cell{Text: v.differing(j, "gave ")}
 	case cmpdiff.Contradicts:
-		return cell{text: "! " + c.differing(j, "says "), alert: true}
+		return output.Cell{Text: "! " + v.differing(j, "says "), Alert: true}
 	}
-	return cell{}
+	return output.Cell{}
 }
 
-func (c *card) differing(j *cmpdiff.Judgement, verb string) string {
+func (v *inspectView) differing(j *cmpdiff.Judgement, verb string) string {
 	if !j.Claim.Set || j.Kernel == nil {
-		return verb + c.cut(human(j.Claim.Unit, strings.Join(j.Claim.Values, " ")))
+		return verb + v.cut(human(j.Claim.Unit, strings.Join(j.Claim.Values, " ")))
 	}
 	var parts []string
 	if len(j.Missing) > 0 {
@@ -299,13 +278,13 @@ func (c *card) differing(j *cmpdiff.Judgement, verb string) string {
 	if len(j.Extra) > 0 {
 		parts = append(parts, verb+"nothing of "+strings.Join(j.Extra, " "))
 	}
-	return c.cut(strings.Join(parts, "; "))
+	return v.cut(strings.Join(parts, "; "))
 }
 
 // cut shortens a line, and the long IDs in it, unless --no-trunc is given.
-func (c *card) cut(text string) string {
-	if c.noTrunc {
+func (v *inspectView) cut(text string) string {
+	if v.noTrunc {
 		return text
 	}
-	return cutText(text)
+	return output.Cut(text)
 }

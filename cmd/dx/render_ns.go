@@ -6,11 +6,11 @@ import (
 	"strconv"
 	"strings"
 
+	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
-	"dx/nsops/escape"
 )
 
 // nsRecord is one line of dx ns --format json.
@@ -59,10 +59,10 @@ type nsEntry struct {
 	Differs bool `json:",omitempty"`
 }
 
-func (r nsRecord) quiet() string { return r.ID }
+func (r nsRecord) Quiet() string { return r.ID }
 
-func (r nsRecord) short() nsRecord {
-	r.ID = shortID(r.ID)
+func (r nsRecord) Short() nsRecord {
+	r.ID = output.ShortID(r.ID)
 	return r
 }
 
@@ -148,50 +148,50 @@ func (v *nsView) inside(s nsSubject) []nsInside {
 func unread(c cmpdiff.Cell) bool { return c.Relation == cmpdiff.Unknown && c.ID.IsZero() }
 
 // list is a row a subject, the host first, and a column a kind.
-func (v *nsView) list() table {
-	t := table{header: []string{"CONTAINER ID", "NAME", "PID"}}
+func (v *nsView) list() output.Table {
+	t := output.Table{Header: []string{"CONTAINER ID", "NAME", "PID"}}
 	for _, r := range v.report.Rows {
-		t.header = append(t.header, strings.ToUpper(string(r.Type)))
+		t.Header = append(t.Header, strings.ToUpper(string(r.Type)))
 	}
 	hostRow := v.listRow(v.host)
 	for _, r := range v.report.Rows {
-		hostRow = append(hostRow, cell{text: inodeText(r.Base, "")})
+		hostRow = append(hostRow, output.Cell{Text: inodeText(r.Base, "")})
 	}
-	t.rows = append(t.rows, hostRow)
+	t.Rows = append(t.Rows, hostRow)
 	for i, s := range v.subjects {
 		cells := v.listRow(s)
 		for _, r := range v.report.Rows {
 			cells = append(cells, comparedCell(r.Cells[i]))
 		}
-		t.rows = append(t.rows, cells)
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }
 
-func (v *nsView) listRow(s nsSubject) []cell {
+func (v *nsView) listRow(s nsSubject) []output.Cell {
 	id := s.id
 	switch {
 	case id == "":
 		id = "-"
 	case !v.noTrunc:
-		id = shortID(id)
+		id = output.ShortID(id)
 	}
-	return row(id, s.name, strconv.Itoa(s.pid))
+	return output.Row(id, s.name, strconv.Itoa(s.pid))
 }
 
 // columns is a row a kind and a column a subject, the host's first.
-func (v *nsView) columns() table {
-	t := table{header: []string{"NAMESPACE", "HOST"}}
+func (v *nsView) columns() output.Table {
+	t := output.Table{Header: []string{"NAMESPACE", "HOST"}}
 	for _, s := range v.subjects {
-		t.header = append(t.header, s.name)
+		t.Header = append(t.Header, s.name)
 	}
-	t.header = append(t.header, "RELATION")
+	t.Header = append(t.Header, "RELATION")
 	for _, r := range v.report.Rows {
-		cells := row(string(r.Type), inodeText(r.Base, ""))
+		cells := output.Row(string(r.Type), inodeText(r.Base, ""))
 		for _, c := range r.Cells[:len(v.subjects)] {
 			cells = append(cells, comparedCell(c))
 		}
-		t.rows = append(t.rows, append(cells, cell{text: v.relation(r)}))
+		t.Rows = append(t.Rows, append(cells, output.Cell{Text: v.relation(r)}))
 	}
 	return t
 }
@@ -273,43 +273,47 @@ func (v *nsView) relationOfOne(r cmpdiff.Row) string {
 	return "unknown"
 }
 
-// some joins names, a few of them unless all are wanted.
-func (v *nsView) some(names []string, by string) string { return some(names, by, v.noTrunc) }
+// maxNames is how many names stand in a cell without --no-trunc.
+const maxNames = 5
 
-func some(names []string, by string, all bool) string {
-	const few = 5
-	if more := len(names) - few; more > 0 && !all {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], by), more)
-	}
-	return strings.Join(names, by)
+func (v *nsView) some(names []string, sep string) string {
+	return output.JoinFew(names, sep, maxNames, v.noTrunc)
 }
 
-// writeInside prints below the table who is elsewhere than its container's init.
-func (v *nsView) writeInside(out *output) error {
-	const few = 20
+// maxProcesses is how many processes of a container or namespace are shown without
+// --no-trunc.
+const maxProcesses = 20
+
+// writeInside prints below the table which processes are not where their container's
+// init is.
+func (v *nsView) writeInside(out *output.Printer) error {
+	page := out.NewCard()
 	for _, s := range v.subjects {
 		list := v.inside(s)
 		if len(list) == 0 {
 			continue
 		}
-		fmt.Fprintf(out.screen, "\nProcesses in %s that are elsewhere than its init:\n", escape.Line(s.name))
-		more := 0
-		if len(list) > few && !v.noTrunc {
-			more = len(list) - few
-			list = list[:few]
+		page.Blank()
+		page.Linef("Processes in %s that are in other namespaces than its init:", s.name)
+		shown := list
+		if !v.noTrunc {
+			shown = list[:min(len(list), maxProcesses)]
 		}
-		if err := insideTable(list).write(out.screen, out.screen.colour); err != nil {
-			return err
-		}
-		if more > 0 {
-			fmt.Fprintf(out.screen, "and %d more (--no-trunc shows them)\n", more)
-		}
+		page.Table(insideTable(shown))
+		more(page, len(list)-len(shown))
 	}
-	return nil
+	return page.Print()
 }
 
-func insideTable(list []nsInside) table {
-	t := table{header: []string{"PID", "COMMAND", "NAMESPACES"}}
+// more notes how many processes are not shown.
+func more(page *output.Card, n int) {
+	if n > 0 {
+		page.Linef("and %d more (--no-trunc shows them)", n)
+	}
+}
+
+func insideTable(list []nsInside) output.Table {
+	t := output.Table{Header: []string{"PID", "COMMAND", "NAMESPACES"}}
 	for _, in := range list {
 		var places []string
 		host := false
@@ -320,19 +324,19 @@ func insideTable(list []nsInside) table {
 			}
 			places = append(places, text)
 		}
-		cells := row(strconv.Itoa(in.Pid), in.Command, strings.Join(places, ", "))
-		cells[2].alert = host
-		t.rows = append(t.rows, cells)
+		cells := output.Row(strconv.Itoa(in.Pid), in.Command, strings.Join(places, ", "))
+		cells[2].Alert = host
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }
 
 // comparedCell makes what is shared with the host stand out.
-func comparedCell(c cmpdiff.Cell) cell {
+func comparedCell(c cmpdiff.Cell) output.Cell {
 	if c.Relation == cmpdiff.Shared {
-		return cell{text: inodeText(c, "*"), alert: true}
+		return output.Cell{Text: inodeText(c, "*"), Alert: true}
 	}
-	return cell{text: inodeText(c, "")}
+	return output.Cell{Text: inodeText(c, "")}
 }
 
 // inodeText shows a namespace by its inode and a mark.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dx/cmd/dx/output"
 	"dx/nsops"
 	"dx/nsops/census"
 )
@@ -45,8 +46,8 @@ type spaceHold struct {
 	text string
 }
 
-func (r spaceRecord) quiet() string      { return strconv.FormatUint(r.Inode, 10) }
-func (r spaceRecord) short() spaceRecord { return r }
+func (r spaceRecord) Quiet() string      { return strconv.FormatUint(r.Inode, 10) }
+func (r spaceRecord) Short() spaceRecord { return r }
 
 func (w *nsWorld) record(ns *census.Namespace) spaceRecord {
 	r := spaceRecord{
@@ -110,7 +111,7 @@ func (r spaceRecord) briefly(all bool) string {
 func (r spaceRecord) orNobody(names []string, all bool) string {
 	switch {
 	case len(names) > 0:
-		return some(names, ", ", all)
+		return output.JoinFew(names, ", ", maxNames, all)
 	case len(r.Processes) > 0:
 		return "-"
 	}
@@ -176,20 +177,20 @@ func (r spaceRecord) commands(all bool) string {
 	for _, p := range r.Processes {
 		texts = append(texts, p.text())
 	}
-	return some(texts, ", ", all)
+	return output.JoinFew(texts, ", ", maxNames, all)
 }
 
-func procsTable(records []spaceRecord, all bool) table {
-	t := table{header: []string{"TYPE", "NAMESPACE", "PROCESSES", "WHO", "COMMANDS"}}
+func procsTable(records []spaceRecord, all bool) output.Table {
+	t := output.Table{Header: []string{"TYPE", "NAMESPACE", "PROCESSES", "WHO", "COMMANDS"}}
 	for _, r := range records {
-		t.rows = append(t.rows, row(string(r.Type), strconv.FormatUint(r.Inode, 10), strconv.Itoa(len(r.Processes)), r.briefly(all), r.commands(all)))
+		t.Rows = append(t.Rows, output.Row(string(r.Type), strconv.FormatUint(r.Inode, 10), strconv.Itoa(len(r.Processes)), r.briefly(all), r.commands(all)))
 	}
 	return t
 }
 
 // treeTable draws namespaces below each other.
-func (w *nsWorld) treeTable(list []*census.Namespace, all bool) table {
-	t := table{header: []string{"NAMESPACE", "OWNED BY", "UID", "PROCESSES", "WHO"}}
+func (w *nsWorld) treeTable(list []*census.Namespace, all bool) output.Table {
+	t := output.Table{Header: []string{"NAMESPACE", "OWNED BY", "UID", "PROCESSES", "WHO"}}
 	for _, root := range census.Forest(list) {
 		w.branch(&t, root, "", "", all)
 	}
@@ -198,9 +199,9 @@ func (w *nsWorld) treeTable(list []*census.Namespace, all bool) table {
 
 // branch adds a namespace and those below it: head stands before its own line, rest
 // before theirs.
-func (w *nsWorld) branch(t *table, n *census.Node, head, rest string, all bool) {
+func (w *nsWorld) branch(t *output.Table, n *census.Node, head, rest string, all bool) {
 	r := w.record(n.Namespace)
-	t.rows = append(t.rows, row(fmt.Sprintf("%s%s %d", head, r.Type, r.Inode), number(r.Owner), w.creator(n.Namespace), strconv.Itoa(len(r.Processes)), r.whoOrWhat(all)))
+	t.Rows = append(t.Rows, output.Row(fmt.Sprintf("%s%s %d", head, r.Type, r.Inode), number(r.Owner), w.creator(n.Namespace), strconv.Itoa(len(r.Processes)), r.whoOrWhat(all)))
 	for i, child := range n.Children {
 		if i == len(n.Children)-1 {
 			w.branch(t, child, rest+"└─ ", rest+"   ", all)
@@ -229,25 +230,31 @@ func (w *nsWorld) creator(ns *census.Namespace) string {
 }
 
 // renderSpaces prints namespaces one by one: a table of facts, and one of processes.
-func renderSpaces(out *output, records []spaceRecord) error {
-	if !out.isTable() {
-		return render(out, records, nil)
+func renderSpaces(out *output.Printer, records []spaceRecord) error {
+	if !out.IsTable() {
+		return output.Render(out, records, nil)
 	}
+	page := out.NewCard()
 	for i, r := range records {
 		if i > 0 {
-			fmt.Fprintln(out.screen)
+			page.Blank()
 		}
-		if err := r.write(out); err != nil {
-			return err
+		page.Table(r.facts(out.NoTrunc))
+		if len(r.Processes) > 0 {
+			page.Blank()
+			r.writeProcesses(page, out.NoTrunc)
 		}
 	}
-	return nil
+	return page.Print()
 }
 
-func (r spaceRecord) write(out *output) error {
-	all := out.options.noTrunc
-	facts := table{header: []string{"NAMESPACE", fmt.Sprintf("%s %d", r.Type, r.Inode)}}
-	fact := func(name, text string) { facts.rows = append(facts.rows, row(name, text)) }
+// maxHolds is how many of the things that keep a namespace are named without
+// --no-trunc.
+const maxHolds = 3
+
+func (r spaceRecord) facts(all bool) output.Table {
+	facts := output.Table{Header: []string{"NAMESPACE", fmt.Sprintf("%s %d", r.Type, r.Inode)}}
+	fact := func(name, text string) { facts.Rows = append(facts.Rows, output.Row(name, text)) }
 	fact("WHO", r.who(all))
 	if r.Type == nsops.PID || r.Type == nsops.User {
 		fact("PARENT", number(r.Parent))
@@ -257,42 +264,29 @@ func (r spaceRecord) write(out *output) error {
 		fact("OWNER UID", strconv.Itoa(int(*r.OwnerUID)))
 	}
 	if len(r.HeldBy) > 0 {
-		few := 3
+		few := maxHolds
 		if all {
 			few = len(r.HeldBy)
 		}
 		fact("KEPT", r.heldBy(few))
 	}
 	fact("PROCESSES", strconv.Itoa(len(r.Processes)))
-	if err := facts.write(out.screen, out.screen.colour); err != nil {
-		return err
-	}
-	if len(r.Processes) == 0 {
-		return nil
-	}
-	fmt.Fprintln(out.screen)
-	return r.writeProcesses(out, all)
+	return facts
 }
 
-func (r spaceRecord) writeProcesses(out *output, all bool) error {
-	const few = 20
-	t := table{header: []string{"PID", "CONTAINER", "COMMAND"}}
+func (r spaceRecord) writeProcesses(page *output.Card, all bool) {
+	t := output.Table{Header: []string{"PID", "CONTAINER", "COMMAND"}}
 	list := r.Processes
-	if len(list) > few && !all {
-		list = list[:few]
+	if !all {
+		list = list[:min(len(list), maxProcesses)]
 	}
 	for _, p := range list {
 		name := p.Container
 		if name == "" {
 			name = "-"
 		}
-		t.rows = append(t.rows, row(strconv.Itoa(p.Pid), name, p.Command))
+		t.Rows = append(t.Rows, output.Row(strconv.Itoa(p.Pid), name, p.Command))
 	}
-	if err := t.write(out.screen, out.screen.colour); err != nil {
-		return err
-	}
-	if more := len(r.Processes) - len(list); more > 0 {
-		fmt.Fprintf(out.screen, "and %d more (--no-trunc shows them)\n", more)
-	}
-	return nil
+	page.Table(t)
+	more(page, len(r.Processes)-len(list))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/top"
 )
@@ -37,13 +38,13 @@ type topRecord struct {
 	indent string // of a tree
 }
 
-func (r topRecord) quiet() string { return strconv.Itoa(r.Pid) }
+func (r topRecord) Quiet() string { return strconv.Itoa(r.Pid) }
 
 // commandWidth is how much of a command line is shown without --no-trunc.
 const commandWidth = 80
 
-func (r topRecord) short() topRecord {
-	r.Container = shortID(r.Container)
+func (r topRecord) Short() topRecord {
+	r.Container = output.ShortID(r.Container)
 	if utf8.RuneCountInString(r.Command) > commandWidth {
 		r.Command = string([]rune(r.Command)[:commandWidth-1]) + "…"
 	}
@@ -137,8 +138,8 @@ func treeOf(sorted []topRecord) []topRecord {
 	return out
 }
 
-func topTable(list []topRecord) table {
-	t := table{header: []string{"PID", "CPID", "USER", "STATE", "%CPU", "TIME", "RSS", "ELAPSED", "VIA", "COMMAND"}}
+func topTable(list []topRecord) output.Table {
+	t := output.Table{Header: []string{"PID", "CPID", "USER", "STATE", "%CPU", "TIME", "RSS", "ELAPSED", "VIA", "COMMAND"}}
 	for _, r := range list {
 		cpid, via := "-", cmp.Or(string(r.Via), "-")
 		if r.ContainerPid != 0 {
@@ -148,10 +149,10 @@ func topTable(list []topRecord) table {
 		if r.Cut && !strings.HasSuffix(command, "…") {
 			command += "…"
 		}
-		cells := row(strconv.Itoa(r.Pid), cpid, r.User, r.State, fmt.Sprintf("%.1f", r.CPU), clock(r.Time),
+		cells := output.Row(strconv.Itoa(r.Pid), cpid, r.User, r.State, fmt.Sprintf("%.1f", r.CPU), clock(r.Time),
 			units.BytesSize(float64(r.RSS)), clock(r.Elapsed), via, command)
-		cells[8].alert = r.Via == top.ViaNsenter
-		t.rows = append(t.rows, cells)
+		cells[8].Alert = r.Via == top.ViaNsenter
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"strconv"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/lookup"
 )
@@ -18,10 +19,10 @@ type whoRecord struct {
 	Source dockerx.Source
 }
 
-func (r whoRecord) quiet() string { return r.ID }
+func (r whoRecord) Quiet() string { return r.ID }
 
-func (r whoRecord) short() whoRecord {
-	r.ID = shortID(r.ID)
+func (r whoRecord) Short() whoRecord {
+	r.ID = output.ShortID(r.ID)
 	return r
 }
 
@@ -36,10 +37,10 @@ func whoRecords(arg string, hits []lookup.Hit) []whoRecord {
 	return out
 }
 
-func whoTable(list []whoRecord) table {
-	t := table{header: []string{"ARG", "KIND", "CONTAINER", "ID", "PID", "HOW"}}
+func whoTable(list []whoRecord) output.Table {
+	t := output.Table{Header: []string{"ARG", "KIND", "CONTAINER", "ID", "PID", "HOW"}}
 	for _, r := range list {
-		t.rows = append(t.rows, row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
+		t.Rows = append(t.Rows, output.Row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
 	}
 	return t
 }

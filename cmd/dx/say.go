@@ -10,7 +10,7 @@ import (
 )
 
 // Whatever dx says beside its result goes through here, and no text that somebody else
-// chose reaches a terminal raw. A result has its own rules (render.go).
+// chose reaches a terminal raw. A result has its own rules (package output).
 
 // say prints one line of dx's own on stderr.
 func (a *app) say(format string, args ...any) { a.line("dx: "+format, args...) }

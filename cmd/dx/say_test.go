@@ -9,7 +9,7 @@ import (
 )
 
 // TestOnePlaceForWords: nothing but say.go writes to the streams, so that no text can
-// miss being escaped; a result goes through an output, whose rules render.go has.
+// miss being escaped; a result goes through an output, whose rules cmd/dx/output has.
 func TestOnePlaceForWords(t *testing.T) {
 	direct := regexp.MustCompile(`Fprint\w*\(\w+\.(err|out)\b|\.err\.Write`)
 	files, err := filepath.Glob("*.go")

@@ -4,14 +4,15 @@ import (
 	"context"
 	"time"
 
-	"dx/dockerx/top"
-
 	"github.com/spf13/cobra"
+
+	"dx/cmd/dx/output"
+	"dx/dockerx/top"
 )
 
 // topOptions are the flags of dx top.
 type topOptions struct {
-	listOptions
+	output.Options
 	sort   string
 	tree   bool
 	sample time.Duration
@@ -34,8 +35,8 @@ func (a *app) topCommand() *cobra.Command {
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runTop(cmd.Context(), o, refs[0]) },
 	}
 	f := cmd.Flags()
-	o.register(f)
-	f.Lookup("quiet").Usage = "Only display PIDs on the host, in place of the table"
+	o.Register(f)
+	f.Lookup("quiet").Usage = "Only display PIDs on the host, instead of the table"
 	f.Var(newChoice(&o.sort, "pid", "cpu", "rss", "time"), "sort", "Sort by pid, cpu, rss or time")
 	f.BoolVar(&o.tree, "tree", false, "Show children below their parents")
 	f.Var(periodFlag{&o.sample}, "sample", "Watch the use of the CPU for that long (1s), in place of each process's life")
@@ -43,7 +44,7 @@ func (a *app) topCommand() *cobra.Command {
 }
 
 func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
-	out, err := newOutput(a.out, o.listOptions)
+	out, err := output.New(a.out, o.Options)
 	if err != nil {
 		return err
 	}
@@ -65,5 +66,5 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 		a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", list.Hidden)
 	}
 	records := topRecords(c, list.Tasks, taskOrder(o.sort), o.tree)
-	return render(out, records, func() table { return topTable(shorten(records, o.listOptions)) })
+	return output.Render(out, records, func() output.Table { return topTable(output.Shorten(records, o.Options)) })
 }

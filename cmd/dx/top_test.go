@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/lookup"
 	"dx/dockerx/top"
@@ -26,26 +27,26 @@ func madeTasks() []top.Task {
 	}
 }
 
-func topText(t *testing.T, o listOptions, sort string, tree bool) string {
+func topText(t *testing.T, o output.Options, sort string, tree bool) string {
 	t.Helper()
 	records := topRecords(&dockerx.Container{ID: strings.Repeat("ab", 32)}, madeTasks(), taskOrder(sort), tree)
-	return rendered(t, o, records, func() table { return topTable(shorten(records, o)) })
+	return rendered(t, o, records, func() output.Table { return topTable(output.Shorten(records, o)) })
 }
 
 func TestTopTables(t *testing.T) {
 	for file, got := range map[string]string{
-		"pid": topText(t, listOptions{}, "pid", false), "cpu": topText(t, listOptions{}, "cpu", false),
-		"tree": topText(t, listOptions{noTrunc: true}, "pid", true),
+		"pid": topText(t, output.Options{}, "pid", false), "cpu": topText(t, output.Options{}, "cpu", false),
+		"tree": topText(t, output.Options{NoTrunc: true}, "pid", true),
 	} {
 		want, err := os.ReadFile("testdata/top/" + file)
 		if err != nil || string(want) != got {
 			t.Errorf("%s: %v\n%s\nwant\n%s", file, err, got, want)
 		}
 	}
-	if got := topText(t, listOptions{quiet: true}, "rss", false); got != "1900\n1861\n1946\n1992\n1999\n" {
+	if got := topText(t, output.Options{Quiet: true}, "rss", false); got != "1900\n1861\n1946\n1992\n1999\n" {
 		t.Errorf("-q: %s", got)
 	}
-	if got := topText(t, listOptions{format: "json"}, "time", false); !strings.Contains(got, `"ContainerUID":1000,`) || !strings.Contains(got, `"Command":"evil\u001b[31m\nROOT xxx`) || !strings.Contains(got, `"ContainerUID":null`) {
+	if got := topText(t, output.Options{Format: "json"}, "time", false); !strings.Contains(got, `"ContainerUID":1000,`) || !strings.Contains(got, `"Command":"evil\u001b[31m\nROOT xxx`) || !strings.Contains(got, `"ContainerUID":null`) {
 		t.Errorf("JSON: %s", got)
 	}
 }
@@ -87,17 +88,17 @@ func TestWhoTable(t *testing.T) {
 	records := whoRecords("veth\x1b1", []lookup.Hit{{Kind: lookup.Interface, Container: c, Evidence: "eth\n0 in its net namespace"}})
 	want := "ARG        KIND        CONTAINER   ID             PID   HOW\n" +
 		`veth\x1b1   interface   web         abababababab   7     eth\n0 in its net namespace` + "\n"
-	got := rendered(t, listOptions{}, records, func() table { return whoTable(shorten(records, listOptions{})) })
+	got := rendered(t, output.Options{}, records, func() output.Table { return whoTable(output.Shorten(records, output.Options{})) })
 	if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	if bytes.ContainsRune([]byte(got), 0x1b) {
 		t.Errorf("raw escape in %q", got)
 	}
-	if q := rendered(t, listOptions{quiet: true, noTrunc: true}, records, nil); q != c.ID+"\n" {
+	if q := rendered(t, output.Options{Quiet: true, NoTrunc: true}, records, nil); q != c.ID+"\n" {
 		t.Errorf("with -q --no-trunc: %q, want the ID %s", q, c.ID)
 	}
-	if j := rendered(t, listOptions{format: "json"}, records, nil); !strings.HasPrefix(j, fmt.Sprintf(`{"Arg":"veth\u001b1","Kind":"interface","Name":"web","ID":%q,"Pid":7,"How":`, c.ID)) {
+	if j := rendered(t, output.Options{Format: "json"}, records, nil); !strings.HasPrefix(j, fmt.Sprintf(`{"Arg":"veth\u001b1","Kind":"interface","Name":"web","ID":%q,"Pid":7,"How":`, c.ID)) {
 		t.Errorf("the JSON is %s, want the argument escaped, and the container", j)
 	}
 }

@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dx/cmd/dx/output"
 	"dx/dockerx/lookup"
 	"dx/nsops/escape"
 )
 
 func (a *app) whoCommand() *cobra.Command {
-	var o listOptions
+	var o output.Options
 	cmd := &cobra.Command{
 		Use:   "who [OPTIONS] THING...",
 		Short: "Tell which container a PID, namespace, interface, address, cgroup, path or port belongs to",
@@ -29,12 +30,12 @@ func (a *app) whoCommand() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, args []string) error { return a.runWho(cmd.Context(), o, args) },
 	}
-	o.register(cmd.Flags())
+	o.Register(cmd.Flags())
 	return cmd
 }
 
-func (a *app) runWho(ctx context.Context, o listOptions, args []string) error {
-	out, err := newOutput(a.out, o)
+func (a *app) runWho(ctx context.Context, o output.Options, args []string) error {
+	out, err := output.New(a.out, o)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (a *app) runWho(ctx context.Context, o listOptions, args []string) error {
 			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
 	}
 	if len(records) > 0 {
-		err = render(out, records, func() table { return whoTable(shorten(records, o)) })
+		err = output.Render(out, records, func() output.Table { return whoTable(output.Shorten(records, o)) })
 	}
 	if failed {
 		err = errors.Join(err, &statusError{code: exitFailure})

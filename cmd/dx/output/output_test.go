@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"bytes"
@@ -24,10 +24,10 @@ type sample struct {
 	Ports []string
 }
 
-func (s sample) quiet() string { return s.ID }
+func (s sample) Quiet() string { return s.ID }
 
-func (s sample) short() sample {
-	s.ID = shortID(s.ID)
+func (s sample) Short() sample {
+	s.ID = ShortID(s.ID)
 	return s
 }
 
@@ -38,19 +38,19 @@ var samples = []sample{
 	{ID: "", Name: "a-b"},
 }
 
-func sampleTable() table {
-	return table{header: []string{"ID", "NAME"}, rows: [][]cell{row("1", "web"), {{text: "2"}, {text: "db", alert: true}}}}
+func sampleTable() Table {
+	return Table{Header: []string{"ID", "NAME"}, Rows: [][]Cell{Row("1", "web"), {{Text: "2"}, {Text: "db", Alert: true}}}}
 }
 
 // rendered is what render writes to a file.
-func rendered[T record[T]](t *testing.T, o listOptions, records []T, tab func() table) string {
+func rendered[T Record[T]](t *testing.T, o Options, records []T, tab func() Table) string {
 	t.Helper()
 	f := tempFile(t)
-	out, err := newOutput(f, o)
+	out, err := New(f, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := render(out, records, tab); err != nil {
+	if err := Render(out, records, tab); err != nil {
 		t.Fatal(err)
 	}
 	return content(t, f)
@@ -80,26 +80,26 @@ func content(t *testing.T, f *os.File) string {
 func TestRenderFormats(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		listOptions
+		Options
 		want string
 	}{
-		{"default", listOptions{}, "ID   NAME\n1    web\n2    db\n"},
-		{"table", listOptions{format: "table"}, "ID   NAME\n1    web\n2    db\n"},
-		{"quiet", listOptions{quiet: true}, "8e058298222c\n"},
-		{"quiet, whole", listOptions{quiet: true, noTrunc: true}, webID + "\n"},
-		{"quiet yields to json", listOptions{quiet: true, format: "json"},
+		{"default", Options{}, "ID   NAME\n1    web\n2    db\n"},
+		{"table", Options{Format: "table"}, "ID   NAME\n1    web\n2    db\n"},
+		{"quiet", Options{Quiet: true}, "8e058298222c\n"},
+		{"quiet, whole", Options{Quiet: true, NoTrunc: true}, webID + "\n"},
+		{"quiet yields to json", Options{Quiet: true, Format: "json"},
 			`{"ID":"` + webID + `","Name":"web","Ports":["80","443"]}` + "\n" + `{"ID":"","Name":"a-b","Ports":null}` + "\n"},
-		{"template", listOptions{format: `{{.ID}}\t{{.Name}}`}, "8e058298222c\tweb\n\ta-b\n"},
-		{"template, whole", listOptions{format: "{{.ID}}", noTrunc: true}, webID + "\n\n"},
-		{"docker's functions", listOptions{format: `{{upper .Name}} {{json .Name}} {{pad .Name 1 2}}x {{truncate .Name 2}} {{title .Name}} {{lower "X"}} {{join (split .Name "-") "/"}}`},
+		{"template", Options{Format: `{{.ID}}\t{{.Name}}`}, "8e058298222c\tweb\n\ta-b\n"},
+		{"template, whole", Options{Format: "{{.ID}}", NoTrunc: true}, webID + "\n\n"},
+		{"docker's functions", Options{Format: `{{upper .Name}} {{json .Name}} {{pad .Name 1 2}}x {{truncate .Name 2}} {{title .Name}} {{lower "X"}} {{join (split .Name "-") "/"}}`},
 			"WEB \"web\"  web  x we Web x web\nA-B \"a-b\"  a-b  x a- A-B x a/b\n"},
-		{"json of all", listOptions{format: "{{json .Ports}}"}, "[\"80\",\"443\"]\nnull\n"},
-		{"table template", listOptions{format: `table {{.ID}}\t{{upper .Name}}`},
+		{"json of all", Options{Format: "{{json .Ports}}"}, "[\"80\",\"443\"]\nnull\n"},
+		{"table template", Options{Format: `table {{.ID}}\t{{upper .Name}}`},
 			"CONTAINER ID   NAME\n8e058298222c   WEB\n               A-B\n"},
-		{"header ends at range", listOptions{format: `table {{.ID}}\t{{range .Ports}}<{{.}}>{{end}}`},
+		{"header ends at range", Options{Format: `table {{.ID}}\t{{range .Ports}}<{{.}}>{{end}}`},
 			"CONTAINER ID   \n8e058298222c   <80><443>\n               \n"},
 	} {
-		got := rendered(t, tc.listOptions, samples, sampleTable)
+		got := rendered(t, tc.Options, samples, sampleTable)
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
 		}
@@ -107,23 +107,23 @@ func TestRenderFormats(t *testing.T) {
 }
 
 func TestRenderNothing(t *testing.T) {
-	header := func() table { return table{header: []string{"ID", "NAME"}} }
+	header := func() Table { return Table{Header: []string{"ID", "NAME"}} }
 	for format, want := range map[string]string{"": "ID   NAME\n", "json": "", "{{.ID}}": "", "table {{.ID}}": "CONTAINER ID\n"} {
-		if diff := cmp.Diff(want, rendered(t, listOptions{format: format}, []sample{}, header)); diff != "" {
+		if diff := cmp.Diff(want, rendered(t, Options{Format: format}, []sample{}, header)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", format, diff)
 		}
 	}
 }
 
 func TestWrongTemplates(t *testing.T) {
-	if _, err := newOutput(os.Stdout, listOptions{format: "{{"}); err == nil || !strings.HasPrefix(err.Error(), "failed to parse template: ") {
+	if _, err := New(os.Stdout, Options{Format: "{{"}); err == nil || !strings.HasPrefix(err.Error(), "failed to parse template: ") {
 		t.Errorf("unclosed: %v", err)
 	}
-	out, err := newOutput(tempFile(t), listOptions{format: "{{.Foo}}"})
+	out, err := New(tempFile(t), Options{Format: "{{.Foo}}"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := render(out, samples, sampleTable); err == nil || !strings.HasPrefix(err.Error(), "failed to execute template: ") {
+	if err := Render(out, samples, sampleTable); err == nil || !strings.HasPrefix(err.Error(), "failed to execute template: ") {
 		t.Errorf("unknown field: %v", err)
 	}
 }
@@ -135,11 +135,11 @@ const (
 
 func TestHostileTextInEveryFormat(t *testing.T) {
 	records := []sample{{ID: "1", Name: hostile}}
-	tab := func() table { return table{header: []string{"ID", hostile}, rows: [][]cell{row("1", hostile)}} }
-	if diff := cmp.Diff("ID   "+harmless+"\n1    "+harmless+"\n", rendered(t, listOptions{}, records, tab)); diff != "" {
+	tab := func() Table { return Table{Header: []string{"ID", hostile}, Rows: [][]Cell{Row("1", hostile)}} }
+	if diff := cmp.Diff("ID   "+harmless+"\n1    "+harmless+"\n", rendered(t, Options{}, records, tab)); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	line := rendered(t, listOptions{format: "json"}, records, tab)
+	line := rendered(t, Options{Format: "json"}, records, tab)
 	if i := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !escape.Visible(r) }); i >= 0 {
 		t.Errorf("json has a control character at %d of %q", i, line)
 	}
@@ -147,13 +147,13 @@ func TestHostileTextInEveryFormat(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &back); err != nil || back.Name != strings.ToValidUTF8(hostile, "\ufffd") {
 		t.Errorf("json is %q, %v", back.Name, err)
 	}
-	if got := rendered(t, listOptions{format: "{{.Name}}"}, records, tab); got != hostile+"\n" {
+	if got := rendered(t, Options{Format: "{{.Name}}"}, records, tab); got != hostile+"\n" {
 		t.Errorf("template to a file: %q, want it exact", got)
 	}
 }
 
 // onTerminal is what render writes to a terminal.
-func onTerminal(t *testing.T, o listOptions, records []sample, tab func() table) string {
+func onTerminal(t *testing.T, o Options, records []sample, tab func() Table) string {
 	t.Helper()
 	ptmx, tty, err := pty.Open()
 	if err != nil {
@@ -161,11 +161,11 @@ func onTerminal(t *testing.T, o listOptions, records []sample, tab func() table)
 	}
 	defer ptmx.Close()
 	defer tty.Close()
-	out, err := newOutput(tty, o)
+	out, err := New(tty, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := render(out, records, tab); err != nil {
+	if err := Render(out, records, tab); err != nil {
 		t.Fatal(err)
 	}
 	// All of it: one read may return a part. The other end is closed: EIO is the end.
@@ -187,14 +187,14 @@ func TestTerminalGetsColours(t *testing.T) {
 	} {
 		t.Setenv("TERM", tc.term)
 		t.Setenv("NO_COLOR", tc.noColor)
-		if diff := cmp.Diff(tc.want, onTerminal(t, listOptions{}, nil, sampleTable)); diff != "" {
+		if diff := cmp.Diff(tc.want, onTerminal(t, Options{}, nil, sampleTable)); diff != "" {
 			t.Errorf("TERM=%s NO_COLOR=%s (-want +got):\n%s", tc.term, tc.noColor, diff)
 		}
 	}
 }
 
 func TestTemplateOnTerminalIsSafe(t *testing.T) {
-	got := onTerminal(t, listOptions{format: `{{.Name}}\t.`}, []sample{{Name: "a\x1b[2J"}}, nil)
+	got := onTerminal(t, Options{Format: `{{.Name}}\t.`}, []sample{{Name: "a\x1b[2J"}}, nil)
 	if want := `a\x1b[2J`; !strings.HasPrefix(got, want) {
 		t.Errorf("%q, want it to begin with %q", got, want)
 	}
@@ -202,10 +202,10 @@ func TestTemplateOnTerminalIsSafe(t *testing.T) {
 
 // Colours take no room: columns are as wide as what is seen.
 func TestTableAlignment(t *testing.T) {
-	tab := table{header: []string{"A", "B"}, rows: [][]cell{
-		{{text: "1", alert: true}, {text: "x"}},
-		{{text: "long one"}, {text: "y", alert: true}},
-		{{text: "家"}, {}},
+	tab := Table{Header: []string{"A", "B"}, Rows: [][]Cell{
+		{{Text: "1", Alert: true}, {Text: "x"}},
+		{{Text: "long one"}, {Text: "y", Alert: true}},
+		{{Text: "家"}, {}},
 	}}
 	var b bytes.Buffer
 	if err := tab.write(&b, true); err != nil {

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"bytes"
@@ -11,46 +11,46 @@ import (
 	"dx/nsops/escape"
 )
 
-// table is a verb's result as people read it: docker's plain columns. Texts are made
+// Table is a verb's result as people read it: docker's plain columns. Texts are made
 // visible here, so that no verb can forget it.
-type table struct {
-	header []string
-	rows   [][]cell
+type Table struct {
+	Header []string
+	Rows   [][]Cell
 }
 
-// cell is one text. An alert is red where the screen has colours; the text must say
+// Cell is one text. An alert is red where the screen has colours; the text must say
 // the same without them.
-type cell struct {
-	text  string
-	alert bool
+type Cell struct {
+	Text  string
+	Alert bool
 }
 
-// row makes cells of plain texts.
-func row(texts ...string) []cell {
-	cells := make([]cell, 0, len(texts))
+// Row makes cells of plain texts.
+func Row(texts ...string) []Cell {
+	cells := make([]Cell, 0, len(texts))
 	for _, text := range texts {
-		cells = append(cells, cell{text: text})
+		cells = append(cells, Cell{Text: text})
 	}
 	return cells
 }
 
-func (c cell) render(colour bool) string {
-	if c.alert && colour {
-		return "\x1b[31m" + escape.Line(c.text) + "\x1b[0m"
+func (c Cell) render(colour bool) string {
+	if c.Alert && colour {
+		return "\x1b[31m" + escape.Line(c.Text) + "\x1b[0m"
 	}
-	return escape.Line(c.text)
+	return escape.Line(c.Text)
 }
 
 // write prints the table without the blanks that padding leaves at line ends.
-func (t table) write(w io.Writer, colour bool) error {
+func (t Table) write(w io.Writer, colour bool) error {
 	var b bytes.Buffer
 	columns := newTableWriter(&b)
 	var header []string
-	for _, name := range t.header {
+	for _, name := range t.Header {
 		header = append(header, escape.Line(name))
 	}
 	columns.Header(header)
-	for _, cells := range t.rows {
+	for _, cells := range t.Rows {
 		var texts []string
 		for _, c := range cells {
 			texts = append(texts, c.render(colour))
