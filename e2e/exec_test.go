@@ -188,13 +188,49 @@ func TestExecFromAnOddCaller(t *testing.T) {
 			echo 0x7f >/proc/self/coredump_filter
 			exec nice -n 7 ionice -c 3 chrt -b 0 taskset 1 setarch -R \
 				setpriv --inh-caps +net_admin --ambient-caps +net_admin --securebits +no_setuid_fixup --groups 0,6,42 "$@"`
-		args := slices.Concat([]string{"sh", "-c", setUp, "sh"}, e.DxArgs(t), []string{"exec"}, flags, []string{c.Name}, command)
+		args := slices.Concat([]string{"sh", "-c", setUp, "sh", suite.Build(t, "dx/e2e/oddcaller")}, e.DxArgs(t), []string{"exec"}, flags, []string{c.Name}, command)
 		return e.Do(t, engine.Command{Args: args})
 	}
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		c := e.Run(t, engine.Busybox, mountProber(t)...)
-		for _, d := range compare(t, e, c, odd, nil) {
-			t.Error(d)
+		// Docker's own filter keeps the prober from asking for some of it.
+		for _, flags := range [][]string{nil, {"--security-opt", "seccomp=unconfined"}} {
+			c := e.Run(t, engine.Busybox, append(mountProber(t), flags...)...)
+			for _, d := range compare(t, e, c, odd, nil) {
+				t.Errorf("%v: %s", flags, d)
+			}
 		}
 	})
+}
+
+// TestExecFromACallerForLife: what nobody can undo is an error.
+func TestExecFromACallerForLife(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	run := func(flags ...string) engine.Result {
+		args := slices.Concat([]string{suite.Build(t, "dx/e2e/oddcaller"), "-for-life"}, e.DxArgs(t), []string{"exec"}, flags, []string{c.Name, "true"})
+		return e.Do(t, engine.Command{Args: args})
+	}
+	if r := run(); r.Code == 0 || !strings.Contains(r.Stderr, "PR_SET_MDWE") || !strings.Contains(r.Stderr, "--ignore-caller-limits") {
+		t.Errorf("%+v, want an error about PR_SET_MDWE and the way round it", r)
+	}
+	if r := run("--ignore-caller-limits"); r.Code != 0 {
+		t.Errorf("with --ignore-caller-limits: %+v", r)
+	}
+}
+
+// TestTheOddCallerIsOdd: what it sets reaches a process that nobody protects from it.
+func TestTheOddCallerIsOdd(t *testing.T) {
+	engine.Require(t, engine.Root)
+	prober := suite.Build(t, "dx/e2e/prober")
+	plain := hostRun(t, prober, "self")
+	odd := hostRun(t, suite.Build(t, "dx/e2e/oddcaller"), prober, "self")
+	if plain.Code != 0 || odd.Code != 0 {
+		t.Fatalf("prober: %+v, %+v", plain, odd)
+	}
+	found := strings.Join(factDifferences(plain.Stdout, odd.Stdout), "\n")
+	for _, name := range []string{"THP_DISABLE", "MCE_KILL", "MEMORY_MERGE", "TIMERSLACK", "get_mempolicy", "personality", "requested keys", "getitimer 0"} {
+		if !strings.Contains(found, name) {
+			t.Errorf("%s is as usual under an odd caller; different are\n%s", name, found)
+		}
+	}
 }

@@ -148,6 +148,7 @@ func shed(spec *execspec.Spec) (launch.Shed, error) {
 			return s, err
 		}
 		s = launch.NewShed(own, *spec.Inherited)
+		s.Leftovers, s.Forever = launch.Leftovers()
 	}
 	st, err := self.Status()
 	if err != nil {

@@ -42,7 +42,9 @@ func printSchedule(fact facts) {
 	var cpus unix.CPUSet
 	err = unix.SchedGetaffinity(0, &cpus)
 	fact("sched_getaffinity", fmt.Sprintf("%x", cpus), err)
-	fact("get_mempolicy", number(unix.SYS_GET_MEMPOLICY), nil)
+	var mode int32
+	_, _, errno := unix.RawSyscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&mode)), 0, 0, 0, 0, 0)
+	fact("get_mempolicy", fmt.Sprint(mode, " ", errno), nil)
 	fact("personality", number(unix.SYS_PERSONALITY, 0xffffffff), nil)
 	for which := range 3 {
 		timer, err := unix.Getitimer(unix.ItimerWhich(which))
@@ -71,6 +73,7 @@ func printPrctl(fact facts) {
 		{"PR_GET_NO_NEW_PRIVS", unix.PR_GET_NO_NEW_PRIVS, 0}, {"PR_GET_SECCOMP", unix.PR_GET_SECCOMP, 0},
 		{"PR_GET_THP_DISABLE", unix.PR_GET_THP_DISABLE, 0}, {"PR_GET_IO_FLUSHER", unix.PR_GET_IO_FLUSHER, 0},
 		{"PR_MCE_KILL_GET", unix.PR_MCE_KILL_GET, 0}, {"PR_GET_MDWE", unix.PR_GET_MDWE, 0},
+		{"PR_GET_MEMORY_MERGE", unix.PR_GET_MEMORY_MERGE, 0},
 		// A seccomp filter without SPEC_ALLOW changes these.
 		{"PR_GET_SPECULATION_CTRL, store bypass", unix.PR_GET_SPECULATION_CTRL, unix.PR_SPEC_STORE_BYPASS},
 		{"PR_GET_SPECULATION_CTRL, indirect branch", unix.PR_GET_SPECULATION_CTRL, unix.PR_SPEC_INDIRECT_BRANCH},
@@ -78,8 +81,11 @@ func printPrctl(fact facts) {
 	} {
 		fact(p.name, number(unix.SYS_PRCTL, p.option, p.arg), nil)
 	}
+	var tsc int32
+	_, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_TSC, uintptr(unsafe.Pointer(&tsc)), 0)
+	fact("PR_GET_TSC", fmt.Sprint(tsc, " ", errno), nil)
 	var signal, reaper int32
-	_, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0)
+	_, _, errno = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0)
 	fact("PR_GET_PDEATHSIG", fmt.Sprint(signal, " ", errno), nil)
 	_, _, errno = unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&reaper)), 0)
 	fact("PR_GET_CHILD_SUBREAPER", fmt.Sprint(reaper, " ", errno), nil)
@@ -93,6 +99,8 @@ func printKeyring(fact facts) {
 	if err != nil || inInitialUserNamespace() {
 		fact("session keyring", serial, err)
 	}
+	const unchanged = ^uintptr(0) // KEY_REQKEY_DEFL_NO_CHANGE
+	fact("requested keys go to", number(unix.SYS_KEYCTL, unix.KEYCTL_SET_REQKEY_KEYRING, unchanged), nil)
 	text, err := unix.KeyctlString(unix.KEYCTL_DESCRIBE, unix.KEY_SPEC_SESSION_KEYRING)
 	fact("session keyring is", text, err)
 	// Not what is in it: the keyrings of everybody's containers.

@@ -33,6 +33,7 @@ func (p *Plan) CheckCaller(own proc.Status) error {
 	if p.joinsUser() && p.SetgroupsDenied && own.UID[1] == 0 && len(own.Groups) > 0 && own.CapEff&(1<<unix.CAP_SETGID) == 0 {
 		reasons = append(reasons, fmt.Sprintf("dx lacks CAP_SETGID to leave its groups %v, and the container's user namespace denies it", own.Groups))
 	}
+	reasons = append(reasons, p.Shed.Forever...)
 	if given := p.Process.Capabilities; given != nil && !p.joinsUser() {
 		c := &compiler{plan: p}
 		missing := c.capMask(given.Bounding) &^ own.CapBnd

@@ -19,6 +19,8 @@ type Shed struct {
 	TimerSlack     *uint64 // nanoseconds
 	CoredumpFilter *uint64
 	LoginUID       *uint32
+	Leftovers      []Leftover
+	Forever        []string // what nobody can undo, in words
 }
 
 // NewShed says what of the caller's own attributes has to change for a child to
@@ -62,6 +64,7 @@ func (c *compiler) shed() {
 		c.call("set the timer slack", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
 	}
 	c.useAllProcessors()
+	c.shedLeftovers()
 	c.shedRights()
 	if u := c.plan.Process.User.Umask; u != nil {
 		c.call("set the umask", "Umask", "umask", unix.SYS_UMASK, octal(*u))
