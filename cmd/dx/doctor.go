@@ -90,7 +90,7 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 
 // examine looks, and does what --dump and --bundle ask. The bundle's file is made first:
 // nobody waits for what cannot be written.
-func (a *app) examine(ctx context.Context, p *doctor.Patient, o doctorOptions) (*doctor.Report, error) {
+func (a *app) examine(ctx context.Context, p *doctor.Examination, o doctorOptions) (*doctor.Report, error) {
 	var file *doctor.BundleFile
 	if o.bundle != "" {
 		var err error

@@ -36,8 +36,8 @@ func doctorText(t *testing.T, o output.Options, r *doctor.Report) string {
 // choice.
 func TestDoctorPrintsNoControlCharacters(t *testing.T) {
 	const evil = "x\x1b[2J\r\u202e\x9by"
-	f := doctor.Finding{Kind: doctor.MountSilent, Layer: doctor.LayerMount, Severity: doctor.Degraded, Container: evil, ID: evil, Path: evil, Text: evil, Evidence: []string{evil, evil}}
-	v, severity := doctor.Diagnose([]doctor.Finding{f, {Kind: doctor.PidsLimit, Severity: doctor.Degraded, Text: evil + "2"}}, doctor.Engine{Host: evil})
+	f := doctor.Finding{Kind: "mount-silent", Layer: doctor.LayerMount, Severity: doctor.Degraded, Container: evil, ID: evil, Path: evil, Text: evil, Evidence: []string{evil, evil}}
+	v, severity := doctor.Diagnose([]doctor.Finding{f, {Kind: "pids-limit", Severity: doctor.Degraded, Text: evil + "2"}}, doctor.Engine{Host: evil})
 	r := &doctor.Report{Status: severity.String(), Verdict: v, Findings: []doctor.Finding{f}, Dumps: []doctor.Dump{
 		{Of: evil, Error: evil}, {Of: evil, File: evil, Groups: []doctor.Group{{Waits: evil, At: evil, For: evil, Count: 1}}},
 	}}

@@ -12,15 +12,15 @@ import (
 
 // The engine's own answers. Each call has its own deadline.
 
-func (p *Patient) ping(ctx context.Context) []Finding {
+func (p *Examination) ping(ctx context.Context) []Finding {
 	err := p.client.Ping(ctx)
 	p.mu.Lock()
 	p.alive = err == nil
 	p.mu.Unlock()
-	return p.apiFinding(err, DockerdSilent, "dockerd takes connections and does not answer a ping")
+	return p.apiFinding(err, dockerdSilent, "dockerd takes connections and does not answer a ping")
 }
 
-func (p *Patient) version(ctx context.Context) []Finding {
+func (p *Examination) version(ctx context.Context) []Finding {
 	v, err := p.client.Versions(ctx)
 	p.mu.Lock()
 	p.engine.Version = v.Engine
@@ -31,17 +31,17 @@ func (p *Patient) version(ctx context.Context) []Finding {
 	return p.apiFinding(err, "", "")
 }
 
-func (p *Patient) list(ctx context.Context) []Finding {
+func (p *Examination) list(ctx context.Context) []Finding {
 	list, err := p.client.List(ctx, true)
 	p.mu.Lock()
 	p.listed, p.asked = list, err == nil
 	p.mu.Unlock()
-	return p.apiFinding(err, ListSilent, "dockerd does not answer the list of containers")
+	return p.apiFinding(err, listSilent, "dockerd does not answer the list of containers")
 }
 
 // apiFinding sorts an error of the engine's. What concerns the way to the engine
 // is the socket probe's matter, but for TCP, where there is no socket to look at.
-func (p *Patient) apiFinding(err error, silent Kind, text string) []Finding {
+func (p *Examination) apiFinding(err error, silent Kind, text string) []Finding {
 	_, local := p.socketPath()
 	switch {
 	case err == nil:
@@ -49,9 +49,9 @@ func (p *Patient) apiFinding(err error, silent Kind, text string) []Finding {
 	case errors.Is(err, context.DeadlineExceeded):
 		return []Finding{found(silent, "%s", text).path(p.address.Host).evidence(fmt.Sprintf("%v after %v", err, p.o.APITimeout))}
 	case errors.Is(err, engine.ErrRefused):
-		return []Finding{found(EngineRefuses, "the engine refuses: %v", err)}
+		return []Finding{found(engineRefuses, "the engine refuses: %v", err)}
 	case errors.Is(err, unix.ECONNREFUSED) && !local:
-		return []Finding{found(DockerdAbsent, "no dockerd listens on %s", p.address.Host).evidence(err.Error())}
+		return []Finding{found(dockerdAbsent, "no dockerd listens on %s", p.address.Host).evidence(err.Error())}
 	case local && isConnect(err):
 		return nil
 	}
@@ -68,7 +68,7 @@ func isConnect(err error) bool {
 }
 
 // inspect asks for one container; in dockerd that takes the container's lock.
-func (p *Patient) inspect(c container) func(context.Context) []Finding {
+func (p *Examination) inspect(c container) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding {
 		d, err := p.client.Inspect(ctx, c.ID)
 		switch {
@@ -80,11 +80,11 @@ func (p *Patient) inspect(c container) func(context.Context) []Finding {
 		case errors.Is(err, engine.ErrNotFound):
 			return nil // removed meanwhile, or never known: see records
 		case errors.Is(err, context.DeadlineExceeded):
-			return []Finding{found(ContainerLock, "inspect of %s does not return", c.Name).of(c).
+			return []Finding{found(containerLock, "inspect of %s does not return", c.Name).of(c).
 				evidence(fmt.Sprintf("ping answers, inspect does not within %v", p.o.APITimeout))}
 		case errors.Is(err, engine.ErrRefused):
-			return []Finding{found(EngineRefuses, "inspect of %s is refused: %v", c.Name, err).of(c)}
+			return []Finding{found(engineRefuses, "inspect of %s is refused: %v", c.Name, err).of(c)}
 		}
-		return []Finding{found(ContainerLock, "inspect of %s fails", c.Name).of(c).evidence(err.Error())}
+		return []Finding{found(containerLock, "inspect of %s fails", c.Name).of(c).evidence(err.Error())}
 	}
 }

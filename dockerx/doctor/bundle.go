@@ -34,7 +34,7 @@ type bundle struct {
 // /proc has of the daemons and shims, the sockets, and each container's files. What
 // cannot be read in time is left out, with the reason in its place. What may be a secret
 // is masked, and MASKED.txt says where; so does the result, in a few words.
-func (p *Patient) Bundle(ctx context.Context, w io.Writer, r *Report) (masked string, err error) {
+func (p *Examination) Bundle(ctx context.Context, w io.Writer, r *Report) (masked string, err error) {
 	zip := gzip.NewWriter(w)
 	b := &bundle{masker: newMasker(), tar: tar.NewWriter(zip), when: time.Now()}
 	b.value("report.json", r, reportShape())

@@ -1,97 +1,9 @@
 package doctor
 
-import "sync"
-
-// Kind names what a finding is about.
-type Kind string
-
-// The kinds, causes before what follows from them: see Diagnose.
-const (
-	SocketPermission Kind = "socket-permission"
-
-	DockerdStopped Kind = "dockerd-stopped"
-	DockerdTraced  Kind = "dockerd-traced"
-	DockerdFrozen  Kind = "dockerd-frozen"
-	SocketUnlinked Kind = "socket-unlinked"
-	DockerdAbsent  Kind = "dockerd-absent"
-
-	ContainerdStopped Kind = "containerd-stopped"
-	ContainerdTraced  Kind = "containerd-traced"
-	ContainerdFrozen  Kind = "containerd-frozen"
-	ContainerdAbsent  Kind = "containerd-absent"
-	ContainerdSilent  Kind = "containerd-silent"
-
-	BacklogFull   Kind = "backlog-full"
-	DockerdSilent Kind = "dockerd-silent" // it takes connections and answers nothing
-	ListSilent    Kind = "list-silent"    // ping answers, the list does not
-
-	MountSilent     Kind = "mount-silent"
-	StorageFull     Kind = "storage-full"
-	StorageReadOnly Kind = "storage-read-only"
-
-	ShimStopped Kind = "shim-stopped"
-	ShimTraced  Kind = "shim-traced"
-	ShimFrozen  Kind = "shim-frozen"
-	ShimSilent  Kind = "shim-silent"
-	ShimRefuses Kind = "shim-refuses" // nobody listens on its socket
-	ShimMissing Kind = "shim-missing"
-
-	DockerdBlocked    Kind = "dockerd-blocked" // threads in uninterruptible sleep
-	ContainerdBlocked Kind = "containerd-blocked"
-	ShimBlocked       Kind = "shim-blocked"
-	DockerdFiles      Kind = "dockerd-files" // at its limit of open files
-	ContainerdFiles   Kind = "containerd-files"
-	ShimFiles         Kind = "shim-files"
-	DockerdLimit      Kind = "dockerd-limit" // at its cgroup's memory or pids limit
-	ContainerdLimit   Kind = "containerd-limit"
-	ShimLimit         Kind = "shim-limit"
-	DockerdStarved    Kind = "dockerd-starved" // pressure stalls all of its cgroup
-	ContainerdStarved Kind = "containerd-starved"
-	ShimStarved       Kind = "shim-starved"
-
-	InitExiting Kind = "init-exiting" // in zap_pid_ns_processes
-	InitBlocked Kind = "init-blocked"
-	RuntimeLeft Kind = "runc-left-over"
-
-	TasksSilent   Kind = "tasks-silent"   // containerd answers, but not about its tasks
-	ContainerLock Kind = "container-lock" // inspect of one container does not return
-
-	InitZombie      Kind = "init-zombie"
-	ContainerFrozen Kind = "container-frozen"
-	MountBroken     Kind = "mount-broken" // its server is gone
-	MemoryLimit     Kind = "memory-limit"
-	PidsLimit       Kind = "pids-limit"
-
-	NoProcess   Kind = "running-without-process"
-	PIDRecycled Kind = "pid-recycled"
-	StateStale  Kind = "state-stale"
-	NoRecord    Kind = "process-without-record"
-	NameTwice   Kind = "name-twice"
-
-	EngineRefuses Kind = "engine-refuses" // it answers with an error
-	ProbeLate     Kind = "probe-late"
-
-	NotLookedAt Kind = "not-looked-at"
-	Fact        Kind = "fact"
+import (
+	"slices"
+	"sync"
 )
-
-// order is the order of the constants: of two findings of one severity, the first
-// is the cause.
-var order = []Kind{
-	SocketPermission,
-	DockerdStopped, DockerdTraced, DockerdFrozen, SocketUnlinked, DockerdAbsent,
-	ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdAbsent, ContainerdSilent,
-	BacklogFull, DockerdSilent, ListSilent,
-	MountSilent, StorageFull, StorageReadOnly,
-	ShimStopped, ShimTraced, ShimFrozen, ShimSilent, ShimRefuses, ShimMissing,
-	DockerdBlocked, ContainerdBlocked, ShimBlocked, DockerdFiles, ContainerdFiles, ShimFiles,
-	DockerdLimit, ContainerdLimit, ShimLimit, DockerdStarved, ContainerdStarved, ShimStarved,
-	InitExiting, InitBlocked, RuntimeLeft,
-	TasksSilent, ContainerLock,
-	InitZombie, ContainerFrozen, MountBroken, MemoryLimit, PidsLimit,
-	NoProcess, PIDRecycled, StateStale, NoRecord, NameTwice,
-	EngineRefuses, ProbeLate, NotLookedAt, Fact,
-}
 
 // entry is what is known of a kind.
 type entry struct {
@@ -111,6 +23,7 @@ const (
 	oneShim     = "exec, stop and rm of that container do not return, the others work"
 	onlyPartly  = "what needs it will wait"
 	mayNotWrite = "containers cannot be created or started, and writes in containers fail"
+	nothingRuns = "nothing that it has to do is done, and no signal but SIGKILL reaches it"
 )
 
 // catalogue is made when first needed: every start of dx would pay for it, also
@@ -119,81 +32,110 @@ var catalogue = sync.OnceValue(newCatalogue)
 
 // newCatalogue is the table of what is known of the kinds.
 func newCatalogue() map[Kind]entry {
-	// dockerdHolds are what may keep all of dockerd from answering.
-	dockerdHolds := []Kind{DockerdStopped, DockerdTraced, DockerdFrozen, DockerdFiles, DockerdBlocked, MountSilent, StorageFull, StorageReadOnly, DockerdLimit, DockerdStarved}
-	// containerdHolds are the same for containerd.
-	containerdHolds := []Kind{ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdFiles, ContainerdBlocked, StorageFull, StorageReadOnly, ContainerdLimit, ContainerdStarved}
-	// shimHolds are what may keep a shim from serving its container.
-	shimHolds := []Kind{ShimStopped, ShimTraced, ShimFrozen, ShimSilent, ShimRefuses, ShimBlocked, ShimFiles, ShimLimit, ShimStarved}
-	// lockHolds are what a holder of a container's lock may be waiting for.
-	lockHolds := append(append([]Kind{ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdAbsent, ContainerdSilent},
-		shimHolds...), InitExiting, InitBlocked, RuntimeLeft, MountSilent)
+	all := map[Kind]entry{}
+	for _, table := range []map[Kind]entry{conditions(), engineKinds(), containerKinds()} {
+		for k, e := range table {
+			all[k] = e
+		}
+	}
+	return all
+}
+
+// holds are what may keep a process from answering, apart from what it waits for.
+func (r role) holds() []Kind {
+	return cross([]condition{stopped, traced, frozen, noFiles, blocked, atLimit, starved}, r)
+}
+
+// daemonHolds are the same for a daemon that writes to the disk.
+func (r role) daemonHolds() []Kind {
+	return append(r.holds(), mountSilent, storageFull, storageReadOnly)
+}
+
+// shimHolds are what may keep a shim from serving its container.
+func shimHolds() []Kind { return append(shimRole.holds(), shimSilent, shimRefuses) }
+
+// containerdGone are the states in which containerd does nothing at all.
+func containerdGone() []Kind { return append(cross(standing, containerdRole), containerdAbsent) }
+
+// conditions are the same for every role, but for how much depends on it.
+func conditions() map[Kind]entry {
+	out := map[Kind]entry{}
+	for r, e := range map[role]entry{
+		dockerdRole:    {layer: LayerDockerd, severity: Hung, means: noCommand},
+		containerdRole: {layer: LayerContainerd, severity: Hung, means: noTask},
+		shimRole:       {layer: LayerShim, severity: Degraded, means: oneShim},
+		initRole:       {layer: LayerContainer, severity: Degraded, means: nothingRuns},
+	} {
+		e.sure = Certain
+		out[r.is(stopped)], out[r.is(frozen)] = e, e
+		e.means += ", until the debugger lets it go on"
+		out[r.is(traced)] = e
+		out[r.is(blocked)] = entry{layer: LayerKernel, severity: Degraded, sure: Likely, means: "the kernel keeps it waiting", causes: []Kind{mountSilent}}
+		out[r.is(noFiles)] = entry{layer: e.layer, severity: Degraded, sure: Certain, means: "it can accept no further connection"}
+		out[r.is(atLimit)] = entry{layer: e.layer, severity: Degraded, sure: Certain, means: onlyPartly}
+		out[r.is(starved)] = entry{layer: e.layer, severity: Degraded, sure: Likely, means: onlyPartly}
+	}
+	out[initRole.is(blocked)] = entry{layer: LayerKernel, severity: Degraded, sure: Certain, means: "no signal ends it before the kernel's wait is over", causes: []Kind{mountSilent}}
+	for _, c := range []condition{frozen, noFiles, atLimit, starved} {
+		delete(out, initRole.is(c)) // the container's: containerFrozen, memoryLimit…
+	}
+	return out
+}
+
+// engineKinds concern all containers of an engine.
+func engineKinds() map[Kind]entry {
+	lockHolds := slices.Concat(containerdGone(), []Kind{containerdSilent}, shimHolds(), []Kind{initExiting, initRole.is(blocked), runtimeStuck, mountSilent})
 	return map[Kind]entry{
-		SocketPermission: {layer: LayerClient, severity: Degraded, sure: Certain, means: "you are not allowed to ask the engine, which says nothing of the engine itself"},
+		socketPermission: {layer: LayerClient, severity: Degraded, sure: Certain, means: "you are not allowed to ask the engine, which says nothing of the engine itself"},
+		socketUnlinked:   {layer: LayerSocket, severity: Hung, sure: Certain, means: "no new client finds dockerd, which itself lives on"},
+		dockerdAbsent:    {layer: LayerDockerd, severity: Hung, sure: Certain, means: "no docker command works; containers that still run are reached with dx"},
+		containerdAbsent: {layer: LayerContainerd, severity: Hung, sure: Certain, means: noTask},
+		containerdSilent: {layer: LayerContainerd, severity: Hung, sure: Likely, means: noTask, causes: containerdRole.daemonHolds()},
 
-		DockerdStopped: {layer: LayerDockerd, severity: Hung, sure: Certain, means: noCommand},
-		DockerdTraced:  {layer: LayerDockerd, severity: Hung, sure: Certain, means: noCommand + " until the debugger lets it go on"},
-		DockerdFrozen:  {layer: LayerDockerd, severity: Hung, sure: Certain, means: noCommand},
-		SocketUnlinked: {layer: LayerSocket, severity: Hung, sure: Certain, means: "no new client finds dockerd, which itself lives on"},
-		DockerdAbsent:  {layer: LayerDockerd, severity: Hung, sure: Certain, means: "no docker command works; containers that still run are reached with dx"},
+		backlogFull:   {layer: LayerSocket, severity: Hung, sure: Likely, means: "dockerd no longer takes connections", causes: dockerdRole.daemonHolds()},
+		dockerdSilent: {layer: LayerDockerd, severity: Hung, sure: Guess, means: "something inside dockerd holds all requests", causes: dockerdRole.daemonHolds()},
+		listSilent: {layer: LayerDockerd, severity: Hung, sure: Guess, means: "docker ps does not return; a lock in dockerd is held",
+			causes: slices.Concat([]Kind{containerLock}, dockerdRole.daemonHolds(), lockHolds)},
+		tasksSilent:   {layer: LayerContainerd, severity: Degraded, sure: Guess, means: "some task keeps containerd waiting", causes: append(shimHolds(), containerdRole.daemonHolds()...)},
+		containerLock: {layer: LayerLock, severity: Degraded, sure: Likely, means: "that container's lock is held in dockerd; the other containers work", causes: lockHolds},
 
-		ContainerdStopped: {layer: LayerContainerd, severity: Hung, sure: Certain, means: noTask},
-		ContainerdTraced:  {layer: LayerContainerd, severity: Hung, sure: Certain, means: noTask},
-		ContainerdFrozen:  {layer: LayerContainerd, severity: Hung, sure: Certain, means: noTask},
-		ContainerdAbsent:  {layer: LayerContainerd, severity: Hung, sure: Certain, means: noTask},
-		ContainerdSilent:  {layer: LayerContainerd, severity: Hung, sure: Likely, means: noTask, causes: containerdHolds},
+		mountSilent:     {layer: LayerMount, severity: Degraded, sure: Certain, means: "whoever touches it waits until its server answers"},
+		mountBroken:     {layer: LayerMount, severity: Degraded, sure: Certain, means: "its server is gone: whoever touches it gets an error"},
+		storageFull:     {layer: LayerStorage, severity: Degraded, sure: Certain, means: mayNotWrite},
+		storageReadOnly: {layer: LayerStorage, severity: Degraded, sure: Certain, means: mayNotWrite},
 
-		BacklogFull:   {layer: LayerSocket, severity: Hung, sure: Likely, means: "dockerd no longer takes connections", causes: dockerdHolds},
-		DockerdSilent: {layer: LayerDockerd, severity: Hung, sure: Guess, means: "something inside dockerd holds all requests", causes: dockerdHolds},
-		ListSilent:    {layer: LayerDockerd, severity: Hung, sure: Guess, means: "docker ps does not return; a lock in dockerd is held", causes: append([]Kind{ContainerLock}, append(dockerdHolds, lockHolds...)...)},
+		engineRefuses: {layer: LayerDockerd, severity: Degraded, sure: Certain, means: "the engine answers, but cannot do that", causes: []Kind{containerdAbsent, storageFull, storageReadOnly}},
+		probeLate:     {layer: LayerKernel, severity: Degraded, sure: Guess, means: "the kernel did not answer dx itself", causes: []Kind{mountSilent, initRole.is(blocked), dockerdRole.is(blocked)}},
 
-		MountSilent:     {layer: LayerMount, severity: Degraded, sure: Certain, means: "whoever touches it waits until its server answers"},
-		StorageFull:     {layer: LayerStorage, severity: Degraded, sure: Certain, means: mayNotWrite},
-		StorageReadOnly: {layer: LayerStorage, severity: Degraded, sure: Certain, means: mayNotWrite},
+		noDocker:  {layer: LayerClient, severity: Note, sure: Certain},
+		unchecked: {layer: LayerClient, severity: Note, sure: Certain},
+		info:      {layer: LayerClient, severity: Note, sure: Certain},
+	}
+}
 
-		ShimStopped: {layer: LayerShim, severity: Degraded, sure: Certain, means: oneShim},
-		ShimTraced:  {layer: LayerShim, severity: Degraded, sure: Certain, means: oneShim},
-		ShimFrozen:  {layer: LayerShim, severity: Degraded, sure: Certain, means: oneShim},
-		ShimSilent:  {layer: LayerShim, severity: Degraded, sure: Likely, means: oneShim, causes: []Kind{ShimStopped, ShimTraced, ShimFrozen, ShimBlocked, ShimFiles, ShimLimit, ShimStarved, RuntimeLeft, InitBlocked}},
-		ShimRefuses: {layer: LayerShim, severity: Degraded, sure: Certain, means: oneShim},
-		ShimMissing: {layer: LayerShim, severity: Degraded, sure: Certain, means: "the container runs on, but nobody can stop it, exec into it or learn its end by Docker"},
+// containerKinds concern one container.
+func containerKinds() map[Kind]entry {
+	return map[Kind]entry{
+		shimSilent: {layer: LayerShim, severity: Degraded, sure: Likely, means: oneShim,
+			causes: append(shimRole.holds(), runtimeStuck, initRole.is(blocked))},
+		shimRefuses: {layer: LayerShim, severity: Degraded, sure: Certain, means: oneShim},
+		shimMissing: {layer: LayerShim, severity: Degraded, sure: Certain, means: "the container runs on, but nobody can stop it, exec into it or learn its end by Docker"},
 
-		DockerdBlocked:    {layer: LayerKernel, severity: Degraded, sure: Likely, means: "the kernel keeps it waiting", causes: []Kind{MountSilent}},
-		ContainerdBlocked: {layer: LayerKernel, severity: Degraded, sure: Likely, means: "the kernel keeps it waiting", causes: []Kind{MountSilent}},
-		ShimBlocked:       {layer: LayerKernel, severity: Degraded, sure: Likely, means: "the kernel keeps it waiting", causes: []Kind{MountSilent}},
-		DockerdFiles:      {layer: LayerDockerd, severity: Degraded, sure: Certain, means: "it can accept no further connection"},
-		ContainerdFiles:   {layer: LayerContainerd, severity: Degraded, sure: Certain, means: "it can accept no further connection"},
-		ShimFiles:         {layer: LayerShim, severity: Degraded, sure: Certain, means: "it can accept no further connection"},
-		DockerdLimit:      {layer: LayerDockerd, severity: Degraded, sure: Certain, means: onlyPartly},
-		ContainerdLimit:   {layer: LayerContainerd, severity: Degraded, sure: Certain, means: onlyPartly},
-		ShimLimit:         {layer: LayerShim, severity: Degraded, sure: Certain, means: onlyPartly},
-		DockerdStarved:    {layer: LayerDockerd, severity: Degraded, sure: Likely, means: onlyPartly},
-		ContainerdStarved: {layer: LayerContainerd, severity: Degraded, sure: Likely, means: onlyPartly},
-		ShimStarved:       {layer: LayerShim, severity: Degraded, sure: Likely, means: onlyPartly},
+		initExiting:  {layer: LayerKernel, severity: Degraded, sure: Certain, means: "the container cannot end before every process of its PID namespace has been reaped"},
+		initZombie:   {layer: LayerContainer, severity: Degraded, sure: Certain, means: "its shim has not reaped it", causes: append([]Kind{initExiting}, shimHolds()...)},
+		runtimeStuck: {layer: LayerRuntime, severity: Degraded, sure: Likely, means: "the shim that started it waits for it, and so does Docker", causes: []Kind{mountSilent, initExiting}},
 
-		InitExiting: {layer: LayerKernel, severity: Degraded, sure: Certain, means: "the container cannot end before every process of its PID namespace has been reaped"},
-		InitBlocked: {layer: LayerKernel, severity: Degraded, sure: Certain, means: "no signal ends it before the kernel's wait is over", causes: []Kind{MountSilent}},
-		RuntimeLeft: {layer: LayerRuntime, severity: Degraded, sure: Likely, means: "the shim that started it waits for it, and so does Docker", causes: []Kind{MountSilent, InitExiting}},
+		containerFrozen: {layer: LayerContainer, severity: Degraded, sure: Certain, means: "nothing in it runs, and Docker does not know"},
+		restartLoop:     {layer: LayerContainer, severity: Degraded, sure: Certain, means: "it ends soon after each start", causes: []Kind{oomKilled}},
+		oomKilled:       {layer: LayerContainer, severity: Degraded, sure: Certain, means: "it needs more memory than its limit, or than the host has"},
+		memoryLimit:     {layer: LayerContainer, severity: Degraded, sure: Certain, means: "its processes are slowed down or killed"},
+		pidsLimit:       {layer: LayerContainer, severity: Degraded, sure: Certain, means: "no process can be started in it"},
 
-		TasksSilent:   {layer: LayerContainerd, severity: Degraded, sure: Guess, means: "some task keeps containerd waiting", causes: append(append([]Kind{}, shimHolds...), containerdHolds...)},
-		ContainerLock: {layer: LayerLock, severity: Degraded, sure: Likely, means: "that container's lock is held in dockerd; the other containers work", causes: lockHolds},
-
-		InitZombie:      {layer: LayerContainer, severity: Degraded, sure: Certain, means: "its shim has not reaped it", causes: append([]Kind{InitExiting}, shimHolds...)},
-		ContainerFrozen: {layer: LayerContainer, severity: Degraded, sure: Certain, means: "nothing in it runs, and docker exec refuses it"},
-		MountBroken:     {layer: LayerMount, severity: Degraded, sure: Certain, means: "its server is gone: whoever touches it gets an error"},
-		MemoryLimit:     {layer: LayerContainer, severity: Degraded, sure: Certain, means: "its processes are slowed down or killed"},
-		PidsLimit:       {layer: LayerContainer, severity: Degraded, sure: Certain, means: "no process can be started in it"},
-
-		NoProcess:   {layer: LayerRecords, severity: Degraded, sure: Certain, means: "Docker has missed its end", causes: append([]Kind{ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdAbsent, ContainerdSilent, InitZombie, InitExiting}, shimHolds...)},
-		PIDRecycled: {layer: LayerRecords, severity: Degraded, sure: Certain, means: "Docker has missed the container's end, and the number is somebody else's now"},
-		StateStale:  {layer: LayerRecords, severity: Degraded, sure: Certain, means: "what is read there is no longer true", causes: append([]Kind{NoProcess}, shimHolds...)},
-		NoRecord:    {layer: LayerRecords, severity: Degraded, sure: Certain, means: "docker commands cannot reach it; dx can"},
-		NameTwice:   {layer: LayerRecords, severity: Degraded, sure: Certain, means: "which one a name means is not certain: use IDs"},
-
-		EngineRefuses: {layer: LayerDockerd, severity: Degraded, sure: Certain, means: "the engine answers, but cannot do that", causes: []Kind{ContainerdAbsent, StorageFull, StorageReadOnly}},
-		ProbeLate:     {layer: LayerKernel, severity: Degraded, sure: Guess, means: "the kernel did not answer dx itself", causes: []Kind{MountSilent, InitBlocked, DockerdBlocked}},
-
-		NotLookedAt: {layer: LayerClient, severity: Note, sure: Certain},
-		Fact:        {layer: LayerClient, severity: Note, sure: Certain},
+		noProcess: {layer: LayerRecords, severity: Degraded, sure: Certain, means: "Docker has missed its end",
+			causes: slices.Concat(containerdGone(), []Kind{containerdSilent, initZombie, initExiting}, shimHolds())},
+		pidRecycled: {layer: LayerRecords, severity: Degraded, sure: Certain, means: "Docker has missed the container's end, and the number is somebody else's now"},
+		stateStale:  {layer: LayerRecords, severity: Degraded, sure: Certain, means: "what is read there is no longer true", causes: append([]Kind{noProcess}, shimHolds()...)},
+		noRecord:    {layer: LayerRecords, severity: Degraded, sure: Certain, means: "docker commands cannot reach it; dx can"},
+		nameTwice:   {layer: LayerRecords, severity: Degraded, sure: Certain, means: "which one a name means is not certain: use IDs"},
 	}
 }

@@ -18,7 +18,7 @@ type limitHit struct {
 }
 
 // atLimit says which limits of its cgroups a process is at.
-func atLimit(p *proc.Process) []limitHit {
+func limitHits(p *proc.Process) []limitHit {
 	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return nil
@@ -99,7 +99,7 @@ func number(file string) (uint64, bool) {
 const starving = 60
 
 // starved says what all of a process's cgroup waits for nearly all the time.
-func starved(p *proc.Process) string {
+func starvation(p *proc.Process) string {
 	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return ""

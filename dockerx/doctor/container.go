@@ -16,7 +16,7 @@ import (
 )
 
 // questions ask each shim, dockerd for each container, and the mounts.
-func (p *Patient) questions() []probe {
+func (p *Examination) questions() []probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []probe
@@ -34,21 +34,21 @@ func (p *Patient) questions() []probe {
 }
 
 // looks are at the processes of each container and of its shim.
-func (p *Patient) looks() []probe {
+func (p *Examination) looks() []probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []probe
 	for _, c := range p.kernel {
-		out = append(out, look("container "+c.Name, p.lookAtContainer(c)))
+		out = append(out, look("container "+c.Name, p.checkContainer(c)))
 		if c.shim != nil {
-			out = append(out, look("process of the shim of "+c.Name, p.lookAtShim(c)))
+			out = append(out, look("process of the shim of "+c.Name, p.checkShim(c)))
 		}
 	}
 	return append(out, look("runc", p.runtimesLeft))
 }
 
 // inspectable are the containers of the engine's list, else those of the kernel.
-func (p *Patient) inspectable() []container {
+func (p *Examination) inspectable() []container {
 	if !p.asked {
 		return p.kernel
 	}
@@ -63,7 +63,7 @@ func (p *Patient) inspectable() []container {
 // its shim has heard of it.
 const settle = 300 * time.Millisecond
 
-func (p *Patient) lookAtContainer(c container) func(context.Context) []Finding {
+func (p *Examination) checkContainer(c container) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
 		out := initFindings(c)
 		if len(out) > 0 {
@@ -75,13 +75,13 @@ func (p *Patient) lookAtContainer(c container) func(context.Context) []Finding {
 			return out
 		}
 		defer pr.Close()
-		if freezer, frozen := frozenBy(pr); frozen {
-			return append(out, found(ContainerFrozen, "%s is frozen", c.Name).of(c).pid(c.PID).path(freezer).evidence(freezer))
+		if freezer, ok := frozenBy(pr); ok {
+			return append(out, found(containerFrozen, "%s is frozen", c.Name).of(c).pid(c.PID).path(freezer).evidence(freezer))
 		}
-		for _, hit := range atLimit(pr) {
-			kind := MemoryLimit
+		for _, hit := range limitHits(pr) {
+			kind := memoryLimit
 			if hit.pids {
-				kind = PidsLimit
+				kind = pidsLimit
 			}
 			out = append(out, found(kind, "%s is at its limit: %s", c.Name, hit.text).of(c).pid(c.PID).path(hit.file).evidence(hit.file))
 		}
@@ -89,7 +89,7 @@ func (p *Patient) lookAtContainer(c container) func(context.Context) []Finding {
 			return out
 		}
 		if stuck := blockedThreads(pr); len(stuck) > 0 {
-			out = append(out, found(InitBlocked, "the init of %s (pid %d) is in uninterruptible sleep", c.Name, c.PID).of(c).pid(c.PID).evidence(stuck...))
+			out = append(out, found(initRole.is(blocked), "the init of %s (pid %d) is in uninterruptible sleep", c.Name, c.PID).of(c).pid(c.PID).evidence(stuck...))
 		}
 		return out
 	}
@@ -115,10 +115,10 @@ func initFindings(c container) []Finding {
 	switch {
 	case exiting:
 		left, waiter := unreaped(c)
-		return []Finding{found(InitExiting, "the init of %s (pid %d) was killed and cannot end", c.Name, c.PID).of(c).pid(waiter).
+		return []Finding{found(initExiting, "the init of %s (pid %d) was killed and cannot end", c.Name, c.PID).of(c).pid(waiter).
 			evidence(append([]string{state + ", in zap_pid_ns_processes"}, left...)...)}
 	case st.Dead():
-		return []Finding{found(InitZombie, "the init of %s (pid %d) is a zombie", c.Name, c.PID).of(c).pid(c.PID).
+		return []Finding{found(initZombie, "the init of %s (pid %d) is a zombie", c.Name, c.PID).of(c).pid(c.PID).
 			evidence(fmt.Sprintf("%s, its parent is pid %d (%s)", state, st.PPID, comm(st.PPID)))}
 	}
 	return nil
@@ -178,7 +178,7 @@ const old = 10 * time.Second
 
 // runtimesLeft looks for runtimes that do not end: children of the shims, and of
 // containerd, that are called runc or crun.
-func (p *Patient) runtimesLeft(context.Context) []Finding {
+func (p *Examination) runtimesLeft(context.Context) []Finding {
 	parents := map[int]container{}
 	p.mu.Lock()
 	for _, c := range p.kernel {
@@ -193,9 +193,9 @@ func (p *Patient) runtimesLeft(context.Context) []Finding {
 	var out []Finding
 	for _, pid := range pids() {
 		if c, age, ok := runtimeOf(pid, parents); ok && age > old {
-			f := found(RuntimeLeft, "%s (pid %d) has been running for %v", comm(pid), pid, age.Round(time.Second))
+			f := found(runtimeStuck, "%s (pid %d) has been running for %v", comm(pid), pid, age.Round(time.Second))
 			if c.ID != "" {
-				f = found(RuntimeLeft, "%s (pid %d) has been running for %v for %s", comm(pid), pid, age.Round(time.Second), c.Name)
+				f = found(runtimeStuck, "%s (pid %d) has been running for %v for %s", comm(pid), pid, age.Round(time.Second), c.Name)
 			}
 			out = append(out, f.of(c).pid(pid))
 		}

@@ -20,10 +20,10 @@ const defaultContainerd = "/run/containerd/containerd.sock"
 
 // askContainerd finds containerd by the socket that dockerd is connected to, and asks
 // it over HTTP/2: linking a gRPC client would cost each start of dx.
-func (p *Patient) askContainerd(ctx context.Context) []Finding {
+func (p *Examination) askContainerd(ctx context.Context) []Finding {
 	path := p.containerdSocket()
 	if path == "" {
-		return []Finding{found(Fact, "it is not known which containerd this engine has")}
+		return []Finding{found(info, "it is not known which containerd this engine has")}
 	}
 	p.mu.Lock()
 	d := p.dockerd
@@ -38,33 +38,33 @@ func (p *Patient) askContainerd(ctx context.Context) []Finding {
 	version, tasks := askContainerd(ctx, conn)
 	switch {
 	case version != nil:
-		return []Finding{found(ContainerdSilent, "containerd takes connections on %s and does not answer", path).path(path).pid(p.containerdPID()).evidence(version.Error())}
+		return []Finding{found(containerdSilent, "containerd takes connections on %s and does not answer", path).path(path).pid(p.containerdPID()).evidence(version.Error())}
 	case tasks != nil:
-		return []Finding{found(TasksSilent, "containerd answers, but not about its tasks").path(path).evidence(tasks.Error())}
+		return []Finding{found(tasksSilent, "containerd answers, but not about its tasks").path(path).evidence(tasks.Error())}
 	}
 	return nil
 }
 
-func (p *Patient) containerdPID() int {
+func (p *Examination) containerdPID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.engine.ContainerdPID
 }
 
-func (p *Patient) noContainerd(path string, err error) []Finding {
+func (p *Examination) noContainerd(path string, err error) []Finding {
 	if isPermission(err) {
-		return []Finding{found(NotLookedAt, "containerd was not looked at: %v", err)}
+		return []Finding{found(unchecked, "containerd was not checked: %v", err)}
 	}
 	if path == defaultContainerd && errors.Is(err, fs.ErrNotExist) {
 		// A guess that leads nowhere: this engine has its containerd elsewhere, or
 		// what listens for it is no dockerd.
-		return []Finding{found(Fact, "it is not known where containerd listens").path(path)}
+		return []Finding{found(info, "it is not known where containerd listens").path(path)}
 	}
-	return []Finding{found(ContainerdAbsent, "no containerd listens on %s", path).path(path).evidence(err.Error())}
+	return []Finding{found(containerdAbsent, "no containerd listens on %s", path).path(path).evidence(err.Error())}
 }
 
 // containerdAt takes hold of the process at the other end.
-func (p *Patient) containerdAt(conn net.Conn) {
+func (p *Examination) containerdAt(conn net.Conn) {
 	pid := connPID(conn)
 	if pid == 0 {
 		return
@@ -82,20 +82,20 @@ func (p *Patient) containerdAt(conn net.Conn) {
 	p.engine.Supervised = p.dockerd != nil && st.PPID == p.dockerd.PID
 }
 
-func (p *Patient) lookAtContainerd(context.Context) []Finding {
+func (p *Examination) checkContainerd(context.Context) []Finding {
 	p.mu.Lock()
 	c := p.containerd
 	p.mu.Unlock()
 	if c == nil {
 		return nil
 	}
-	return lookAt(c, containerdRole, fmt.Sprintf("containerd (pid %d)", c.PID))
+	return checkProcess(c, containerdRole, fmt.Sprintf("containerd (pid %d)", c.PID))
 }
 
 // containerdSocket is where dockerd's containerd listens: as the kernel says of
 // dockerd's connections; as dockerd was told; as usual. Without a dockerd nobody tells
 // which one the engine that was asked had, unless it is the usual one.
-func (p *Patient) containerdSocket() string {
+func (p *Examination) containerdSocket() string {
 	p.mu.Lock()
 	d, sockets, s, believed := p.dockerd, p.sockets, p.settings, p.believed
 	p.mu.Unlock()
@@ -125,7 +125,7 @@ func (p *Patient) containerdSocket() string {
 }
 
 // dialIn connects to a socket by its path as a process sees it.
-func (p *Patient) dialIn(from *proc.Process, path string) (net.Conn, error) {
+func (p *Examination) dialIn(from *proc.Process, path string) (net.Conn, error) {
 	if from == nil {
 		self, err := proc.Self()
 		if err != nil {

@@ -18,27 +18,27 @@ import (
 	"dx/nsops/unixdiag"
 )
 
-// lookAtDockerd looks at the process behind the socket. It comes after the engine was
+// checkDockerd looks at the process behind the socket. It comes after the engine was
 // asked: a dockerd that was silent is seen as it stood meanwhile.
-func (p *Patient) lookAtDockerd(context.Context) []Finding {
+func (p *Examination) checkDockerd(context.Context) []Finding {
 	p.mu.Lock()
 	d := p.dockerd
 	p.mu.Unlock()
 	if d == nil {
 		return nil
 	}
-	out := lookAt(d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
+	out := checkProcess(d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
 	if name := comm(d.PID); name != "dockerd" {
-		out = append(out, found(Fact, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
+		out = append(out, found(info, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
 	}
 	if reason := p.disbelief(d); reason != nil {
-		out = append(out, found(Fact, "what listens on the socket tells nothing of its files: %v", reason).pid(d.PID))
+		out = append(out, found(info, "what listens on the socket tells nothing of its files: %v", reason).pid(d.PID))
 	}
 	return out
 }
 
 // disbelief is why what a process says of itself does not count; nil: it does.
-func (p *Patient) disbelief(d *proc.Process) error {
+func (p *Examination) disbelief(d *proc.Process) error {
 	p.mu.Lock()
 	trust := p.trust
 	p.mu.Unlock()
@@ -52,7 +52,7 @@ func (p *Patient) disbelief(d *proc.Process) error {
 // learn takes from dockerd's command line, files and descriptors where it keeps its
 // things. Of a process that is not to be believed nothing is taken: its paths lead where
 // its user likes, to a file system that never answers, for one.
-func (p *Patient) learn(context.Context) []Finding {
+func (p *Examination) learn(context.Context) []Finding {
 	p.mu.Lock()
 	d := p.dockerd
 	p.mu.Unlock()
@@ -72,9 +72,9 @@ func (p *Patient) learn(context.Context) []Finding {
 	return nil
 }
 
-// lookAtStorage looks at the disk under the data root. Without dockerd, the containers
+// checkStorage looks at the disk under the data root. Without dockerd, the containers
 // that still run tell where that is.
-func (p *Patient) lookAtStorage(ctx context.Context) []Finding {
+func (p *Examination) checkStorage(ctx context.Context) []Finding {
 	p.mu.Lock()
 	root := p.engine.DataRoot
 	if p.dockerd == nil {
@@ -181,7 +181,7 @@ func flagOf(cmdline []byte, name string) string {
 
 // ours says whether a container of the kernel's is this engine's. The data root
 // tells; where it is unknown, every container of Docker's may be.
-func (p *Patient) ours(c container) bool {
+func (p *Examination) ours(c container) bool {
 	if c.found.Docker() == nil {
 		return c.found.Namespace == "moby" && p.oursByFolder(c)
 	}
@@ -193,7 +193,7 @@ func inDataRoot(c container, root string) bool {
 }
 
 // oursByFolder goes by the other bundles of the same folder.
-func (p *Patient) oursByFolder(c container) bool {
+func (p *Examination) oursByFolder(c container) bool {
 	if p.engine.PID == 0 {
 		return true
 	}

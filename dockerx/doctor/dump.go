@@ -37,7 +37,7 @@ const maxGroups = 20
 // write their goroutines to a file and go on, and reads the files. A daemon gets no
 // signal unless it certainly is what it is called and belongs to the engine that was
 // asked: others die of it, or are none of the caller's business.
-func (p *Patient) Dump(ctx context.Context) []Dump {
+func (p *Examination) Dump(ctx context.Context) []Dump {
 	p.mu.Lock()
 	d, c := p.dockerd, p.containerd
 	p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *Patient) Dump(ctx context.Context) []Dump {
 }
 
 // dump takes one beside others. A file system that does not answer holds it, not dx.
-func (p *Patient) dump(ctx context.Context, of string, pr *proc.Process, take func(context.Context, *Dump, *proc.Process) error) <-chan Dump {
+func (p *Examination) dump(ctx context.Context, of string, pr *proc.Process, take func(context.Context, *Dump, *proc.Process) error) <-chan Dump {
 	ctx, cancel := context.WithTimeout(ctx, dumpTime)
 	done, out := make(chan Dump, 1), make(chan Dump, 1)
 	go func() {
@@ -83,7 +83,7 @@ func (p *Patient) dump(ctx context.Context, of string, pr *proc.Process, take fu
 }
 
 // mayDump returns why a daemon gets no signal.
-func (p *Patient) mayDump(of string, pr *proc.Process) error {
+func (p *Examination) mayDump(of string, pr *proc.Process) error {
 	st, err := pr.Stat()
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (p *Patient) mayDump(of string, pr *proc.Process) error {
 	if err != nil {
 		return err
 	}
-	if how := stopped(pr, st); how != "" {
+	if how := stopEvidence(pr, st); how != "" {
 		return fmt.Errorf("%s is stopped (%s): it can write nothing", of, how)
 	}
 	if reason := p.doubt(of, pr, st, status); reason != "" {
@@ -101,7 +101,7 @@ func (p *Patient) mayDump(of string, pr *proc.Process) error {
 	return nil
 }
 
-func (p *Patient) doubt(of string, pr *proc.Process, st proc.Stat, status []byte) string {
+func (p *Examination) doubt(of string, pr *proc.Process, st proc.Stat, status []byte) string {
 	p.mu.Lock()
 	d, trust, sockets := p.dockerd, p.trust, p.sockets
 	p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *Patient) doubt(of string, pr *proc.Process, st proc.Stat, status []byte
 // links, in a directory where anybody may make one: dx makes the file first, or takes
 // its own or the daemon's from an earlier time. In a sticky directory nobody else can
 // exchange it then, neither for containerd nor for dx.
-func (p *Patient) dumpContainerd(ctx context.Context, d *Dump, pr *proc.Process) error {
+func (p *Examination) dumpContainerd(ctx context.Context, d *Dump, pr *proc.Process) error {
 	dir, err := openDumpDir(pr, tempDir(pr), true)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (p *Patient) dumpContainerd(ctx context.Context, d *Dump, pr *proc.Process)
 // dumpDockerd has dockerd write EXEC-ROOT/goroutine-stacks-TIME.log (moby,
 // daemon/debugtrap_unix.go). The name is known only afterwards: nobody but the daemon
 // may be able to make files there.
-func (p *Patient) dumpDockerd(ctx context.Context, d *Dump, pr *proc.Process) error {
+func (p *Examination) dumpDockerd(ctx context.Context, d *Dump, pr *proc.Process) error {
 	p.mu.Lock()
 	execRoot := p.engine.ExecRoot
 	p.mu.Unlock()

@@ -23,9 +23,9 @@ type Options struct {
 	Progress func(Progress) // may be nil; called by one goroutine at a time
 }
 
-// Patient is a host under examination. It holds its daemons and shims open, so
+// Examination is a host under examination. It holds its daemons and shims open, so
 // that what is found and what is dumped later are the same processes.
-type Patient struct {
+type Examination struct {
 	o       Options
 	address engine.Address
 	client  *engine.Client
@@ -59,7 +59,7 @@ type container struct {
 }
 
 // New prepares an examination; it asks nobody yet.
-func New(o Options) (*Patient, error) {
+func New(o Options) (*Examination, error) {
 	if o.Timeout == 0 {
 		o.Timeout = time.Second
 	}
@@ -74,14 +74,14 @@ func New(o Options) (*Patient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Patient{
+	return &Examination{
 		o: o, address: address, client: client, engine: Engine{Host: address.Host},
 		runner: newRunner(max(o.Timeout, o.APITimeout), o.Progress),
 	}, nil
 }
 
 // Close releases what the examination holds.
-func (p *Patient) Close() error {
+func (p *Examination) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	errs := []error{p.client.Close()}
@@ -101,18 +101,18 @@ func (p *Patient) Close() error {
 //
 // Who was asked is looked at afterwards: what the kernel says of a daemon that did not
 // answer is to be of the time when it did not.
-func (p *Patient) Examine(ctx context.Context) *Report {
+func (p *Examination) Examine(ctx context.Context) *Report {
 	begin := time.Now()
 	var asked sync.WaitGroup
 	asked.Go(func() {
 		p.runner.run(ctx, []probe{question("ping", p.ping), question("version", p.version), question("list", p.list)})
 	})
-	p.runner.run(ctx, []probe{look("unix sockets", p.lookAtSockets), look("shims", p.lookAtShims), look("containers", p.lookAtContainers)})
+	p.runner.run(ctx, []probe{look("unix sockets", p.findSockets), look("shims", p.findShims), look("containers", p.findContainers)})
 	p.runner.run(ctx, []probe{look("socket", p.socket)})
 	p.runner.run(ctx, []probe{look("settings of dockerd", p.learn)})
-	p.runner.run(ctx, []probe{question("containerd", p.askContainerd), question("data root", p.lookAtStorage)})
+	p.runner.run(ctx, []probe{question("containerd", p.askContainerd), question("data root", p.checkStorage)})
 	asked.Wait()
-	p.runner.run(ctx, []probe{look("process of dockerd", p.lookAtDockerd), look("process of containerd", p.lookAtContainerd)})
+	p.runner.run(ctx, []probe{look("process of dockerd", p.checkDockerd), look("process of containerd", p.checkContainerd)})
 	p.mu.Lock()
 	p.scope()
 	p.mu.Unlock()
@@ -122,7 +122,7 @@ func (p *Patient) Examine(ctx context.Context) *Report {
 	return p.report(time.Since(begin))
 }
 
-func (p *Patient) report(took time.Duration) *Report {
+func (p *Examination) report(took time.Duration) *Report {
 	p.runner.mu.Lock()
 	defer p.runner.mu.Unlock()
 	p.mu.Lock()
@@ -135,13 +135,13 @@ func (p *Patient) report(took time.Duration) *Report {
 }
 
 // keep lets the examination own a process.
-func (p *Patient) keep(pr *proc.Process) {
+func (p *Examination) keep(pr *proc.Process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = append(p.open, pr)
 }
 
-func (p *Patient) lookAtSockets(context.Context) []Finding {
+func (p *Examination) findSockets(context.Context) []Finding {
 	list, err := unixdiag.Sockets()
 	trust, errTrust := host.NewTrust()
 	p.mu.Lock()
@@ -151,27 +151,27 @@ func (p *Patient) lookAtSockets(context.Context) []Finding {
 		p.trust = &trust
 	}
 	if err := errors.Join(err, errTrust); err != nil {
-		return []Finding{found(NotLookedAt, "unix sockets were not looked at: %v", err)}
+		return []Finding{found(unchecked, "unix sockets were not checked: %v", err)}
 	}
 	return nil
 }
 
-func (p *Patient) lookAtShims(context.Context) []Finding {
+func (p *Examination) findShims(context.Context) []Finding {
 	list, err := host.Shims()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shims = list
 	if err != nil {
-		return []Finding{found(NotLookedAt, "shims were not looked at: %v", err)}
+		return []Finding{found(unchecked, "shims were not checked: %v", err)}
 	}
 	return nil
 }
 
-func (p *Patient) lookAtContainers(context.Context) []Finding {
+func (p *Examination) findContainers(context.Context) []Finding {
 	var out []Finding
-	list, err := kernelList(func(err error) { out = append(out, found(NotLookedAt, "%v", err)) })
+	list, err := kernelList(func(err error) { out = append(out, found(unchecked, "%v", err)) })
 	if err != nil {
-		return append(out, found(NotLookedAt, "containers were not looked at: %v", err))
+		return append(out, found(unchecked, "containers were not checked: %v", err))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,7 +195,7 @@ func kernelList(warn func(error)) ([]container, error) {
 
 // scope leaves only the containers and shims of this engine, where that can be
 // told, and brings both together.
-func (p *Patient) scope() {
+func (p *Examination) scope() {
 	listed := map[string]string{}
 	for _, s := range p.listed {
 		listed[s.ID] = s.Name

@@ -90,7 +90,7 @@ func startEngine(t *testing.T) (socket string, engine *os.Process) {
 
 // examine looks at the engine of a socket. patience is for those that never answer;
 // others have all the time that they need.
-func examine(t *testing.T, socket string, patience time.Duration) (*Patient, *Report) {
+func examine(t *testing.T, socket string, patience time.Duration) (*Examination, *Report) {
 	t.Helper()
 	p, err := New(Options{Host: "unix://" + socket, Timeout: patience})
 	if err != nil {
@@ -131,7 +131,7 @@ func TestExamineHealthyEngine(t *testing.T) {
 	if r.Engine.PID != dockerd.Pid || r.Engine.Version != "28.2.2" || r.Engine.Host != "unix://"+socket {
 		t.Errorf("the engine is %+v, want pid %d, version 28.2.2", r.Engine, dockerd.Pid)
 	}
-	for _, kind := range []Kind{SocketPermission, SocketUnlinked, DockerdAbsent, DockerdStopped, DockerdTraced, BacklogFull, DockerdSilent, ListSilent, EngineRefuses} {
+	for _, kind := range []Kind{socketPermission, socketUnlinked, dockerdAbsent, dockerdRole.is(stopped), dockerdRole.is(traced), backlogFull, dockerdSilent, listSilent, engineRefuses} {
 		if has(r, kind, dockerd.Pid) || has(r, kind, 0) {
 			t.Errorf("%s of a healthy engine: %+v", kind, r.Findings)
 		}
@@ -166,8 +166,8 @@ func TestExamineStoppedEngine(t *testing.T) {
 	socket, dockerd := startEngine(t)
 	stopWholly(t, dockerd)
 	p, r := examine(t, socket, mute)
-	checkCause(t, r, DockerdStopped, dockerd.Pid)
-	if !has(r, DockerdSilent, 0) {
+	checkCause(t, r, dockerdRole.is(stopped), dockerd.Pid)
+	if !has(r, dockerdSilent, 0) {
 		t.Errorf("dockerd is not said to be silent: %+v", r.Findings)
 	}
 	var commands []string
@@ -186,7 +186,7 @@ func TestExamineStoppedEngine(t *testing.T) {
 func TestExamineNoEngine(t *testing.T) {
 	dir := t.TempDir()
 	_, r := examine(t, filepath.Join(dir, "missing.sock"), answers)
-	checkCause(t, r, DockerdAbsent, 0)
+	checkCause(t, r, dockerdAbsent, 0)
 
 	dead := filepath.Join(dir, "dead.sock")
 	l, err := net.Listen("unix", dead)
@@ -196,7 +196,7 @@ func TestExamineNoEngine(t *testing.T) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
 	p, r := examine(t, dead, answers)
-	checkCause(t, r, DockerdAbsent, 0)
+	checkCause(t, r, dockerdAbsent, 0)
 	if dumps := p.Dump(context.Background()); len(dumps) != 1 || !strings.Contains(dumps[0].Error, "no signal is sent") {
 		t.Errorf("the dumps of no process are %+v", dumps)
 	}
@@ -208,7 +208,7 @@ func TestExamineUnlinkedSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, r := examine(t, socket, answers)
-	checkCause(t, r, SocketUnlinked, dockerd.Pid)
+	checkCause(t, r, socketUnlinked, dockerd.Pid)
 }
 
 // TestExamineFullBacklog: nobody takes connections, and no more can wait.
@@ -233,7 +233,7 @@ func TestExamineFullBacklog(t *testing.T) {
 		defer unix.Close(waiting)
 	}
 	_, r := examine(t, socket, mute)
-	if !has(r, BacklogFull, os.Getpid()) || r.Status != "hung" {
+	if !has(r, backlogFull, os.Getpid()) || r.Status != "hung" {
 		t.Errorf("%s, %+v, want a full backlog of pid %d", r.Status, r.Findings, os.Getpid())
 	}
 }
@@ -251,7 +251,7 @@ func TestExamineRefusingEngine(t *testing.T) {
 	go srv.Serve(l)
 	defer srv.Close()
 	_, r := examine(t, socket, answers)
-	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Kind == EngineRefuses })
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Kind == engineRefuses })
 	if i < 0 || !strings.Contains(r.Findings[i].Text, "I am ill") || r.Status == "healthy" {
 		t.Errorf("%s, %+v, want a refusal in the engine's words", r.Status, r.Findings)
 	}

@@ -35,7 +35,7 @@ const (
 
 // mounts asks the file systems that can hang: each that has a server by itself, the
 // overlays of all containers in a few groups.
-func (p *Patient) mounts(ctx context.Context) []Finding {
+func (p *Examination) mounts(ctx context.Context) []Finding {
 	p.mu.Lock()
 	list := append([]container{{}}, p.kernel...)
 	p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *Patient) mounts(ctx context.Context) []Finding {
 		}
 		switch {
 		case err != nil && !host.IsGone(err):
-			out = append(out, found(NotLookedAt, "mounts were not looked at: %v", err).of(c))
+			out = append(out, found(unchecked, "mounts were not checked: %v", err).of(c))
 		case err == nil:
 			a, t := places(infos, c, root)
 			alone, together = append(alone, a...), append(together, t...)
@@ -160,15 +160,15 @@ func askGroup(ctx context.Context, g []place) (out []Finding, rest []place) {
 	}
 	answers, err := launch.StatFS(ctx, points)
 	if err != nil {
-		return []Finding{found(NotLookedAt, "%s was not asked: %v", g[0].mount, err).of(g[0].c)}, nil
+		return []Finding{found(unchecked, "%s was not asked: %v", g[0].mount, err).of(g[0].c)}, nil
 	}
 	for i, a := range answers {
 		switch a {
 		case launch.Silent:
-			return append(out, g[i].finding(MountSilent, "does not answer")), g[i+1:]
+			return append(out, g[i].finding(mountSilent, "does not answer")), g[i+1:]
 		case launch.Failed:
 			if err := g[i].errno(); err == unix.ENOTCONN || err == unix.ESTALE { //nolint:errorlint // a bare errno
-				out = append(out, g[i].finding(MountBroken, "is broken").evidence(fmt.Sprintf("statfs: %v", err)))
+				out = append(out, g[i].finding(mountBroken, "is broken").evidence(fmt.Sprintf("statfs: %v", err)))
 			}
 		}
 	}

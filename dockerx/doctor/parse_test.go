@@ -114,11 +114,11 @@ func TestRunnerWaitsForTheSlow(t *testing.T) {
 	r := newRunner(time.Millisecond, nil)
 	slow := func(context.Context) []Finding {
 		time.Sleep(10 * grace)
-		return []Finding{found(DockerdStopped, "seen")}
+		return []Finding{found(dockerdRole.is(stopped), "seen")}
 	}
 	r.run(context.Background(), []probe{look("slow", slow), question("slow to notice", slow)})
 	for _, f := range r.findings {
-		if f.Kind != DockerdStopped {
+		if f.Kind != dockerdRole.is(stopped) {
 			t.Errorf("%s: %s", f.Kind, f.Text)
 		}
 	}

@@ -72,7 +72,7 @@ func (r *runner) run(ctx context.Context, probes []probe) {
 	var wg sync.WaitGroup
 	for _, p := range probes {
 		if !r.slot(asking, p, slots) {
-			r.record(p, Probed{Name: p.name, Late: true}, []Finding{found(NotLookedAt, "no time was left for the probe %q", p.name)})
+			r.record(p, Probed{Name: p.name, Late: true}, []Finding{found(unchecked, "no time was left for the probe %q", p.name)})
 			continue
 		}
 		wg.Go(func() {
@@ -140,7 +140,7 @@ func (r *runner) one(ctx context.Context, p probe) {
 	list, ended := r.wait(ctx, p, <-thread, result)
 	took := time.Since(begin)
 	if !ended {
-		list = []Finding{found(ProbeLate, "the probe %q did not end within %v", p.name, took.Round(100*time.Millisecond))}
+		list = []Finding{found(probeLate, "the probe %q did not end within %v", p.name, took.Round(100*time.Millisecond))}
 	}
 	r.record(p, Probed{Name: p.name, Took: took, Late: !ended}, list)
 }

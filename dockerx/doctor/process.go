@@ -17,49 +17,38 @@ import (
 	"dx/nsops/proc"
 )
 
-// role is what a process is to Docker, and the kinds of what can be wrong with it.
-type role struct {
-	stopped, traced, frozen, blocked, files, limit, starved Kind
-}
-
-var (
-	dockerdRole    = role{DockerdStopped, DockerdTraced, DockerdFrozen, DockerdBlocked, DockerdFiles, DockerdLimit, DockerdStarved}
-	containerdRole = role{ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdBlocked, ContainerdFiles, ContainerdLimit, ContainerdStarved}
-	shimRole       = role{ShimStopped, ShimTraced, ShimFrozen, ShimBlocked, ShimFiles, ShimLimit, ShimStarved}
-)
-
-// lookAt looks at a daemon's process by the kernel alone. subject names it:
+// checkProcess looks at a daemon's process by the kernel alone. subject names it:
 // "dockerd (pid 812)".
-func lookAt(p *proc.Process, r role, subject string) []Finding {
+func checkProcess(p *proc.Process, r role, subject string) []Finding {
 	st, err := p.Stat()
 	if err != nil {
 		if host.IsGone(err) {
 			return nil
 		}
-		return []Finding{found(NotLookedAt, "%s was not looked at: %v", subject, err)}
+		return []Finding{found(unchecked, "%s was not checked: %v", subject, err)}
 	}
 	state := fmt.Sprintf("/proc/%d/stat: state %c, %s", p.PID, st.State, count(st.NumThreads, "thread"))
-	if freezer, frozen := frozenBy(p); frozen {
-		return []Finding{found(r.frozen, "%s is frozen", subject).pid(p.PID).path(freezer).evidence(state, freezer)}
+	if freezer, ok := frozenBy(p); ok {
+		return []Finding{found(r.is(frozen), "%s is frozen", subject).pid(p.PID).path(freezer).evidence(state, freezer)}
 	}
 	if st.State == 't' {
-		return []Finding{found(r.traced, "%s is held by a debugger", subject).pid(p.PID).evidence(state, tracer(p))}
+		return []Finding{found(r.is(traced), "%s is held by a debugger", subject).pid(p.PID).evidence(state, tracer(p))}
 	}
-	if how := stopped(p, st); how != "" {
-		return []Finding{found(r.stopped, "%s is stopped", subject).pid(p.PID).evidence(state, how, where(p, ""))}
+	if how := stopEvidence(p, st); how != "" {
+		return []Finding{found(r.is(stopped), "%s is stopped", subject).pid(p.PID).evidence(state, how, where(p, ""))}
 	}
 	var out []Finding
 	if stuck := blockedThreads(p); len(stuck) > 0 {
-		out = append(out, found(r.blocked, "%s of %s in uninterruptible sleep", are(len(stuck), "thread"), subject).pid(p.PID).evidence(stuck...))
+		out = append(out, found(r.is(blocked), "%s of %s in uninterruptible sleep", are(len(stuck), "thread"), subject).pid(p.PID).evidence(stuck...))
 	}
 	if n, limit := openFiles(p); limit > 0 && n*100 >= limit*95 {
-		out = append(out, found(r.files, "%s has %d of %d files open", subject, n, limit).pid(p.PID))
+		out = append(out, found(r.is(noFiles), "%s has %d of %d files open", subject, n, limit).pid(p.PID))
 	}
-	for _, text := range atLimit(p) {
-		out = append(out, found(r.limit, "%s: %s", subject, text.text).pid(p.PID).evidence(text.file))
+	for _, text := range limitHits(p) {
+		out = append(out, found(r.is(atLimit), "%s: %s", subject, text.text).pid(p.PID).evidence(text.file))
 	}
-	if text := starved(p); text != "" {
-		out = append(out, found(r.starved, "%s gets nearly nothing done", subject).pid(p.PID).evidence(text))
+	if text := starvation(p); text != "" {
+		out = append(out, found(r.is(starved), "%s gets nearly nothing done", subject).pid(p.PID).evidence(text))
 	}
 	return out
 }
@@ -68,7 +57,7 @@ func lookAt(p *proc.Process, r role, subject string) []Finding {
 // when it next runs: on a busy machine the first one, whose state is the process's, may
 // do so long after the others. One that has stopped tells for all, as a stop signal is
 // the whole process's (signal(7)); so does one that nobody has taken yet.
-func stopped(p *proc.Process, st proc.Stat) string {
+func stopEvidence(p *proc.Process, st proc.Stat) string {
 	if st.State == 'T' {
 		return "state T"
 	}

@@ -11,18 +11,18 @@ import (
 	"dx/nsops/proc"
 )
 
-// Claim is what Docker says of a container.
-type Claim struct {
+// claim is what Docker says of a container.
+type claim struct {
 	ID, Name string
 	State    string // running, paused, exited…
 	PID      int    // 0: not said
 	Source   string // "the engine", or the file
 }
 
-func (c Claim) running() bool { return c.State == "running" || c.State == "paused" }
+func (c claim) running() bool { return c.State == "running" || c.State == "paused" }
 
-// Kernel is what the kernel has of a container: its bundle, and the init behind it.
-type Kernel struct {
+// kernelState is what the kernel has of a container: its bundle, and the init behind it.
+type kernelState struct {
 	ID, Name string
 	PID      int
 	Alive    bool
@@ -31,23 +31,23 @@ type Kernel struct {
 	StatePID   int    // in the runtime's state; 0: unknown
 	StateStart uint64 // the same; 0: unknown
 
-	Stored    Claim // of config.v2.json; no ID: not Docker's, or unreadable
+	Stored    claim // of config.v2.json; no ID: not Docker's, or unreadable
 	HasStored bool
 }
 
-// Owner says of a process whose it is.
-type Owner struct {
+// owner says of a process whose it is.
+type owner struct {
 	Alive bool
 	ID    string // of the container in whose cgroup it is; empty: in none
 	Name  string // its command's
 }
 
-// Reconcile holds Docker's claims against the kernel, container by container. It
+// compareRecords holds Docker's claims against the kernel, container by container. It
 // asks nobody but owner, about processes that Docker names and no bundle has.
 // complete says that what is not claimed is not known to Docker.
-func Reconcile(claims []Claim, kernel []Kernel, complete bool, owner func(int) Owner) []Finding {
+func compareRecords(claims []claim, kernel []kernelState, complete bool, owner func(int) owner) []Finding {
 	var out []Finding
-	byID := map[string]Kernel{}
+	byID := map[string]kernelState{}
 	for _, k := range kernel {
 		byID[k.ID] = k
 		out = append(out, staleState(k)...)
@@ -61,13 +61,13 @@ func Reconcile(claims []Claim, kernel []Kernel, complete bool, owner func(int) O
 			out = append(out, contradiction(c, k, ok && k.Alive, owner)...)
 		}
 		if first, twice := names[c.Name]; twice && c.Name != "" && first != c.ID {
-			out = append(out, found(NameTwice, "two containers are called %s", c.Name).of(container{ID: c.ID, Name: c.Name}).evidence(first, c.ID))
+			out = append(out, found(nameTwice, "two containers are called %s", c.Name).of(container{ID: c.ID, Name: c.Name}).evidence(first, c.ID))
 		}
 		names[c.Name] = c.ID
 	}
 	for _, k := range kernel {
 		if complete && k.Alive && !claimed[k.ID] {
-			out = append(out, found(NoRecord, "%s runs (pid %d) and Docker has no record of it", k.Name, k.PID).
+			out = append(out, found(noRecord, "%s runs (pid %d) and Docker has no record of it", k.Name, k.PID).
 				of(container{ID: k.ID, Name: k.Name}).pid(k.PID).evidence("its shim's bundle names it"))
 		}
 	}
@@ -75,12 +75,12 @@ func Reconcile(claims []Claim, kernel []Kernel, complete bool, owner func(int) O
 }
 
 // contradiction compares one claim with the container's init.
-func contradiction(c Claim, k Kernel, alive bool, owner func(int) Owner) []Finding {
+func contradiction(c claim, k kernelState, alive bool, owner func(int) owner) []Finding {
 	self := container{ID: c.ID, Name: c.Name}
 	said := fmt.Sprintf("%s: %s, pid %d", c.Source, c.State, c.PID)
 	switch {
 	case alive && !c.running() && c.State != "restarting" && c.State != "removing":
-		return []Finding{found(StateStale, "Docker calls %s %s while it runs (pid %d)", c.Name, c.State, k.PID).of(self).pid(k.PID).evidence(said)}
+		return []Finding{found(stateStale, "Docker calls %s %s while it runs (pid %d)", c.Name, c.State, k.PID).of(self).pid(k.PID).evidence(said)}
 	case !c.running() || alive && (c.PID == 0 || c.PID == k.PID):
 		return nil
 	}
@@ -88,34 +88,34 @@ func contradiction(c Claim, k Kernel, alive bool, owner func(int) Owner) []Findi
 	switch {
 	case c.PID == 0 || !o.Alive:
 		if alive {
-			return []Finding{found(StateStale, "Docker says that %s is pid %d, and it is pid %d", c.Name, c.PID, k.PID).of(self).pid(k.PID).evidence(said)}
+			return []Finding{found(stateStale, "Docker says that %s is pid %d, and it is pid %d", c.Name, c.PID, k.PID).of(self).pid(k.PID).evidence(said)}
 		}
-		return []Finding{found(NoProcess, "Docker calls %s running and it has no process", c.Name).of(self).evidence(said)}
+		return []Finding{found(noProcess, "Docker calls %s running and it has no process", c.Name).of(self).evidence(said)}
 	case o.ID == c.ID && alive:
 		return nil // another of its processes: the init is known
 	case o.ID == c.ID:
-		return []Finding{found(ShimMissing, "%s runs (pid %d) and its shim is gone", c.Name, c.PID).of(self).pid(c.PID).evidence(said)}
+		return []Finding{found(shimMissing, "%s runs (pid %d) and its shim is gone", c.Name, c.PID).of(self).pid(c.PID).evidence(said)}
 	}
 	whose := fmt.Sprintf("pid %d is %q of the host", c.PID, o.Name)
 	if o.ID != "" {
 		whose = fmt.Sprintf("pid %d is %q of container %s", c.PID, o.Name, o.ID)
 	}
-	return []Finding{found(PIDRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).evidence(said, whose)}
+	return []Finding{found(pidRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).evidence(said, whose)}
 }
 
 // staleState compares the files with the process that they are about.
-func staleState(k Kernel) []Finding {
+func staleState(k kernelState) []Finding {
 	self := container{ID: k.ID, Name: k.Name}
 	var out []Finding
 	if !k.Alive {
 		return nil
 	}
 	if k.StatePID != 0 && (k.StatePID != k.PID || k.StateStart != 0 && k.StateStart != k.Start) {
-		out = append(out, found(StateStale, "the runtime's state of %s is not about its init", k.Name).of(self).pid(k.PID).
+		out = append(out, found(stateStale, "the runtime's state of %s is not about its init", k.Name).of(self).pid(k.PID).
 			evidence(fmt.Sprintf("state: pid %d, started at tick %d; kernel: pid %d, tick %d", k.StatePID, k.StateStart, k.PID, k.Start)))
 	}
 	if k.HasStored && (!k.Stored.running() || k.Stored.PID != k.PID) {
-		out = append(out, found(StateStale, "Docker's file of %s is not about its init", k.Name).of(self).pid(k.PID).
+		out = append(out, found(stateStale, "Docker's file of %s is not about its init", k.Name).of(self).pid(k.PID).
 			evidence(fmt.Sprintf("%s: %s, pid %d; kernel: pid %d", k.Stored.Source, k.Stored.State, k.Stored.PID, k.PID)))
 	}
 	return out
@@ -123,8 +123,8 @@ func staleState(k Kernel) []Finding {
 
 // reconcile gathers both sides. What contradicts itself once may be a container
 // that has just started or ended: it counts if it still does a little later.
-func (p *Patient) reconcile(ctx context.Context) []Finding {
-	first := Reconcile(p.claims(), p.kernelSide(), p.asked, ownerOf)
+func (p *Examination) reconcile(ctx context.Context) []Finding {
+	first := compareRecords(p.claims(), p.kernelSide(), p.asked, ownerOf)
 	if len(first) == 0 {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (p *Patient) reconcile(ctx context.Context) []Finding {
 	defer cancel()
 	p.again(limited, first)
 	var out []Finding
-	for _, f := range Reconcile(p.claims(), p.kernelSide(), p.asked, ownerOf) {
+	for _, f := range compareRecords(p.claims(), p.kernelSide(), p.asked, ownerOf) {
 		for _, g := range first {
 			if f.Kind == g.Kind && f.ID == g.ID {
 				out = append(out, f)
@@ -146,7 +146,7 @@ func (p *Patient) reconcile(ctx context.Context) []Finding {
 
 // again asks both sides once more about what was found; the engine only where it
 // has answered before.
-func (p *Patient) again(ctx context.Context, about []Finding) {
+func (p *Examination) again(ctx context.Context, about []Finding) {
 	if p.asked {
 		if list, err := p.client.List(ctx, true); err == nil {
 			p.mu.Lock()
@@ -173,7 +173,7 @@ func (p *Patient) again(ctx context.Context, about []Finding) {
 }
 
 // claims are what the engine says; where it says nothing, what it has written.
-func (p *Patient) claims() []Claim {
+func (p *Examination) claims() []claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pid := map[string]int{}
@@ -182,9 +182,9 @@ func (p *Patient) claims() []Claim {
 			pid[d.ID] = d.State.Pid
 		}
 	}
-	var out []Claim
+	var out []claim
 	for _, s := range p.listed {
-		out = append(out, Claim{ID: s.ID, Name: s.Name, State: s.State, PID: pid[s.ID], Source: "the engine"})
+		out = append(out, claim{ID: s.ID, Name: s.Name, State: s.State, PID: pid[s.ID], Source: "the engine"})
 	}
 	if p.asked || p.engine.DataRoot == "" {
 		return out
@@ -193,12 +193,12 @@ func (p *Patient) claims() []Claim {
 }
 
 // stored are the claims of this engine's files.
-func (p *Patient) stored() []Claim {
+func (p *Examination) stored() []claim {
 	var running []*host.Found
 	for _, c := range p.kernel {
 		running = append(running, c.found)
 	}
-	var out []Claim
+	var out []claim
 	for _, d := range host.Stored(running, func(error) {}) {
 		if path.Dir(path.Dir(d.Origin)) == path.Join(p.engine.DataRoot, "containers") {
 			out = append(out, storedClaim(d))
@@ -207,8 +207,8 @@ func (p *Patient) stored() []Claim {
 	return out
 }
 
-func storedClaim(d *docker.Container) Claim {
-	c := Claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Origin}
+func storedClaim(d *docker.Container) claim {
+	c := claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Origin}
 	switch {
 	case d.State.Restarting:
 		c.State = "restarting"
@@ -221,12 +221,12 @@ func storedClaim(d *docker.Container) Claim {
 }
 
 // kernelSide looks at the init of each container.
-func (p *Patient) kernelSide() []Kernel {
+func (p *Examination) kernelSide() []kernelState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []Kernel
+	var out []kernelState
 	for _, c := range p.kernel {
-		k := Kernel{ID: c.ID, Name: c.Name, PID: c.PID}
+		k := kernelState{ID: c.ID, Name: c.Name, PID: c.PID}
 		if d := c.found.Docker(); d != nil {
 			k.Stored, k.HasStored = storedClaim(d), true
 		}
@@ -250,13 +250,13 @@ func child(p *proc.Process, of int) bool {
 	return err == nil && st.PPID == of
 }
 
-func ownerOf(pid int) Owner {
+func ownerOf(pid int) owner {
 	p, err := proc.Open(pid)
 	if err != nil {
-		return Owner{}
+		return owner{}
 	}
 	defer p.Close()
 	cgroups, _ := p.Cgroups()
 	id, _ := host.CgroupID(cgroups)
-	return Owner{Alive: true, ID: id, Name: comm(pid)}
+	return owner{Alive: true, ID: id, Name: comm(pid)}
 }

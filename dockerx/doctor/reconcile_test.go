@@ -3,42 +3,42 @@ package doctor
 import "testing"
 
 func TestReconcile(t *testing.T) {
-	alive := Kernel{ID: "w", Name: "web", PID: 7, Alive: true, Start: 100}
-	with := func(change func(*Kernel)) Kernel {
+	alive := kernelState{ID: "w", Name: "web", PID: 7, Alive: true, Start: 100}
+	with := func(change func(*kernelState)) kernelState {
 		k := alive
 		change(&k)
 		return k
 	}
-	owners := map[int]Owner{8: {Alive: true, Name: "cron"}, 9: {Alive: true, ID: "x", Name: "nginx"}, 10: {Alive: true, ID: "w"}}
+	owners := map[int]owner{8: {Alive: true, Name: "cron"}, 9: {Alive: true, ID: "x", Name: "nginx"}, 10: {Alive: true, ID: "w"}}
 	for name, test := range map[string]struct {
-		claims   []Claim
-		kernel   []Kernel
+		claims   []claim
+		kernel   []kernelState
 		complete bool
 		want     Kind // empty: they agree
 	}{
-		"both agree":                     {[]Claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []Kernel{alive}, true, ""},
-		"paused agrees":                  {[]Claim{{ID: "w", Name: "web", State: "paused", PID: 7}}, []Kernel{alive}, true, ""},
-		"exited and no process":          {[]Claim{{ID: "w", Name: "web", State: "exited"}}, nil, true, ""},
-		"restarting says nothing":        {[]Claim{{ID: "w", Name: "web", State: "restarting"}}, []Kernel{alive}, true, ""},
-		"inspect does not answer":        {[]Claim{{ID: "w", Name: "web", State: "running"}}, []Kernel{alive}, true, ""},
-		"inspect does not answer, alone": {[]Claim{{ID: "w", Name: "web", State: "running"}}, nil, true, ""},
-		"running, its init is dead":      {[]Claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []Kernel{with(func(k *Kernel) { k.Alive = false })}, true, NoProcess},
-		"running, nobody there":          {[]Claim{{ID: "w", Name: "web", State: "running", PID: 77}}, nil, true, NoProcess},
-		"the number is the host's":       {[]Claim{{ID: "w", Name: "web", State: "running", PID: 8}}, nil, true, PIDRecycled},
-		"the number is a container's":    {[]Claim{{ID: "w", Name: "web", State: "running", PID: 9}}, nil, true, PIDRecycled},
-		"wrong number of a live one":     {[]Claim{{ID: "w", Name: "web", State: "running", PID: 8}}, []Kernel{alive}, true, PIDRecycled},
-		"old number of a live one":       {[]Claim{{ID: "w", Name: "web", State: "running", PID: 77}}, []Kernel{alive}, true, StateStale},
-		"its process without a shim":     {[]Claim{{ID: "w", Name: "web", State: "running", PID: 10}}, nil, true, ShimMissing},
-		"exited, but it runs":            {[]Claim{{ID: "w", Name: "web", State: "exited"}}, []Kernel{alive}, true, StateStale},
-		"nobody knows it":                {nil, []Kernel{alive}, true, NoRecord},
-		"the engine was not asked":       {nil, []Kernel{alive}, false, ""},
-		"name twice":                     {[]Claim{{ID: "w", Name: "web", State: "exited"}, {ID: "v", Name: "web", State: "created"}}, nil, true, NameTwice},
-		"the runtime's state is older":   {[]Claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []Kernel{with(func(k *Kernel) { k.StatePID, k.StateStart = 7, 99 })}, true, StateStale},
-		"the runtime's state agrees":     {[]Claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []Kernel{with(func(k *Kernel) { k.StatePID, k.StateStart = 7, 100 })}, true, ""},
-		"the file says exited": {[]Claim{{ID: "w", Name: "web", State: "running", PID: 7}},
-			[]Kernel{with(func(k *Kernel) { k.HasStored, k.Stored = true, Claim{ID: "w", State: "exited"} })}, true, StateStale},
+		"both agree":                     {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []kernelState{alive}, true, ""},
+		"paused agrees":                  {[]claim{{ID: "w", Name: "web", State: "paused", PID: 7}}, []kernelState{alive}, true, ""},
+		"exited and no process":          {[]claim{{ID: "w", Name: "web", State: "exited"}}, nil, true, ""},
+		"restarting says nothing":        {[]claim{{ID: "w", Name: "web", State: "restarting"}}, []kernelState{alive}, true, ""},
+		"inspect does not answer":        {[]claim{{ID: "w", Name: "web", State: "running"}}, []kernelState{alive}, true, ""},
+		"inspect does not answer, alone": {[]claim{{ID: "w", Name: "web", State: "running"}}, nil, true, ""},
+		"running, its init is dead":      {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []kernelState{with(func(k *kernelState) { k.Alive = false })}, true, noProcess},
+		"running, nobody there":          {[]claim{{ID: "w", Name: "web", State: "running", PID: 77}}, nil, true, noProcess},
+		"the number is the host's":       {[]claim{{ID: "w", Name: "web", State: "running", PID: 8}}, nil, true, pidRecycled},
+		"the number is a container's":    {[]claim{{ID: "w", Name: "web", State: "running", PID: 9}}, nil, true, pidRecycled},
+		"wrong number of a live one":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 8}}, []kernelState{alive}, true, pidRecycled},
+		"old number of a live one":       {[]claim{{ID: "w", Name: "web", State: "running", PID: 77}}, []kernelState{alive}, true, stateStale},
+		"its process without a shim":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 10}}, nil, true, shimMissing},
+		"exited, but it runs":            {[]claim{{ID: "w", Name: "web", State: "exited"}}, []kernelState{alive}, true, stateStale},
+		"nobody knows it":                {nil, []kernelState{alive}, true, noRecord},
+		"the engine was not asked":       {nil, []kernelState{alive}, false, ""},
+		"name twice":                     {[]claim{{ID: "w", Name: "web", State: "exited"}, {ID: "v", Name: "web", State: "created"}}, nil, true, nameTwice},
+		"the runtime's state is older":   {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []kernelState{with(func(k *kernelState) { k.StatePID, k.StateStart = 7, 99 })}, true, stateStale},
+		"the runtime's state agrees":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []kernelState{with(func(k *kernelState) { k.StatePID, k.StateStart = 7, 100 })}, true, ""},
+		"the file says exited": {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}},
+			[]kernelState{with(func(k *kernelState) { k.HasStored, k.Stored = true, claim{ID: "w", State: "exited"} })}, true, stateStale},
 	} {
-		got := Reconcile(test.claims, test.kernel, test.complete, func(pid int) Owner { return owners[pid] })
+		got := compareRecords(test.claims, test.kernel, test.complete, func(pid int) owner { return owners[pid] })
 		switch {
 		case test.want == "" && len(got) > 0, test.want != "" && (len(got) != 1 || got[0].Kind != test.want):
 			t.Errorf("%s: %+v, want %q", name, got, test.want)

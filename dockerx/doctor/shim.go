@@ -18,9 +18,9 @@ func ofShim(c container) string {
 	return fmt.Sprintf("the shim of %s (pid %d)", c.Name, c.shim.Shim.PID)
 }
 
-func (p *Patient) lookAtShim(c container) func(context.Context) []Finding {
+func (p *Examination) checkShim(c container) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
-		out := lookAt(c.shim.Shim, shimRole, ofShim(c))
+		out := checkProcess(c.shim.Shim, shimRole, ofShim(c))
 		for i := range out {
 			out[i] = out[i].of(c)
 		}
@@ -29,13 +29,13 @@ func (p *Patient) lookAtShim(c container) func(context.Context) []Finding {
 }
 
 // askShim asks the shim of a container for the container's state, as containerd would.
-func (p *Patient) askShim(c container) func(context.Context) []Finding {
+func (p *Examination) askShim(c container) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding { return askShim(ctx, c, ofShim(c)) }
 }
 
 func askShim(ctx context.Context, c container, subject string) []Finding {
 	if c.shim.Address == "" {
-		return []Finding{found(Fact, "%s does not say where it listens", subject).of(c)}
+		return []Finding{found(info, "%s does not say where it listens", subject).of(c)}
 	}
 	f, err := host.OpenPath(c.shim.Shim, c.shim.Address)
 	if err != nil {
@@ -44,7 +44,7 @@ func askShim(ctx context.Context, c container, subject string) []Finding {
 	defer f.Close()
 	conn, err := connectFile(f)
 	if errors.Is(err, unix.EAGAIN) {
-		return []Finding{found(ShimSilent, "%s takes no more connections", subject).of(c).pid(c.shim.Shim.PID).evidence(err.Error())}
+		return []Finding{found(shimSilent, "%s takes no more connections", subject).of(c).pid(c.shim.Shim.PID).evidence(err.Error())}
 	}
 	if err != nil {
 		return shimGone(err, c, subject)
@@ -55,7 +55,7 @@ func askShim(ctx context.Context, c container, subject string) []Finding {
 	}
 	begin := time.Now()
 	if err := askState(conn, c.ID); err != nil && c.shim.Shim.Alive() == nil {
-		return []Finding{found(ShimSilent, "%s does not answer", subject).of(c).pid(c.shim.Shim.PID).
+		return []Finding{found(shimSilent, "%s does not answer", subject).of(c).pid(c.shim.Shim.PID).
 			evidence(fmt.Sprintf("Task/State: no answer in %v: %v", time.Since(begin).Round(10*time.Millisecond), err))}
 	}
 	return nil
@@ -66,9 +66,9 @@ func shimGone(err error, c container, subject string) []Finding {
 	case c.shim.Shim.Alive() != nil:
 		return nil // it has just ended, with its container
 	case isPermission(err):
-		return []Finding{found(NotLookedAt, "%s was not asked: %v", subject, err).of(c)}
+		return []Finding{found(unchecked, "%s was not asked: %v", subject, err).of(c)}
 	}
-	return []Finding{found(ShimRefuses, "nobody listens on the socket of %s", subject).of(c).pid(c.shim.Shim.PID).
+	return []Finding{found(shimRefuses, "nobody listens on the socket of %s", subject).of(c).pid(c.shim.Shim.PID).
 		path(c.shim.Address).evidence(err.Error())}
 }
 

@@ -16,14 +16,16 @@ import (
 )
 
 // socketPath is the engine's socket; ok is false for an engine on TCP.
-func (p *Patient) socketPath() (string, bool) { return strings.CutPrefix(p.address.Host, "unix://") }
+func (p *Examination) socketPath() (string, bool) {
+	return strings.CutPrefix(p.address.Host, "unix://")
+}
 
 // socket looks at the engine's socket, and by it finds dockerd: whoever listens
 // there, whatever it is called.
-func (p *Patient) socket(context.Context) []Finding {
+func (p *Examination) socket(context.Context) []Finding {
 	path, ok := p.socketPath()
 	if !ok {
-		return []Finding{found(Fact, "%s is no unix socket: dockerd's process is not looked for", p.address.Host)}
+		return []Finding{found(info, "%s is no unix socket: dockerd's process is not looked for", p.address.Host)}
 	}
 	l, listens := p.listener(path)
 	fd, err := connect(path)
@@ -61,18 +63,18 @@ func socketFindings(path string, err error, l unixdiag.Socket, listens bool, d *
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return []Finding{found(SocketPermission, "you may not connect to %s", path).path(path).evidence(err.Error())}
+		return []Finding{found(socketPermission, "you may not connect to %s", path).path(path).evidence(err.Error())}
 	case errors.Is(err, unix.EAGAIN):
-		return []Finding{found(BacklogFull, "the backlog of %s is full", path).path(path).pid(pid).evidence(queue)}
+		return []Finding{found(backlogFull, "the backlog of %s is full", path).path(path).pid(pid).evidence(queue)}
 	case listens && pid != 0:
-		return []Finding{found(SocketUnlinked, "dockerd (pid %d) listens on a socket that %s no longer leads to", pid, path).path(path).pid(pid).evidence(err.Error(), queue)}
+		return []Finding{found(socketUnlinked, "dockerd (pid %d) listens on a socket that %s no longer leads to", pid, path).path(path).pid(pid).evidence(err.Error(), queue)}
 	}
-	return []Finding{found(DockerdAbsent, "no dockerd listens on %s", path).path(path).evidence(err.Error())}
+	return []Finding{found(dockerdAbsent, "no dockerd listens on %s", path).path(path).evidence(err.Error())}
 }
 
 // listener finds the listening socket of a path: by its file, else by its name,
 // which stays when the file is removed.
-func (p *Patient) listener(path string) (unixdiag.Socket, bool) {
+func (p *Examination) listener(path string) (unixdiag.Socket, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var st unix.Stat_t

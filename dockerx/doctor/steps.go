@@ -19,15 +19,15 @@ func steps(f Finding, e Engine) []Step {
 func meanwhile(f Finding) Step {
 	of := "NAME"
 	switch {
-	case (f.Kind == NameTwice || f.Kind == NoRecord) && len(f.ID) >= 12:
+	case (f.Kind == nameTwice || f.Kind == noRecord) && len(f.ID) >= 12:
 		of = name(Finding{ID: f.ID[:12]})
 	case f.Container != "":
 		of = name(f)
 	}
 	switch f.Kind {
-	case ContainerFrozen:
+	case containerFrozen:
 		return Step{Why: "look at its processes as they stand", Command: "dx --source host ns " + of}
-	case InitExiting, InitZombie, NoProcess, PIDRecycled, PidsLimit:
+	case initExiting, initZombie, noProcess, pidRecycled, pidsLimit:
 		return Step{Why: "see what really runs", Command: "dx --source host ps"}
 	}
 	return Step{Why: "get in meanwhile, past Docker", Command: "dx --source host exec -it " + of + " sh"}
@@ -36,28 +36,28 @@ func meanwhile(f Finding) Step {
 // looking is what tells more and changes nothing that lasts.
 func looking(f Finding, e Engine) []Step {
 	switch f.Kind {
-	case DockerdSilent, ListSilent, ContainerLock, BacklogFull, TasksSilent, ContainerdSilent, ShimSilent:
+	case dockerdSilent, listSilent, containerLock, backlogFull, tasksSilent, containerdSilent, shimSilent:
 		return []Step{{Why: "see what the goroutines wait for (SIGUSR1: they write it down and go on)", Command: "dx doctor --dump" + onHost(e)}}
-	case DockerdTraced, ContainerdTraced, ShimTraced:
+	case dockerdRole.is(traced), containerdRole.is(traced), shimRole.is(traced):
 		return []Step{{Why: "see who traces it", Command: fmt.Sprintf("grep TracerPid /proc/%d/status", f.PID)}}
-	case DockerdFiles, ContainerdFiles, ShimFiles:
+	case dockerdRole.is(noFiles), containerdRole.is(noFiles), shimRole.is(noFiles):
 		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
-	case StorageFull:
+	case storageFull:
 		return []Step{
 			{Why: "see what fills it", Command: "du -xh --max-depth=2 " + escape.Shell(f.Path) + " | sort -h | tail"},
 			{Why: "see what Docker could give back", Command: "docker system df"},
 		}
-	case StorageReadOnly:
+	case storageReadOnly:
 		return []Step{{Why: "see why the kernel made it read-only", Command: "dmesg | grep -iE 'remount|I/O error' | tail"}}
-	case DockerdAbsent:
+	case dockerdAbsent:
 		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.Unit, "docker.service") + " -n 50"}}
-	case ContainerdAbsent:
+	case containerdAbsent:
 		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.ContainerdUnit, "containerd.service") + " -n 50"}}
-	case DockerdBlocked, ContainerdBlocked, ShimBlocked, InitBlocked, RuntimeLeft:
+	case dockerdRole.is(blocked), containerdRole.is(blocked), shimRole.is(blocked), initRole.is(blocked), runtimeStuck:
 		return []Step{{Why: "see where in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
-	case SocketPermission:
+	case socketPermission:
 		return []Step{{Why: "see who may", Command: "ls -l " + escape.Shell(f.Path)}}
-	case MemoryLimit, PidsLimit:
+	case memoryLimit, pidsLimit:
 		return []Step{{Why: "see its processes", Command: "dx --source host exec " + name(f) + " ps"}}
 	}
 	return nil
@@ -66,35 +66,35 @@ func looking(f Finding, e Engine) []Step {
 // mending is what changes something, the mildest first.
 func mending(f Finding, e Engine) []Step {
 	switch f.Kind {
-	case DockerdStopped, ContainerdStopped, ShimStopped:
+	case dockerdRole.is(stopped), containerdRole.is(stopped), shimRole.is(stopped):
 		return append([]Step{change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))}, restart(f, e)...)
-	case DockerdTraced, ContainerdTraced, ShimTraced:
+	case dockerdRole.is(traced), containerdRole.is(traced), shimRole.is(traced):
 		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/ && $2 {print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
-	case DockerdFrozen, ContainerdFrozen, ShimFrozen:
+	case dockerdRole.is(frozen), containerdRole.is(frozen), shimRole.is(frozen):
 		return []Step{change("thaw its cgroup", thaw(f.Path))}
-	case ContainerFrozen:
+	case containerFrozen:
 		return []Step{change("let it go on", "docker unpause "+name(f)), change("if Docker does not know that it is frozen", thaw(f.Path))}
-	case ShimSilent, ShimRefuses, ShimBlocked, ShimFiles:
+	case shimSilent, shimRefuses, shimRole.is(blocked), shimRole.is(noFiles):
 		return restart(f, e)
-	case ShimMissing, NoRecord, InitZombie, NoProcess, PIDRecycled, StateStale:
+	case shimMissing, noRecord, initZombie, noProcess, pidRecycled, stateStale:
 		return mendRecord(f, e)
-	case InitExiting:
+	case initExiting:
 		return []Step{change("end the process outside that has not reaped the last one", killWaiter(f))}
-	case RuntimeLeft:
+	case runtimeStuck:
 		return []Step{change("end it; the operation it belongs to fails", fmt.Sprintf("kill %d", f.PID))}
-	case StorageFull:
+	case storageFull:
 		return []Step{change("remove what nothing uses any more (images, stopped containers stay)", "docker image prune")}
-	case StorageReadOnly:
+	case storageReadOnly:
 		return []Step{change("check the disk, then", "mount -o remount,rw "+escape.Shell(f.Path))}
-	case MountSilent, MountBroken:
+	case mountSilent, mountBroken:
 		return giveUpMount(f, e)
-	case SocketPermission:
+	case socketPermission:
 		return []Step{change("ask as root", "sudo dx doctor"), change("or be let in for good (that is as good as root)", "sudo usermod -aG docker $USER")}
-	case MemoryLimit:
+	case memoryLimit:
 		return []Step{change("raise its limit", "docker update --memory SIZE --memory-swap SIZE "+name(f))}
-	case PidsLimit:
+	case pidsLimit:
 		return []Step{change("raise its limit", "docker update --pids-limit N "+name(f))}
-	case NameTwice, EngineRefuses, ProbeLate, NotLookedAt, Fact, TasksSilent:
+	case nameTwice, engineRefuses, probeLate, unchecked, info, tasksSilent:
 		return nil
 	}
 	return restart(f, e)
@@ -120,7 +120,7 @@ func restart(f Finding, e Engine) []Step {
 	if e.LiveRestore {
 		cost = "restart dockerd: containers live on (--live-restore)"
 	}
-	if f.Kind == DockerdAbsent {
+	if f.Kind == dockerdAbsent {
 		cost = "start dockerd"
 	}
 	if e.PID != 0 && e.Unit == "" {
@@ -130,7 +130,7 @@ func restart(f Finding, e Engine) []Step {
 }
 
 func mendRecord(f Finding, e Engine) []Step {
-	if f.Kind == NoRecord || f.Kind == ShimMissing {
+	if f.Kind == noRecord || f.Kind == shimMissing {
 		return []Step{change("end the container by the kernel", fmt.Sprintf("kill %d", f.PID))}
 	}
 	return append([]Step{change("let Docker find out", "docker rm -f "+name(f))}, restart(Finding{Kind: f.Kind, Layer: LayerDockerd}, e)...)

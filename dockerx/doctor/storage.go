@@ -17,7 +17,7 @@ const nearlyFull = 1
 
 // storage looks at the file system under the data root. A process of its own asks
 // first, so that a file system that does not answer holds nobody.
-func (p *Patient) storage(ctx context.Context, dataRoot string) []Finding {
+func (p *Examination) storage(ctx context.Context, dataRoot string) []Finding {
 	p.mu.Lock()
 	d := p.dockerd
 	p.mu.Unlock()
@@ -29,11 +29,11 @@ func (p *Patient) storage(ctx context.Context, dataRoot string) []Finding {
 	answers, err := launch.StatFS(ctx, []launch.MountPoint{{Root: root, Path: dataRoot}})
 	switch {
 	case err != nil:
-		return []Finding{found(NotLookedAt, "the data root was not looked at: %v", err)}
+		return []Finding{found(unchecked, "the data root was not checked: %v", err)}
 	case answers[0] == launch.Silent:
-		return []Finding{found(MountSilent, "the file system of the data root %s does not answer", dataRoot).path(dataRoot)}
+		return []Finding{found(mountSilent, "the file system of the data root %s does not answer", dataRoot).path(dataRoot)}
 	case answers[0] == launch.Failed:
-		return []Finding{found(Fact, "no data root at %s", dataRoot)}
+		return []Finding{found(info, "no data root at %s", dataRoot)}
 	}
 	return diskFindings(d, dataRoot)
 }
@@ -41,19 +41,19 @@ func (p *Patient) storage(ctx context.Context, dataRoot string) []Finding {
 func diskFindings(d *proc.Process, dataRoot string) []Finding {
 	var st unix.Statfs_t
 	if err := statfsIn(d, dataRoot, &st); err != nil {
-		return []Finding{found(NotLookedAt, "the data root was not looked at: %v", err)}
+		return []Finding{found(unchecked, "the data root was not checked: %v", err)}
 	}
 	mib := func(blocks uint64) uint64 { return blocks * uint64(st.Bsize) >> 20 }
 	var out []Finding
 	if st.Flags&unix.ST_RDONLY != 0 {
-		out = append(out, found(StorageReadOnly, "the data root %s is read-only", dataRoot).path(dataRoot))
+		out = append(out, found(storageReadOnly, "the data root %s is read-only", dataRoot).path(dataRoot))
 	}
 	if st.Blocks > 0 && st.Bavail*100 <= st.Blocks*nearlyFull {
-		out = append(out, found(StorageFull, "the data root %s is full", dataRoot).path(dataRoot).
+		out = append(out, found(storageFull, "the data root %s is full", dataRoot).path(dataRoot).
 			evidence(fmt.Sprintf("statfs: %d of %d MiB are free", mib(st.Bavail), mib(st.Blocks))))
 	}
 	if st.Files > 0 && st.Ffree*100 <= st.Files*nearlyFull {
-		out = append(out, found(StorageFull, "the data root %s has no inodes left", dataRoot).path(dataRoot).
+		out = append(out, found(storageFull, "the data root %s has no inodes left", dataRoot).path(dataRoot).
 			evidence(fmt.Sprintf("statfs: %d of %d inodes are free", st.Ffree, st.Files)))
 	}
 	return out

@@ -40,7 +40,7 @@ func Diagnose(findings []Finding, e Engine) (Verdict, Severity) {
 func healthy(list []Finding, e Engine) Verdict {
 	v := Verdict{Sentence: fmt.Sprintf("nothing is stuck: the engine answers, %s run", count(e.Running, "container")), Confidence: Certain}
 	for _, f := range list {
-		if f.Kind == NotLookedAt {
+		if f.Kind == unchecked {
 			v.Confidence = Likely
 			v.Sentence = "nothing is stuck as far as dx may look"
 			v.Next = []Step{{Why: "look again with the rights to see everything", Command: "sudo dx doctor"}}
@@ -89,9 +89,9 @@ func root(f Finding, list []Finding) (Finding, Confidence) {
 	return f, sure
 }
 
-// isDaemonDown tells the states in which a daemon does nothing at all.
+// isDaemonDown reports whether a kind is a state in which a daemon does nothing at all.
 func isDaemonDown(k Kind) bool {
-	return slices.Contains([]Kind{DockerdStopped, DockerdTraced, DockerdFrozen, ContainerdStopped, ContainerdTraced, ContainerdFrozen, ContainerdAbsent}, k)
+	return k == containerdAbsent || slices.Contains(cross(standing, dockerdRole, containerdRole), k)
 }
 
 // causeOf finds what f may follow from.
@@ -114,12 +114,12 @@ func follows(f, cause Finding, list []Finding) bool {
 	if r, _ := root(f, list); same(r, cause) {
 		return true
 	}
-	silence := slices.Contains([]Kind{DockerdSilent, BacklogFull, ListSilent, ContainerLock, EngineRefuses}, f.Kind)
+	silence := slices.Contains([]Kind{dockerdSilent, backlogFull, listSilent, containerLock, engineRefuses}, f.Kind)
 	switch cause.Layer {
 	case LayerDockerd, LayerSocket:
 		return silence
 	case LayerContainerd:
-		return silence || f.Kind == TasksSilent
+		return silence || f.Kind == tasksSilent
 	}
 	return false
 }

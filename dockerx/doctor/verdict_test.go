@@ -129,24 +129,24 @@ func TestVerdicts(t *testing.T) {
 		also     int
 	}{
 		"a lock is held as the shim is stopped": {
-			[]Finding{found(ContainerLock, "lock").of(web), found(ShimSilent, "silent").of(web), found(ShimStopped, "stopped").of(web), found(TasksSilent, "tasks")},
-			ShimStopped, Certain, 0},
+			[]Finding{found(containerLock, "lock").of(web), found(shimSilent, "silent").of(web), found(shimRole.is(stopped), "stopped").of(web), found(tasksSilent, "tasks")},
+			shimRole.is(stopped), Certain, 0},
 		"another container's shim explains no lock": {
-			[]Finding{found(ContainerLock, "lock").of(web), found(ShimStopped, "stopped").of(db)}, ShimStopped, Certain, 1},
+			[]Finding{found(containerLock, "lock").of(web), found(shimRole.is(stopped), "stopped").of(db)}, shimRole.is(stopped), Certain, 1},
 		"a stopped dockerd explains its silence": {
-			[]Finding{found(DockerdSilent, "silent"), found(ListSilent, "list"), found(BacklogFull, "full"), found(DockerdStopped, "stopped")}, DockerdStopped, Certain, 0},
+			[]Finding{found(dockerdSilent, "silent"), found(listSilent, "list"), found(backlogFull, "full"), found(dockerdRole.is(stopped), "stopped")}, dockerdRole.is(stopped), Certain, 0},
 		"containerd and its shims": {
-			[]Finding{found(ContainerdSilent, "silent"), found(ContainerdStopped, "stopped"), found(ContainerLock, "lock").of(web)}, ContainerdStopped, Certain, 0},
+			[]Finding{found(containerdSilent, "silent"), found(containerdRole.is(stopped), "stopped"), found(containerLock, "lock").of(web)}, containerdRole.is(stopped), Certain, 0},
 		"a full disk may be why dockerd is silent": {
-			[]Finding{found(DockerdSilent, "silent"), found(StorageFull, "full"), found(ContainerFrozen, "frozen").of(web)}, StorageFull, Likely, 1},
+			[]Finding{found(dockerdSilent, "silent"), found(storageFull, "full"), found(containerFrozen, "frozen").of(web)}, storageFull, Likely, 1},
 		"a mount below a blocked dockerd": {
-			[]Finding{found(DockerdSilent, "silent"), found(DockerdBlocked, "blocked"), found(MountSilent, "mount")}, MountSilent, Likely, 0},
+			[]Finding{found(dockerdSilent, "silent"), found(dockerdRole.is(blocked), "blocked"), found(mountSilent, "mount")}, mountSilent, Likely, 0},
 		"a frozen container explains nothing of dockerd": {
-			[]Finding{found(DockerdSilent, "silent"), found(ContainerFrozen, "frozen").of(web)}, DockerdSilent, Guess, 1},
+			[]Finding{found(dockerdSilent, "silent"), found(containerFrozen, "frozen").of(web)}, dockerdSilent, Guess, 1},
 		"a zombie whose shim is stopped": {
-			[]Finding{found(InitZombie, "zombie").of(web), found(NoProcess, "no process").of(web), found(ShimStopped, "stopped").of(web)}, ShimStopped, Certain, 0},
+			[]Finding{found(initZombie, "zombie").of(web), found(noProcess, "no process").of(web), found(shimRole.is(stopped), "stopped").of(web)}, shimRole.is(stopped), Certain, 0},
 		"two troubles": {
-			[]Finding{found(ContainerFrozen, "frozen").of(web), found(StorageFull, "full")}, StorageFull, Certain, 1},
+			[]Finding{found(containerFrozen, "frozen").of(web), found(storageFull, "full")}, storageFull, Certain, 1},
 	} {
 		v, _ := Diagnose(test.findings, Engine{})
 		if v.Cause == nil || v.Cause.Kind != test.kind || v.Confidence != test.sure || len(v.Also) != test.also {
@@ -161,7 +161,7 @@ func TestRestartSaysItsCost(t *testing.T) {
 		"restart dockerd: containers live on (--live-restore) systemctl restart docker.service":         {PID: 7, Process: "dockerd", Unit: "docker.service", LiveRestore: true},
 		"restart dockerd: all containers are stopped (no --live-restore) systemctl restart snap.docker": {PID: 7, Unit: "snap.docker"},
 	} {
-		v, _ := Diagnose([]Finding{found(DockerdStopped, "stopped").pid(7)}, e)
+		v, _ := Diagnose([]Finding{found(dockerdRole.is(stopped), "stopped").pid(7)}, e)
 		if last := v.Next[len(v.Next)-1]; last.Why+" "+last.Command != want {
 			t.Errorf("%+v, want %s", last, want)
 		}
