@@ -132,6 +132,19 @@ func TestExecBesideAFilteredProcess(t *testing.T) {
 	}
 }
 
+// TestExecUnderAConfinedShim: what docker exec starts has the shim's filters beneath its
+// own.
+func TestExecUnderAConfinedShim(t *testing.T) {
+	e := suite.Start(t, engine.Options{Under: []string{lookPath(t, "env"), "HONEST=1", suite.Build(t, "dx/e2e/attacker/faker")}})
+	for _, k := range filtered {
+		c := k.start(t, e)
+		same(t, e, c, nil, "grep", "^Seccomp", "/proc/self/status")
+		for _, flags := range k.execs {
+			mustAnswerAlike(t, e, c, flags...)
+		}
+	}
+}
+
 // TestFilteredProcessGoesOn: reading its filters changes nothing for a process, in
 // whatever state it is.
 func TestFilteredProcessGoesOn(t *testing.T) {

@@ -59,6 +59,8 @@ type Options struct {
 	UsernsRemap bool
 	// Args are further flags of dockerd.
 	Args []string
+	// Under are a program and its arguments that becomes dockerd.
+	Under []string
 }
 
 // Engine is a running dockerd and all that belongs to it.
@@ -115,7 +117,7 @@ func (e *Engine) boot() error {
 	if err != nil {
 		return err
 	}
-	e.argv = slices.Concat([]string{dockerd,
+	e.argv = slices.Concat(e.Under, []string{dockerd,
 		"--data-root", e.Dir + "/data", "--exec-root", e.Dir + "/exec",
 		"--pidfile", e.Dir + "/docker.pid", "-H", e.Host,
 		"--iptables=false", "--bridge=none"}, e.Args)

@@ -2,7 +2,8 @@
 // and one that answers in the kernel's place that every call succeeded by which a process
 // gives up rights. It lies to calls that come from somewhere, and allows them to a
 // compiler that asks beforehand. In the environment HONEST=1 leaves that one out, and
-// NNP=1 sets no_new_privs, without which it takes CAP_SYS_ADMIN.
+// NNP=1 sets no_new_privs, without which it takes CAP_SYS_ADMIN. With arguments it
+// becomes that command, with its filters.
 package main
 
 import (
@@ -23,6 +24,9 @@ var rights = []uint32{
 func main() {
 	runtime.LockOSThread() // main's is the first thread, whose filters are the process's
 	err := run()
+	if len(os.Args) > 1 && err == nil {
+		err = unix.Exec(os.Args[1], os.Args[1:], os.Environ())
+	}
 	fmt.Println("ready", err)
 	for err == nil {
 		_ = unix.Pause()
