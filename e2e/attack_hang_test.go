@@ -70,7 +70,9 @@ func silentContainer(t *testing.T, e *engine.Engine, answer string, paths ...str
 	if r := e.Docker(t, "cp", suite.Build(t, "dx/e2e/attacker/silentfuse"), c.Name+":/silentfuse"); r.Code != 0 {
 		t.Fatalf("docker cp: %s", r.Stderr)
 	}
-	setUp := `mkdir -p /silent /etc; touch /etc/passwd /etc/group; exec /silentfuse -answer "$0" "$@"`
+	// A network namespace that nobody is in is mounted below what will be silent.
+	setUp := `mkdir -p /silent /etc; touch /etc/passwd /etc/group /silent/ns; unshare -n mount -o bind /proc/self/ns/net /silent/ns
+exec /silentfuse -answer "$0" "$@"`
 	startSilence(t, e.Command(context.Background(), slices.Concat([]string{"docker", "exec", c.Name, "sh", "-c", setUp, answer}, paths)...))
 	return c
 }
@@ -358,6 +360,40 @@ func TestAttackPipes(t *testing.T) {
 		cmd := e.Command(context.Background(), "bash", "-c", "echo A=b | "+dx+" exec --env-file "+from+" "+c.Name+" env")
 		if r := boundedCommand(t, cmd); r.Code != 0 || !strings.Contains(r.Stdout, "\nA=b\n") {
 			t.Errorf("--env-file %s: exit %d, %q %q lack A=b", from, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// TestAttackSilentNames: what dx's caller names leads into a container's silent file
+// system: as a path, a socket, tools, an environment, a root. dx says so.
+func TestAttackSilentNames(t *testing.T) {
+	needFUSE(t)
+	e := suite.Engine(t, engine.Host)
+	c := silentContainer(t, e, "", "/silent")
+	there := fmt.Sprintf("/proc/%d/root/silent/x", c.PID)
+	for _, args := range [][]string{
+		{"who", "path:" + there}, {"ns", there}, {"-H", "unix://" + there, "--source", "engine", "ps"}, {"-H", "unix://" + there, "doctor"},
+		{"debug", "--tools", there, c.Name, "true"}, {"exec", "--env-file", there, c.Name, "true"}, {"unshare", "--root", there, "true"},
+	} {
+		t.Run(strings.ReplaceAll(strings.Join(args, " "), there, "PATH"), func(t *testing.T) {
+			t.Parallel()
+			r := bounded(t, e, args...)
+			if said := r.Stdout + r.Stderr; r.Code == 0 || !strings.Contains(said, "does not answer") {
+				t.Errorf("exit %d, %q does not say that it does not answer", r.Code, said)
+			}
+		})
+	}
+}
+
+// TestAttackSilentNamespace: the place where a namespace is mounted lies behind a
+// silent file system. A list goes on without it.
+func TestAttackSilentNamespace(t *testing.T) {
+	needFUSE(t)
+	e := suite.Engine(t, engine.Host)
+	c := silentContainer(t, e, "", "/silent")
+	for _, args := range [][]string{{"ns", "-a", "--tree"}, {"ns", "-a", "--procs"}, {"doctor"}, {"inspect", c.Name}, {"who", fmt.Sprintf("pid:%d", c.PID)}} {
+		if r := bounded(t, e, args...); !strings.Contains(r.Stdout, c.Name) {
+			t.Errorf("dx %q: exit %d, %q does not show %s: %s", args, r.Code, r.Stdout, c.Name, r.Stderr)
 		}
 	}
 }

@@ -131,5 +131,5 @@ func hasProc(c *dockerx.Container) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return false, nil
 	}
-	return info.FSType == unix.PROC_SUPER_MAGIC, err
+	return info.FS.Type == unix.PROC_SUPER_MAGIC, err
 }

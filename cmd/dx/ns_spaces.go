@@ -8,11 +8,15 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
+	"dx/nsops/callerfile"
 	"dx/nsops/census"
+	"dx/nsops/launch"
 )
 
 // isSpaceRef tells a reference to a namespace from one to a container, whose name has
@@ -43,7 +47,7 @@ func openSpaceRef(ref string) (spaceRef, error) {
 	}
 	numbers, ok := strings.CutPrefix(ref, "inode:")
 	if !ok {
-		h, err := nsops.OpenPath(ref)
+		h, err := openNamespace(ref)
 		if err != nil {
 			return r, err
 		}
@@ -63,6 +67,22 @@ func openSpaceRef(ref string) (spaceRef, error) {
 	}
 	r.id.Inode = n
 	return r, nil
+}
+
+// openNamespace opens the namespace that a path leads to. Nothing but nsfs is asked
+// again: it always answers.
+func openNamespace(path string) (*nsops.Handle, error) {
+	var d launch.Deputy
+	defer d.Close()
+	f, info, err := callerfile.Find(&d, path, true)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info.FS.Type != unix.NSFS_MAGIC {
+		return nil, fmt.Errorf("%s: %w", path, nsops.ErrNotNamespace)
+	}
+	return nsops.OpenFile(f)
 }
 
 // nsWorld is a census in which the containers have names.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/callerfile"
 	"dx/nsops/launch"
 	"dx/nsops/tty"
 )
@@ -147,7 +149,7 @@ func (o *unshareOptions) setRoot(u *launch.Unshare, devAsked bool) (err error) {
 	if o.root == "" {
 		return nil
 	}
-	u.Root, u.Dev, err = launch.NewRoot(o.root)
+	u.Root, u.Dev, err = newRoot(o.root)
 	u.Dev = o.mountDev && (u.Dev || devAsked)
 	return err
 }
@@ -194,4 +196,20 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 		return err
 	}
 	return commandStatus(status)
+}
+
+// newRoot finds the folder that is to be a root: its path without links, and whether
+// it has a place for a /dev.
+func newRoot(dir string) (path string, dev bool, err error) {
+	var d launch.Deputy
+	defer d.Close()
+	root, err := callerfile.Look(&d, dir, true)
+	if err != nil {
+		return "", false, fmt.Errorf("the new root: %w", err)
+	}
+	if !root.IsDir() {
+		return "", false, fmt.Errorf("the new root %s is not a folder", root.Path)
+	}
+	place, err := callerfile.Look(&d, filepath.Join(root.Path, "dev"), false)
+	return root.Path, err == nil && place.IsDir(), nil
 }

@@ -13,8 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/host"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 	"dx/nsops/unixdiag"
 )
 
@@ -130,12 +131,14 @@ func settingsOf(d *proc.Process) settings {
 }
 
 func (s *settings) file(d *proc.Process, name string) {
-	root, err := d.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	var deputy launch.Deputy
+	defer deputy.Close()
+	root, err := rootfs.Open(d, &deputy, "dockerd")
 	if err != nil {
 		return
 	}
 	defer root.Close()
-	b, err := host.ReadInRoot(root, name)
+	b, err := root.ReadFile(name)
 	if err != nil {
 		return
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"dx/dockerx/host"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
 // place is a mount point to ask about.
@@ -167,7 +169,7 @@ func askGroup(ctx context.Context, g []place) (out []Finding, rest []place) {
 		case launch.Silent:
 			return append(out, g[i].finding(mountSilent, "does not answer")), g[i+1:]
 		case launch.Failed:
-			if err := g[i].errno(); err == unix.ENOTCONN || err == unix.ESTALE { //nolint:errorlint // a bare errno
+			if err := g[i].errno(); errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ESTALE) {
 				out = append(out, g[i].finding(mountBroken, "is broken").evidence(fmt.Sprintf("statfs: %v", err)))
 			}
 		}
@@ -185,13 +187,10 @@ func (pl place) finding(kind Kind, what string) Finding {
 	return f
 }
 
-// errno asks again, for a file system that did answer.
+// errno asks again, for a file system that did answer; it need not do so twice.
 func (pl place) errno() error {
-	fd, err := unix.Openat2(int(pl.root.Fd()), pl.mount, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Statfs_t
-	return unix.Fstatfs(fd, &st)
+	var d launch.Deputy
+	defer d.Close()
+	_, err := rootfs.At(pl.root, &d, pl.c.Name).Stat(pl.mount)
+	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/engine"
 	"dx/nsops/proc"
 	"dx/nsops/unixdiag"
 )
@@ -26,6 +27,9 @@ func (p *Examination) socket(context.Context) []Finding {
 	path, ok := p.socketPath()
 	if !ok {
 		return []Finding{found(info, "%s is no unix socket: dockerd's process is not looked for", p.address.Host)}
+	}
+	if err := engine.Reachable(path); err != nil {
+		return []Finding{found(mountSilent, "the file system of the socket %s does not answer", path).path(path).evidence(err.Error())}
 	}
 	l, listens := p.listener(path)
 	fd, err := connect(path)

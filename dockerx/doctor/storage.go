@@ -2,14 +2,15 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/host"
 	"dx/nsops/launch"
-	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
 // nearlyFull is how little may be left, in percent, of blocks or inodes.
@@ -26,23 +27,22 @@ func (p *Examination) storage(ctx context.Context, dataRoot string) []Finding {
 		return nil
 	}
 	defer root.Close()
-	answers, err := launch.StatFS(ctx, []launch.MountPoint{{Root: root, Path: dataRoot}})
+	var deputy launch.Deputy
+	defer deputy.Close()
+	if end, ok := ctx.Deadline(); ok {
+		deputy.Patience = max(time.Until(end)-grace, grace)
+	}
+	at, err := rootfs.At(root, &deputy, "dockerd").Stat(dataRoot)
 	switch {
-	case err != nil:
-		return []Finding{found(unchecked, "the data root was not checked: %v", err)}
-	case answers[0] == launch.Silent:
+	case errors.Is(err, launch.ErrSilent):
 		return []Finding{found(mountSilent, "the file system of the data root %s does not answer", dataRoot).path(dataRoot)}
-	case answers[0] == launch.Failed:
+	case err != nil:
 		return []Finding{found(info, "no data root at %s", dataRoot)}
 	}
-	return diskFindings(d, dataRoot)
+	return diskFindings(at.FS, dataRoot)
 }
 
-func diskFindings(d *proc.Process, dataRoot string) []Finding {
-	var st unix.Statfs_t
-	if err := statfsIn(d, dataRoot, &st); err != nil {
-		return []Finding{found(unchecked, "the data root was not checked: %v", err)}
-	}
+func diskFindings(st unix.Statfs_t, dataRoot string) []Finding {
 	mib := func(blocks uint64) uint64 { return blocks * uint64(st.Bsize) >> 20 }
 	var out []Finding
 	if st.Flags&unix.ST_RDONLY != 0 {
@@ -57,18 +57,6 @@ func diskFindings(d *proc.Process, dataRoot string) []Finding {
 			evidence(fmt.Sprintf("statfs: %d of %d inodes are free", st.Ffree, st.Files)))
 	}
 	return out
-}
-
-func statfsIn(p *proc.Process, name string, st *unix.Statfs_t) error {
-	if p == nil {
-		return unix.Statfs(name, st)
-	}
-	f, err := host.OpenPath(p, name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return unix.Fstatfs(int(f.Fd()), st)
 }
 
 // remote are the types of file systems whose answers come from somebody else.

@@ -162,6 +162,11 @@ func dialer(host string, timeout time.Duration, who *peers) func(context.Context
 	d := &net.Dialer{Timeout: timeout}
 	network, addr := network(host)
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if network == "unix" {
+			if err := Reachable(addr); err != nil {
+				return nil, err
+			}
+		}
 		conn, err := d.DialContext(ctx, network, addr)
 		if err != nil {
 			if e, ok := ctx.Value(dialErrorKey{}).(*dialError); ok {

@@ -2,12 +2,15 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
 // Shim is one of the host's shims with its own bundle. It owns its descriptors.
@@ -88,13 +91,23 @@ func (b *Bundle) ReadConfig(name string) ([]byte, error) { return b.dir.read(nam
 
 // OpenPath opens what a path means for a process, without opening it for reading
 // or writing (O_PATH): a socket to connect to, a folder.
+//
+// The process may be anybody's: a deputy looks, and what lies on a FUSE is refused, as
+// connecting to it or opening it would ask its server once more.
 func OpenPath(p *proc.Process, path string) (*os.File, error) {
-	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	var d launch.Deputy
+	defer d.Close()
+	root, err := rootfs.Open(p, &d, fmt.Sprintf("pid %d", p.PID))
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return OpenDirInRoot(root, path)
+	f, info, err := root.Find(path)
+	if err == nil && info.FS.Type == unix.FUSE_SUPER_MAGIC {
+		f.Close()
+		return nil, fmt.Errorf("%s of pid %d lies on a FUSE, which may not answer: it is left alone", path, p.PID)
+	}
+	return f, err
 }
 
 // IsGone says that a process or a file has vanished, which is no error while one

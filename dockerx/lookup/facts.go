@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
+	"dx/nsops/callerfile"
 	"dx/nsops/network"
 	"dx/nsops/proc"
 )
@@ -175,16 +175,24 @@ func cgroupPath(name string) string {
 
 func isCgroup(m *mountinfo.Info) bool { return m.FSType == "cgroup" || m.FSType == "cgroup2" }
 
-// absolute is a path as the user means it, and where its symbolic links lead if that
-// is elsewhere.
-func absolute(name string) ([]string, error) {
-	name, err := filepath.Abs(name)
+// named is a path as the user means it. What is not there, or does not answer, has no
+// more than its text, and that alone may tell.
+type named struct {
+	names []string // the second is where its symbolic links lead, if that is elsewhere
+	info  callerfile.Info
+	err   error // why it could not be looked at
+}
+
+func (t *Finder) lookAt(name string) (named, error) {
+	name, err := callerfile.Absolute(name)
 	if err != nil {
-		return nil, err
+		return named{}, err
 	}
-	real, err := filepath.EvalSymlinks(name)
-	if err == nil && real != name {
-		return []string{name, real}, nil
+	name = path.Clean(name)
+	n := named{names: []string{name}}
+	n.info, n.err = callerfile.Look(&t.deputy, name, true)
+	if real := n.info.Path; n.err == nil && real != name && path.IsAbs(real) {
+		n.names = append(n.names, real)
 	}
-	return []string{name}, nil // also of what is not there: its name alone may tell
+	return n, nil
 }

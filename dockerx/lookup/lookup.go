@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dx/dockerx"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
 )
 
@@ -34,6 +35,7 @@ type Finder struct {
 	containers []*dockerx.Container
 	facts      facts
 	unread     []string
+	deputy     launch.Deputy // looks at paths
 }
 
 // New makes a Finder for running containers.

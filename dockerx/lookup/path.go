@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -14,18 +12,22 @@ import (
 
 	"dx/dockerx"
 	"dx/nsops"
+	"dx/nsops/callerfile"
+	"dx/nsops/launch"
 )
 
 // matchPath takes a path of dx's mount namespace. By the kernel, it is a container's if
 // that has the file system mounted at or above it: a volume, a bind, the root file
 // system. Else its text may name the layers of the root file system, or the ID.
 func (t *Finder) matchPath(q Query) ([]Hit, string, error) {
-	names, err := absolute(q.Name)
+	defer t.deputy.Close()
+	n, err := t.lookAt(q.Name)
 	if err != nil {
 		return nil, "", err
 	}
-	if inode, ok := namespaceFile(names[0]); ok {
-		return t.matchInode(Query{Kind: Inode, Inode: inode})
+	names := n.names
+	if n.err == nil && n.info.FS.Type == unix.NSFS_MAGIC { // a link below /proc/PID/ns, or bound somewhere
+		return t.matchInode(Query{Kind: Inode, Inode: n.info.Ino})
 	}
 	mounts, err := ownMounts()
 	if err != nil {
@@ -52,7 +54,10 @@ func (t *Finder) matchPath(q Query) ([]Hit, string, error) {
 			return hits, "", nil
 		}
 	}
-	if _, err := os.Lstat(names[0]); err != nil {
+	if errors.Is(n.err, launch.ErrSilent) {
+		return nil, n.err.Error(), nil
+	}
+	if _, err := callerfile.Look(&t.deputy, names[0], false); err != nil {
 		return nil, fmt.Sprintf("%s: %v", names[0], unwrapPath(err)), nil
 	}
 	return nil, fmt.Sprintf("no container has %s mounted, or as a layer of its root file system", names[0]), nil
@@ -73,17 +78,6 @@ func first(names []string, f func(string) (string, error)) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// namespaceFile is the inode of a file of nsfs: a link below /proc/PID/ns, or what is
-// bound somewhere (/run/docker/netns).
-func namespaceFile(name string) (inode uint64, ok bool) {
-	var fsInfo unix.Statfs_t
-	var st unix.Stat_t
-	if unix.Statfs(name, &fsInfo) != nil || fsInfo.Type != unix.NSFS_MAGIC || unix.Stat(name, &st) != nil {
-		return 0, false
-	}
-	return st.Ino, true
 }
 
 // everywhere are file systems of which each container has the same: having one mounted
@@ -193,8 +187,8 @@ func (t *Finder) lowerLayer(c *dockerx.Container, name string) (string, error) {
 		if !path.IsAbs(dir) {
 			dir = path.Join(path.Dir(path.Dir(l.upper)), dir)
 		}
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
+		if info, err := callerfile.Look(&t.deputy, dir, true); err == nil {
+			dir = info.Path
 		}
 		if nsops.Below(name, dir) {
 			return "a layer of its image, which others may share (overlay)", nil

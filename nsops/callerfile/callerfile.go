@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -58,11 +57,11 @@ func open(name string) (*File, error) {
 	switch {
 	case err == nil:
 		return openHere(name, fd)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EACCES):
+	case isFinal(err):
 		return nil, err
 	}
 	// EXDEV: a mount point is on the way; ENOSYS: before Linux 5.6.
-	abs, err := filepath.Abs(name)
+	abs, err := Absolute(name)
 	if err != nil {
 		return nil, err
 	}

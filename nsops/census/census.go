@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/launch"
 )
 
 // Places are the namespaces of one process, in the order of nsops.Types. A zero ID is
@@ -85,6 +86,8 @@ type Census struct {
 	files int // what is left of maxFiles
 	bytes int // what is left of maxMountBytes
 	slow  int // mounts whose opening took too long
+
+	deputy launch.Deputy // opens mounts
 }
 
 // The limits. A container can have as many of everything as its owner likes.

@@ -1,7 +1,7 @@
 package census
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,12 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/launch"
+	"dx/nsops/rootfs"
 )
 
 // Relate asks the kernel for parent, owner and creator of the namespaces that keep
 // accepts, and of those in turn. Relatives that nobody was seen in become part of the
 // census. A namespace that has vanished, or cannot be opened, stays without.
 func (c *Census) Relate(keep func(*Namespace) bool) {
+	defer c.deputy.Close()
 	for _, ns := range c.List() {
 		if ns.related || !keep(ns) {
 			continue
@@ -113,58 +116,31 @@ func (c *Census) openHeld(h Hold, t nsops.Type) (*nsops.Handle, error) {
 // container's own making (FUSE) can let a path lookup wait for ever. After
 // maxSlowMounts of them no mount is opened any more.
 const (
-	mountPatience = 100 * time.Millisecond
+	mountPatience = 500 * time.Millisecond
 	maxSlowMounts = 3
 )
 
 // openMount opens a mount point beneath the root of a process that sees it.
 func (c *Census) openMount(h Hold) (*nsops.Handle, error) {
 	if c.slow >= maxSlowMounts {
-		return nil, context.DeadlineExceeded
+		return nil, launch.ErrSilent
 	}
 	root, err := os.OpenFile("/proc/"+strconv.Itoa(h.PID)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), mountPatience)
-	defer cancel()
-	type answer struct {
-		handle *nsops.Handle
-		err    error
-	}
-	found := make(chan answer)
-	go func() {
-		defer root.Close()
-		handle, err := openBeneath(root, h.Path)
-		select {
-		case found <- answer{handle, err}:
-		case <-ctx.Done():
-			if err == nil {
-				handle.Close()
-			}
-		}
-	}()
-	select {
-	case a := <-found:
-		return a.handle, a.err
-	case <-ctx.Done():
+	defer root.Close()
+	c.deputy.Patience = mountPatience
+	f, info, err := rootfs.At(root, &c.deputy, fmt.Sprintf("pid %d", h.PID)).Open(h.Path)
+	if errors.Is(err, launch.ErrSilent) {
 		c.slow++
-		return nil, ctx.Err()
 	}
-}
-
-// openBeneath opens the namespace that is mounted at a path beneath root. The path may
-// lead nowhere: it has been covered by another mount, or the kernel is older than 5.6.
-func openBeneath(root *os.File, path string) (*nsops.Handle, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd, err := unix.Openat2(int(root.Fd()), path, &how)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
+	if info.FS.Type != unix.NSFS_MAGIC {
+		return nil, nsops.ErrNotNamespace
+	}
 	return nsops.OpenFile(f)
 }

@@ -35,6 +35,9 @@ const Patience = 2 * time.Second
 // ready for use. Its methods may be called by several goroutines; Do is for several
 // calls that belong together.
 type Deputy struct {
+	// Patience is how long the calls of a Do may take together; 0: launch.Patience.
+	Patience time.Duration
+
 	mu      sync.Mutex
 	process *deputyProcess // nil: none runs
 }
@@ -60,10 +63,11 @@ type deputyProcess struct {
 // Call is what Do hands to its function: one deputy for several calls.
 type Call struct {
 	p        *deputyProcess
+	patience time.Duration
 	deadline time.Time
 }
 
-// Do makes calls that follow from each other. All of them together have Patience;
+// Do makes calls that follow from each other. All of them together have its Patience;
 // ErrSilent when it is over.
 func (d *Deputy) Do(f func(*Call) error) error {
 	d.mu.Lock()
@@ -75,7 +79,11 @@ func (d *Deputy) Do(f func(*Call) error) error {
 		}
 		d.process = p
 	}
-	err := f(&Call{p: d.process, deadline: time.Now().Add(Patience)})
+	patience := d.Patience
+	if patience == 0 {
+		patience = Patience
+	}
+	err := f(&Call{p: d.process, patience: patience, deadline: time.Now().Add(patience)})
 	if errors.Is(err, ErrSilent) || errors.Is(err, errDeputyGone) {
 		d.process.abandon()
 		d.process = nil
@@ -251,7 +259,7 @@ func (c *Call) wait() error {
 		case time.Until(c.deadline) > 0:
 		case starved < maxStarved && c.p.runnable():
 			starved++
-			c.deadline = time.Now().Add(Patience)
+			c.deadline = time.Now().Add(c.patience)
 		default:
 			return ErrSilent
 		}

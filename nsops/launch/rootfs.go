@@ -1,32 +1,6 @@
 package launch
 
-import (
-	"fmt"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
-)
-
-// NewRoot finds the folder that is to be a root: its path without links, and
-// whether it has a place for a /dev.
-func NewRoot(dir string) (path string, dev bool, err error) {
-	if path, err = filepath.Abs(dir); err == nil {
-		path, err = filepath.EvalSymlinks(path)
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("the new root: %w", err)
-	}
-	st, err := os.Stat(path)
-	if err != nil {
-		return "", false, fmt.Errorf("the new root: %w", err)
-	}
-	if !st.IsDir() {
-		return "", false, fmt.Errorf("the new root %s is not a folder", path)
-	}
-	place, err := os.Lstat(filepath.Join(path, "dev"))
-	return path, err == nil && place.IsDir(), nil
-}
+import "golang.org/x/sys/unix"
 
 // The steps that give a new mount namespace its root, /dev and /proc.
 

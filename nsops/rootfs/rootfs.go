@@ -72,7 +72,7 @@ func (r *Root) Close() error {
 // Info is what a file is.
 type Info struct {
 	unix.Stat_t
-	FSType int64 // of statfs(2): unix.PROC_SUPER_MAGIC
+	FS unix.Statfs_t // of the file system that it lies on
 }
 
 // IsProgram reports whether it is a regular file that somebody may execute.
@@ -110,11 +110,16 @@ func (r *Root) Stat(path string) (Info, error) {
 // Open opens a path with O_PATH, and returns what it is. The last component is not
 // followed. What the info says was true of the descriptor; whether the file system
 // answers again, nobody knows: only the kernel's own are safe to ask.
-func (r *Root) Open(path string) (*os.File, Info, error) {
+func (r *Root) Open(path string) (*os.File, Info, error) { return r.find(path, false) }
+
+// Find is Open with the last component followed.
+func (r *Root) Find(path string) (*os.File, Info, error) { return r.find(path, true) }
+
+func (r *Root) find(path string, follow bool) (*os.File, Info, error) {
 	var f *os.File
 	var info Info
 	err := r.do("open", path, func(w *walk) error {
-		fd, err := w.open(path, false)
+		fd, err := w.open(path, follow)
 		if err != nil {
 			return err
 		}
@@ -235,7 +240,7 @@ func (w *walk) info(fd int) (Info, error) {
 		return Info{}, err
 	}
 	_, err = w.call.Syscall(unix.SYS_FSTATFS, uint64(fd), w.call.Address(atStat))
-	return Info{Stat_t: st, FSType: (*unix.Statfs_t)(unsafe.Pointer(&w.call.Room()[atStat])).Type}, err
+	return Info{Stat_t: st, FS: *(*unix.Statfs_t)(unsafe.Pointer(&w.call.Room()[atStat]))}, err
 }
 
 // readRegular reads what an O_PATH descriptor means.

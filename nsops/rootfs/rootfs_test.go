@@ -156,8 +156,8 @@ func TestOpenAndStat(t *testing.T) {
 	if info.Ino != want.Ino || info.Rdev != want.Rdev || got.Ino != want.Ino {
 		t.Errorf("/dev/null: %+v, the file %+v; want %+v", info, got, want)
 	}
-	if info, err := r.Stat("/proc"); err != nil || info.FSType != unix.PROC_SUPER_MAGIC {
-		t.Errorf("/proc lies on %#x, %v", info.FSType, err)
+	if info, err := r.Stat("/proc"); err != nil || info.FS.Type != unix.PROC_SUPER_MAGIC {
+		t.Errorf("/proc lies on %#x, %v", info.FS.Type, err)
 	}
 	in := rootAt(t, hostile(t))
 	if _, info, err := in.Open("/up"); err != nil || info.Mode&unix.S_IFMT != unix.S_IFLNK {

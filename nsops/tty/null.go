@@ -35,7 +35,7 @@ func containerNull(root *rootfs.Root) (*os.File, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) || st.FSType != unix.TMPFS_MAGIC {
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) || st.FS.Type != unix.TMPFS_MAGIC {
 		return nil, fmt.Errorf("/dev/null of the container is not the null device, or on no tmpfs")
 	}
 	return reopen(f, unix.O_RDONLY)

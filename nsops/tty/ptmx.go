@@ -50,8 +50,8 @@ func OpenPTY(root *rootfs.Root) (master, peer *os.File, err error) {
 
 // checkPtmx also says that a kernel's file system is asked from here on.
 func checkPtmx(st rootfs.Info) error {
-	if st.FSType != unix.DEVPTS_SUPER_MAGIC {
-		return fmt.Errorf("%w: ptmx lies on another filesystem (magic %#x)", ErrNoDevpts, st.FSType)
+	if st.FS.Type != unix.DEVPTS_SUPER_MAGIC {
+		return fmt.Errorf("%w: ptmx lies on another filesystem (magic %#x)", ErrNoDevpts, st.FS.Type)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Ino != ptmxInode || st.Rdev != ptmxDevice {
 		return fmt.Errorf("%w: ptmx is inode %d with device %d:%d, want inode %d with device 5:2",
