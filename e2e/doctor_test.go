@@ -249,9 +249,15 @@ func TestDoctorOnABusyMachine(t *testing.T) {
 	}
 }
 
+// busyEnv says that others keep the processors busy already.
+const busyEnv = "DX_TEST_BUSY"
+
 // keepBusy has n processes that do nothing but run until the test ends.
 func keepBusy(t *testing.T, n int) {
 	t.Helper()
+	if os.Getenv(busyEnv) != "" {
+		return
+	}
 	for range n {
 		cmd := exec.Command("sh", "-c", "while :; do :; done")
 		if err := cmd.Start(); err != nil {
