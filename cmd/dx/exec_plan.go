@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
-
-	"github.com/moby/sys/user"
 
 	"dx/dockerx"
 	"dx/dockerx/execspec"
@@ -88,28 +85,22 @@ func (p *openPlan) streamOwner(c *dockerx.Container) (hostUID, hostGID int, err 
 	if !slices.Contains(kindsOf(p.Joins), nsops.User) {
 		return int(uid), 0, nil // whatever namespace init is in
 	}
-	if hostUID, err = hostID(c, "uid_map", uid); err != nil {
+	if hostUID, err = hostID(c, "uid_map", c.Process.UIDMap, uid); err != nil {
 		return 0, 0, err
 	}
-	hostGID, err = hostID(c, "gid_map", 0)
+	hostGID, err = hostID(c, "gid_map", c.Process.GIDMap, 0)
 	return hostUID, hostGID, err
 }
 
 // hostID is the id by which the host knows one of the container's user namespace
 // (user_namespaces(7), uid_map).
-func hostID(c *dockerx.Container, file string, id uint32) (int, error) {
-	b, err := c.Process.ReadFile(file)
+func hostID(c *dockerx.Container, file string, read func() (proc.IDMap, error), id uint32) (int, error) {
+	m, err := read()
 	if err != nil {
 		return 0, err
 	}
-	maps, err := user.ParseIDMap(bytes.NewReader(b))
-	if err != nil {
-		return 0, fmt.Errorf("/proc/%d/%s: %w", c.Process.PID, file, err)
-	}
-	for _, m := range maps {
-		if n := int64(id) - m.ID; n >= 0 && n < m.Count {
-			return int(m.ParentID + n), nil
-		}
+	if host, ok := m.Outer(id); ok {
+		return int(host), nil
 	}
 	return 0, fmt.Errorf("the user namespace of %s has no id %d: its %s does not cover it", describe(c), id, file)
 }

@@ -287,12 +287,12 @@ func (l *claimLister) capabilities(p *specs.Process) {
 }
 
 func (l *claimLister) maps(name string, list []specs.LinuxIDMapping, origin string) {
-	var out []string
+	var out proc.IDMap
 	for _, m := range list {
-		out = append(out, posture.Mapping{Inside: m.ContainerID, Outside: m.HostID, Count: m.Size}.String())
+		out = append(out, proc.IDRange{Inside: m.ContainerID, Outside: m.HostID, Count: m.Size})
 	}
 	if len(out) > 0 {
-		l.one(posture.SectionIdentity, name, strings.Join(out, ", "), posture.Exact, origin)
+		l.one(posture.SectionIdentity, name, out.String(), posture.Exact, origin)
 	}
 }
 

@@ -11,20 +11,19 @@ import (
 
 	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // IDMaps are the uid_map and gid_map of a new user namespace
 // (user_namespaces(7)).
-type IDMaps struct{ UIDs, GIDs []IDMap }
-
-// IDMap is a line of such a file.
-type IDMap struct{ Inside, Outside, Count uint32 }
+type IDMaps struct{ UIDs, GIDs proc.IDMap }
 
 // MapOwn maps the caller's own ids, and no others: what needs no right at all.
 func MapOwn(uid, gid, ownUID, ownGID int) *IDMaps {
 	return &IDMaps{
-		UIDs: []IDMap{{Inside: uint32(uid), Outside: uint32(ownUID), Count: 1}},
-		GIDs: []IDMap{{Inside: uint32(gid), Outside: uint32(ownGID), Count: 1}},
+		UIDs: proc.IDMap{{Inside: uint32(uid), Outside: uint32(ownUID), Count: 1}},
+		GIDs: proc.IDMap{{Inside: uint32(gid), Outside: uint32(ownGID), Count: 1}},
 	}
 }
 
@@ -40,7 +39,7 @@ func (m *IDMaps) AddSubordinate(uid int) error {
 	}
 	for _, f := range []struct {
 		path string
-		to   *[]IDMap
+		to   *proc.IDMap
 	}{{"/etc/subuid", &m.UIDs}, {"/etc/subgid", &m.GIDs}} {
 		ranges, err := user.ParseSubIDFileFilter(f.path, func(s user.SubID) bool {
 			return s.Name == name || s.Name == strconv.Itoa(uid)
@@ -53,7 +52,7 @@ func (m *IDMaps) AddSubordinate(uid int) error {
 		}
 		// Inside they are numbered as in unshare(1): 65,536 ids end with 65535.
 		if n := ranges[0].Count - 1; n > 0 {
-			*f.to = append(*f.to, IDMap{Inside: 1, Outside: uint32(ranges[0].SubID), Count: uint32(n)})
+			*f.to = append(*f.to, proc.IDRange{Inside: 1, Outside: uint32(ranges[0].SubID), Count: uint32(n)})
 		}
 	}
 	return nil
@@ -74,8 +73,8 @@ func (c *compiler) mapIDs(m *IDMaps) {
 	// Without it the map of groups is refused (user_namespaces(7)): leaving a
 	// group can open a file that is closed to that group.
 	c.writeFile("/proc/self/setgroups", "deny", "give up setgroups")
-	c.writeFile("/proc/self/uid_map", idLine(m.UIDs[0]), "map the user")
-	c.writeFile("/proc/self/gid_map", idLine(m.GIDs[0]), "map the group")
+	c.writeFile("/proc/self/uid_map", m.UIDs[0].String(), "map the user")
+	c.writeFile("/proc/self/gid_map", m.GIDs[0].String(), "map the group")
 }
 
 // stop lets P stop itself until Program.paused is done.
@@ -85,8 +84,6 @@ func (c *compiler) stop(doing string) *Step {
 	self.into = &slot{step: stop, arg: 0}
 	return stop
 }
-
-func idLine(m IDMap) string { return fmt.Sprintf("%d %d %d", m.Inside, m.Outside, m.Count) }
 
 func (c *compiler) writeFile(path, text, doing string) {
 	open := c.call("open "+path, "", "openat", unix.SYS_OPENAT, named(atFdcwd, "AT_FDCWD"), str(path),
@@ -102,11 +99,11 @@ const helperTime = 10 * time.Second
 func (m *IDMaps) install(pid int) error {
 	for _, h := range []struct {
 		program string
-		maps    []IDMap
+		maps    proc.IDMap
 	}{{"newuidmap", m.UIDs}, {"newgidmap", m.GIDs}} {
 		args := []string{strconv.Itoa(pid)}
 		for _, l := range h.maps {
-			args = append(args, strings.Fields(idLine(l))...)
+			args = append(args, strings.Fields(l.String())...)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), helperTime)
 		out, err := exec.CommandContext(ctx, h.program, args...).CombinedOutput()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/proc"
 )
 
 // sampleUnshare is a rootless container with everything.
@@ -54,7 +55,7 @@ func TestUnshareExplainsWhatIsAsked(t *testing.T) {
 // other namespace is made.
 func TestUnshareStopsForSubordinateIDs(t *testing.T) {
 	u := sampleUnshare()
-	u.Maps.UIDs = append(u.Maps.UIDs, IDMap{Inside: 1, Outside: 100000, Count: 65536})
+	u.Maps.UIDs = append(u.Maps.UIDs, proc.IDRange{Inside: 1, Outside: 100000, Count: 65536})
 	p := unshareProgram(t, u)
 	if p.paused == nil || index(t, p, "kill") != index(t, p, "unshare")+2 {
 		t.Errorf("no stop behind the user namespace: %v", calls(p, "unshare"))

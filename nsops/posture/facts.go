@@ -110,8 +110,8 @@ func (l *lister) identity(p *Posture) {
 	l.set(s, "groups", texts(id.InsideGroups), l.file("status Groups"))
 	l.one(s, "uid on the host", strconv.Itoa(int(id.User.Effective)), l.file("status Uid"))
 	l.one(s, "gid on the host", strconv.Itoa(int(id.Group.Effective)), l.file("status Gid"))
-	l.one(s, UIDMap, mapText(id.UIDMap), l.file("uid_map"))
-	l.one(s, GIDMap, mapText(id.GIDMap), l.file("gid_map"))
+	l.one(s, UIDMap, id.UIDMap.String(), l.file("uid_map"))
+	l.one(s, GIDMap, id.GIDMap.String(), l.file("gid_map"))
 	if id.Umask != nil {
 		l.one(s, "umask", fmt.Sprintf("%04o", *id.Umask), l.file("status Umask"))
 	}
@@ -133,17 +133,6 @@ func texts[T int | uint32](list []T) []string {
 	}
 	return out
 }
-
-func mapText(maps []Mapping) string {
-	var out []string
-	for _, m := range maps {
-		out = append(out, m.String())
-	}
-	return strings.Join(out, ", ")
-}
-
-// String is a line of uid_map: "0 200000 65536".
-func (m Mapping) String() string { return fmt.Sprintf("%d %d %d", m.Inside, m.Outside, m.Count) }
 
 func (l *lister) namespaces(p *Posture) {
 	for _, ns := range p.Namespaces {

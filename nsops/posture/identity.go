@@ -1,8 +1,6 @@
 package posture
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,16 +23,13 @@ type Identity struct {
 	InsideGID    *uint32
 	Groups       []uint32
 	Umask        *uint32
-	UIDMap       []Mapping
-	GIDMap       []Mapping
+	UIDMap       proc.IDMap
+	GIDMap       proc.IDMap
 	InsideGroups []uint32 // those of Groups that are mapped
 }
 
 // IDs are a process's four (credentials(7)).
 type IDs struct{ Real, Effective, Saved, FS uint32 }
-
-// Mapping is one line of uid_map or gid_map (user_namespaces(7)).
-type Mapping struct{ Inside, Outside, Count uint32 }
 
 // Capabilities are sets of names, in the order of their numbers.
 type Capabilities struct {
@@ -77,13 +72,11 @@ func (r *reader) identity() error {
 	if id.Command, err = r.command(st.Name); err != nil {
 		return err
 	}
-	for _, m := range []struct {
-		file string
-		to   *[]Mapping
-	}{{"uid_map", &id.UIDMap}, {"gid_map", &id.GIDMap}} {
-		if *m.to, err = r.mappings(m.file); err != nil {
-			return err
-		}
+	if id.UIDMap, err = r.p.UIDMap(); err == nil {
+		id.GIDMap, err = r.p.GIDMap()
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) { // a kernel without user namespaces
+		return err
 	}
 	r.translate(id)
 	r.out.Identity = id
@@ -93,9 +86,9 @@ func (r *reader) identity() error {
 // translate finds what the ids are to the process itself. In the caller's own user
 // namespace the maps lead further outwards and mean nothing here.
 func (r *reader) translate(id *Identity) {
-	inside := func(m []Mapping, n uint32) *uint32 { return insideOf(m, n) }
+	inside := insideOf
 	if r.sharesOwn(nsops.User) {
-		inside = func(_ []Mapping, n uint32) *uint32 { return &n }
+		inside = func(_ proc.IDMap, n uint32) *uint32 { return &n }
 	}
 	id.InsideUID = inside(id.UIDMap, id.User.Effective)
 	id.InsideGID = inside(id.GIDMap, id.Group.Effective)
@@ -106,12 +99,9 @@ func (r *reader) translate(id *Identity) {
 	}
 }
 
-func insideOf(maps []Mapping, n uint32) *uint32 {
-	for _, m := range maps {
-		if n >= m.Outside && n-m.Outside < m.Count {
-			in := m.Inside + (n - m.Outside)
-			return &in
-		}
+func insideOf(m proc.IDMap, n uint32) *uint32 {
+	if in, ok := m.Inner(n); ok {
+		return &in
 	}
 	return nil
 }
@@ -134,46 +124,6 @@ func (r *reader) command(name string) ([]string, error) {
 		return []string{"[" + name + "]"}, nil
 	}
 	return strings.Split(text, "\x00"), nil
-}
-
-func (r *reader) mappings(name string) ([]Mapping, error) {
-	b, err := r.p.ReadFile(name)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, nil // a kernel without user namespaces
-	}
-	if err != nil {
-		return nil, err
-	}
-	m, err := ParseMappings(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file(r.p.PID, name), err)
-	}
-	return m, nil
-}
-
-// maxMappings is the kernel's own bound (UID_GID_MAP_MAX_EXTENTS).
-const maxMappings = 340
-
-// ParseMappings parses /proc/PID/uid_map or gid_map.
-func ParseMappings(r io.Reader) ([]Mapping, error) {
-	var out []Mapping
-	sc := bufio.NewScanner(io.LimitReader(r, 64<<10))
-	for sc.Scan() && len(out) < maxMappings {
-		f := strings.Fields(sc.Text())
-		if len(f) != 3 {
-			return nil, fmt.Errorf("%q is not three numbers", sc.Text())
-		}
-		var n [3]uint32
-		for i := range n {
-			v, err := strconv.ParseUint(f[i], 10, 32)
-			if err != nil {
-				return nil, err
-			}
-			n[i] = uint32(v)
-		}
-		out = append(out, Mapping{Inside: n[0], Outside: n[1], Count: n[2]})
-	}
-	return out, sc.Err()
 }
 
 func (r *reader) capabilities() error {

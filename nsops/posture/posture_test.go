@@ -18,33 +18,6 @@ import (
 	"dx/nsops/proc"
 )
 
-func FuzzParseMappings(f *testing.F) {
-	f.Add("         0          0 4294967295\n")
-	f.Add("0 200000 65536\n65536 1 1\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		m, err := ParseMappings(strings.NewReader(text))
-		if err != nil {
-			return
-		}
-		for _, n := range []uint32{0, 200000, ^uint32(0)} {
-			insideOf(m, n)
-		}
-	})
-}
-
-func TestInside(t *testing.T) {
-	m, err := ParseMappings(strings.NewReader("         0     200000      65536\n 65536 5 1\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for out, want := range map[uint32]int{200000: 0, 201000: 1000, 265535: 65535, 5: 65536, 0: -1, 265536: -1} {
-		got := insideOf(m, out)
-		if got == nil && want >= 0 || got != nil && int(*got) != want {
-			t.Errorf("%d is %v, want %d", out, got, want)
-		}
-	}
-}
-
 const hostMountinfo = `26 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 41 26 254:0 /tmp/e/data /tmp/e/data rw,relatime shared:1 - ext4 /dev/vda rw
 50 26 254:16 /sub /srv rw - btrfs /dev/vdb rw

@@ -184,6 +184,14 @@ func TestIDMap(t *testing.T) {
 		if got != want {
 			t.Errorf("%d is %s inside, want %s", outer, got, want)
 		}
+		if n, ok := m.Inner(outer); ok {
+			if back, ok := m.Outer(n); !ok || back != outer {
+				t.Errorf("%d inside is %d outside, want %d", n, back, outer)
+			}
+		}
+	}
+	if n, ok := m.Outer(65536); ok {
+		t.Errorf("65536, which is not mapped, is %d outside", n)
 	}
 	for _, bad := range []string{"1 2\n", "a b c\n", "1 2 3 4\n"} {
 		if _, err := ParseIDMap(strings.NewReader(bad)); err == nil {

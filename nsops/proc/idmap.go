@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // IDMap is a /proc/PID/uid_map or gid_map (user_namespaces(7)). The kernel allows
@@ -14,12 +15,35 @@ type IDMap []IDRange
 // IDRange maps Count ids from Inside, in the namespace, to Outside, in the reader's.
 type IDRange struct{ Inside, Outside, Count uint32 }
 
-// Inner is the id in the namespace of one that the reader sees; ok is false for an
+// String returns a line of the file: "0 200000 65536".
+func (r IDRange) String() string { return fmt.Sprintf("%d %d %d", r.Inside, r.Outside, r.Count) }
+
+// String returns the lines, divided by commas.
+func (m IDMap) String() string {
+	lines := make([]string, len(m))
+	for i, r := range m {
+		lines[i] = r.String()
+	}
+	return strings.Join(lines, ", ")
+}
+
+// Inner returns the id in the namespace of one that the reader sees; ok is false for an
 // id that the namespace does not have.
 func (m IDMap) Inner(outer uint32) (inner uint32, ok bool) {
 	for _, r := range m {
 		if outer >= r.Outside && outer-r.Outside < r.Count {
 			return r.Inside + outer - r.Outside, true
+		}
+	}
+	return 0, false
+}
+
+// Outer returns the id that the reader sees of one in the namespace; ok is false for an
+// id that the namespace does not have.
+func (m IDMap) Outer(inner uint32) (outer uint32, ok bool) {
+	for _, r := range m {
+		if inner >= r.Inside && inner-r.Inside < r.Count {
+			return r.Outside + inner - r.Inside, true
 		}
 	}
 	return 0, false
@@ -43,7 +67,8 @@ func (p *Process) idMap(file string) (IDMap, error) {
 	return m, nil
 }
 
-// ParseIDMap parses lines of three numbers: inside, outside, count.
+// ParseIDMap parses lines of three numbers: inside, outside, count. Unlike
+// user.ParseIDMap of moby/sys it takes no word for a zero, which is root's number.
 func ParseIDMap(r io.Reader) (IDMap, error) {
 	var m IDMap
 	sc := bufio.NewScanner(io.LimitReader(r, 64<<10))
