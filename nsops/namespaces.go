@@ -62,7 +62,10 @@ type ID struct {
 	Inode  uint64
 }
 
-// IsZero says that the ID is that of no namespace.
+// IDOf returns the ID of what stat(2) saw.
+func IDOf(st *unix.Stat_t) ID { return ID{Device: st.Dev, Inode: st.Ino} }
+
+// IsZero reports whether the ID is that of no namespace.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // ErrMoved says that a process changed its namespaces while it was looked at.
@@ -154,7 +157,7 @@ func stillThere(d directory, t Type) error {
 func identify(d directory, name string) (id ID, listed bool, err error) {
 	st, err := d.Identity(name)
 	if err == nil {
-		return ID{Device: st.Dev, Inode: st.Ino}, true, nil
+		return IDOf(&st), true, nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return ID{}, false, err

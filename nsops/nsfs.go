@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // ErrNotNamespace says that a file is none of nsfs.
@@ -71,7 +75,7 @@ func (h *Handle) identify() error {
 	if err != nil {
 		return fmt.Errorf("kind of namespace: %w", err)
 	}
-	h.ID = ID{Device: st.Dev, Inode: st.Ino}
+	h.ID = IDOf(&st)
 	for _, t := range Types {
 		if t.CloneFlag() == uintptr(flag) {
 			h.Type = t
@@ -79,6 +83,45 @@ func (h *Handle) identify() error {
 		}
 	}
 	return fmt.Errorf("a kind of namespace that dx does not know (%#x)", flag)
+}
+
+// Ancestors returns the PID or user namespace that a process is in and those around it,
+// the nearest first, as far as the caller may see: up to its own. With an error, it
+// returns those before.
+func Ancestors(p *proc.Process, t Type) ([]ID, error) {
+	fd, err := p.OpenFD("ns/"+string(t), unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHandle(fd, fmt.Sprintf("/proc/%d/ns/%s", p.PID, t))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { h.Close() }()
+	ids := []ID{h.ID}
+	for {
+		above, err := h.Parent()
+		switch {
+		case errors.Is(err, ErrBeyond):
+			return ids, nil
+		case err != nil:
+			return ids, err
+		}
+		h.Close()
+		h = above
+		ids = append(ids, h.ID)
+	}
+}
+
+// ParseLink parses a namespace as readlink(2) prints it, "net:[4026532250]".
+func ParseLink(s string) (t Type, inode uint64, ok bool) {
+	name, rest, _ := strings.Cut(s, ":[")
+	digits, closed := strings.CutSuffix(rest, "]")
+	inode, err := strconv.ParseUint(digits, 10, 64)
+	if !closed || err != nil || !slices.Contains(Types, Type(name)) {
+		return "", 0, false
+	}
+	return Type(name), inode, true
 }
 
 // Close releases it.

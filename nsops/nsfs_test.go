@@ -69,3 +69,25 @@ func TestOtherFilesAreNoNamespaces(t *testing.T) {
 		t.Errorf("nothing: %v", err)
 	}
 }
+
+func TestParseLink(t *testing.T) {
+	self, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
+		t.Fatal(err)
+	}
+	if typ, n, ok := ParseLink(self); !ok || typ != Net || n != st.Ino {
+		t.Errorf("%s is parsed as %v %d (%v), want net and its inode %d", self, typ, n, ok, st.Ino)
+	}
+	for _, bad := range []string{
+		"", "net", "net:[]", "net:[x]", "net:[1", "nat:[1]", "net:1", "net:[1] ", "net:1]", "pipe:[1]",
+		"/net:[1]", "net:[-1]", "net:[1] (deleted)", "net:[99999999999999999999]",
+	} {
+		if typ, n, ok := ParseLink(bad); ok {
+			t.Errorf("%q is parsed as %s %d, want it refused", bad, typ, n)
+		}
+	}
+}

@@ -3,12 +3,8 @@ package nsops
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path"
-	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"dx/nsops/proc"
 )
@@ -80,7 +76,7 @@ func (m *Members) In(s Scope, p *proc.Process, cgroups []proc.Cgroup) (Membershi
 		case errors.Is(err, fs.ErrPermission):
 			out.Hidden = nested(p)
 		case err == nil:
-			id := ID{Device: st.Dev, Inode: st.Ino}
+			id := IDOf(&st)
 			*n.to = id == n.want || n.name == "pid" && m.below(p, id, n.want)
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, proc.ErrGone):
 			return out, err
@@ -119,30 +115,10 @@ func (m *Members) learn(p *proc.Process, id ID) {
 	if m.parents == nil {
 		m.parents = map[ID]ID{}
 	}
-	m.parents[id] = ID{}
-	f, err := p.OpenFile("ns/pid", unix.O_RDONLY)
-	if err != nil {
-		return
-	}
-	defer func() { f.Close() }()
-	for range 33 {
-		fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_PARENT)
-		if err != nil {
-			return // EPERM: the caller's own, or above it
-		}
-		f.Close()
-		f = os.NewFile(uintptr(fd), "parent of a PID namespace")
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) != nil {
-			return
-		}
-		parent := ID{Device: st.Dev, Inode: st.Ino}
-		m.parents[id] = parent
-		if _, known := m.parents[parent]; known {
-			return
-		}
-		m.parents[parent] = ID{}
-		id = parent
+	m.parents[id] = ID{} // also where nobody may see what is above
+	ids, _ := Ancestors(p, PID)
+	for i := 1; i < len(ids); i++ {
+		m.parents[ids[i-1]] = ids[i]
 	}
 }
 
@@ -168,7 +144,7 @@ func ScopeOf(p *proc.Process, cgroups []proc.Cgroup) (Scope, error) {
 		if err != nil {
 			return s, err
 		}
-		if id := (ID{Device: st.Dev, Inode: st.Ino}); !own.in[t][id] {
+		if id := IDOf(&st); !own.in[t][id] {
 			*to = id
 		}
 	}
@@ -213,20 +189,4 @@ func ownPlace() (place, error) {
 // own and not one that it was put into.
 func LeadsPIDs(st proc.Status) bool {
 	return len(st.NSpid) > 0 && st.NSpid[len(st.NSpid)-1] == 1
-}
-
-// ParseInode reads a namespace as readlink prints it, "net:[4026532250]".
-func ParseInode(text string) (Type, uint64, bool) {
-	name, rest, ok := strings.Cut(text, ":[")
-	digits, closed := strings.CutSuffix(rest, "]")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if !ok || !closed || err != nil {
-		return "", 0, false
-	}
-	for _, t := range Types {
-		if name == string(t) || name == string(t)+"_for_children" {
-			return t, n, true
-		}
-	}
-	return "", 0, false
 }

@@ -25,21 +25,6 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-func TestParseInode(t *testing.T) {
-	self, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if typ, n, ok := ParseInode(self); !ok || typ != Net || n == 0 {
-		t.Errorf("%s is parsed as %v %d (%v), want its type and number", self, typ, n, ok)
-	}
-	for _, bad := range []string{"", "net", "net:[]", "net:[x]", "net:[1", "nat:[1]", "net:1", "net:[1] "} {
-		if typ, n, ok := ParseInode(bad); ok {
-			t.Errorf("%q is %s %d", bad, typ, n)
-		}
-	}
-}
-
 // TestScopeOfTheCaller: what is like the caller has a scope of nothing.
 func TestScopeOfTheCaller(t *testing.T) {
 	self, err := proc.Self()

@@ -22,7 +22,7 @@ import (
 // isSpaceRef tells a reference to a namespace from one to a container, whose name has
 // no such characters but for a slash in front.
 func isSpaceRef(ref string) bool {
-	_, _, link := census.ParseLink(ref)
+	_, _, link := nsops.ParseLink(ref)
 	return link || strings.HasPrefix(ref, "inode:") || strings.Contains(strings.TrimPrefix(ref, "/"), "/")
 }
 
@@ -41,7 +41,7 @@ func (r spaceRef) means(ns *census.Namespace) bool {
 // openSpaceRef reads a reference; a path is opened, which keeps its namespace there.
 func openSpaceRef(ref string) (spaceRef, error) {
 	r := spaceRef{ref: ref}
-	if t, inode, ok := census.ParseLink(ref); ok {
+	if t, inode, ok := nsops.ParseLink(ref); ok {
 		r.kind, r.id.Inode = t, inode
 		return r, nil
 	}

@@ -126,7 +126,7 @@ func (d *bundleDir) inTrusted() bool {
 	if unix.Fstatat(d.fd, "..", &above, 0) != nil || unix.Fstat(d.fd, &own) != nil {
 		return false
 	}
-	d.folder = nsops.ID{Device: above.Dev, Inode: above.Ino}
+	d.folder = nsops.IDOf(&above)
 	return trusted(&above) && trusted(&own)
 }
 

@@ -118,7 +118,7 @@ func ownMnt() nsops.ID {
 	if unix.Stat("/proc/self/ns/mnt", &st) != nil {
 		return nsops.ID{}
 	}
-	return nsops.ID{Device: st.Dev, Inode: st.Ino}
+	return nsops.IDOf(&st)
 }
 
 // layers are the folders of a root file system on overlay, as the engine's mount

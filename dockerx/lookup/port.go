@@ -120,7 +120,7 @@ func (p *portSearch) findHolders() error {
 	}
 	return proc.Each(func(of *proc.Process) error {
 		st, err := of.Identity("ns/net")
-		if err != nil || !wanted[nsops.ID{Device: st.Dev, Inode: st.Ino}] {
+		if err != nil || !wanted[nsops.IDOf(&st)] {
 			return ignore(err)
 		}
 		return ignore(p.holds(of, x))

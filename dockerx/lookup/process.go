@@ -68,7 +68,7 @@ func (x *index) of(p *proc.Process) ([]*dockerx.Container, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if c := n.in[nsops.ID{Device: st.Dev, Inode: st.Ino}]; c != nil {
+		if c := n.in[nsops.IDOf(&st)]; c != nil {
 			return c, n.text + " and not in its cgroup", nil
 		}
 	}

@@ -70,7 +70,7 @@ func Parse(arg string) ([]Query, error) {
 	if arg == "" {
 		return nil, errors.New("an empty argument names nothing")
 	}
-	if t, n, ok := nsops.ParseInode(arg); ok {
+	if t, n, ok := nsops.ParseLink(arg); ok {
 		return []Query{{Kind: Inode, Type: t, Inode: n}}, nil
 	}
 	if ip, err := netip.ParseAddr(arg); err == nil {

@@ -44,19 +44,6 @@ func TestParseMountsInPart(t *testing.T) {
 	}
 }
 
-func TestParseLink(t *testing.T) {
-	for s, want := range map[string]string{
-		"net:[4026532178]": "net 4026532178 true", "user:[1]": "user 1 true",
-		"": " 0 false", "net:[]": " 0 false", "net:[1": " 0 false", "net:1]": " 0 false", "pipe:[1]": " 0 false",
-		"/net:[1]": " 0 false", "net:[-1]": " 0 false", "net:[1] (deleted)": " 0 false", "net:[99999999999999999999]": " 0 false",
-	} {
-		typ, inode, ok := ParseLink(s)
-		if got := fmt.Sprint(string(typ)+" ", inode, " ", ok); got != want {
-			t.Errorf("%q: %q, want %q", s, got, want)
-		}
-	}
-}
-
 func FuzzParseMounts(f *testing.F) {
 	f.Add(mountinfoText)
 	if b, err := os.ReadFile("/proc/self/mountinfo"); err == nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -58,7 +57,7 @@ func (c *Census) openFile(fds int, name string, p Process) {
 		return
 	}
 	// Only a file with no path is called so: a path begins with a slash.
-	t, _, ok := ParseLink(string(b[:n]))
+	t, _, ok := nsops.ParseLink(string(b[:n]))
 	if !ok {
 		return
 	}
@@ -70,7 +69,7 @@ func (c *Census) openFile(fds int, name string, p Process) {
 	if err != nil {
 		return
 	}
-	if ns := c.namespace(nsops.ID{Device: st.Dev, Inode: st.Ino}, t); ns != nil {
+	if ns := c.namespace(nsops.IDOf(&st), t); ns != nil {
 		ns.hold(Hold{PID: p.PID, Comm: p.Comm, FD: number})
 	}
 }
@@ -82,7 +81,7 @@ func (c *Census) forChildren(dir int, p Process) {
 		if err := unix.Fstatat(dir, "ns/"+string(t)+"_for_children", &st, 0); err != nil {
 			continue
 		}
-		id := nsops.ID{Device: st.Dev, Inode: st.Ino}
+		id := nsops.IDOf(&st)
 		if id == p.Places.Of(t) {
 			continue
 		}
@@ -117,7 +116,7 @@ func (c *Census) mounts(dir int, p Process) bool {
 // holds.
 func ParseMounts(r io.Reader, tell func(id nsops.ID, t nsops.Type, path string)) error {
 	_, err := mountinfo.GetMountsFromReader(r, func(m *mountinfo.Info) (skip, stop bool) {
-		t, inode, ok := ParseLink(m.Root)
+		t, inode, ok := nsops.ParseLink(m.Root)
 		if ok && m.FSType == "nsfs" {
 			device := unix.Mkdev(uint32(m.Major), uint32(m.Minor))
 			tell(nsops.ID{Device: device, Inode: inode}, t, m.Mountpoint)
@@ -125,22 +124,4 @@ func ParseMounts(r io.Reader, tell func(id nsops.ID, t nsops.Type, path string))
 		return true, false
 	})
 	return err
-}
-
-// ParseLink parses what readlink says of a namespace, "net:[4026532250]".
-func ParseLink(s string) (t nsops.Type, inode uint64, ok bool) {
-	kind, number, found := strings.Cut(strings.TrimSuffix(s, "]"), ":[")
-	if !found || !strings.HasSuffix(s, "]") {
-		return "", 0, false
-	}
-	inode, err := strconv.ParseUint(number, 10, 64)
-	if err != nil {
-		return "", 0, false
-	}
-	for _, t := range nsops.Types {
-		if string(t) == kind {
-			return t, inode, true
-		}
-	}
-	return "", 0, false
 }

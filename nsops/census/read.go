@@ -38,7 +38,7 @@ func readProcess(dir, pid int) (Process, error) {
 		if err != nil {
 			return p, err
 		}
-		p.Places[i] = nsops.ID{Device: st.Dev, Inode: st.Ino}
+		p.Places[i] = nsops.IDOf(&st)
 	}
 	st, err := readStat(dir)
 	if err != nil {

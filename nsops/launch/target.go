@@ -138,7 +138,7 @@ func (t *Target) openExactly(p *proc.Process, found map[nsops.Type]nsops.ID) err
 		if err := unix.Fstat(int(t.Joins[len(t.Joins)-1].File.Fd()), &st); err != nil {
 			return err
 		}
-		if (nsops.ID{Device: st.Dev, Inode: st.Ino}) != found[k] {
+		if nsops.IDOf(&st) != found[k] {
 			return nsops.ErrMoved
 		}
 	}

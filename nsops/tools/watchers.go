@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -72,25 +71,18 @@ func newSight(target *proc.Process) (*sight, error) {
 
 // pidNamespaces are the target's and those around it (ioctl_nsfs(2)), up to ours.
 func pidNamespaces(target *proc.Process, ours nsops.ID) (map[nsops.ID]bool, error) {
+	around, err := nsops.Ancestors(target, nsops.PID)
+	if err != nil {
+		return nil, err
+	}
 	ids := map[nsops.ID]bool{}
-	ns, err := target.OpenFile("ns/pid", unix.O_RDONLY)
-	for err == nil {
-		var st unix.Stat_t
-		if err = unix.Fstat(int(ns.Fd()), &st); err != nil {
-			break
-		}
-		id := nsops.ID{Device: st.Dev, Inode: st.Ino}
+	for _, id := range around {
 		if id == ours {
-			ns.Close()
 			return ids, nil
 		}
 		ids[id] = true
-		var fd int
-		fd, err = unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_PARENT)
-		ns.Close()
-		ns = os.NewFile(uintptr(fd), "pid namespace")
 	}
-	return nil, fmt.Errorf("the PID namespaces around pid %d: %w", target.PID, err)
+	return nil, fmt.Errorf("pid %d: its PID namespace is not below dx's own", target.PID)
 }
 
 // look looks at one process; nil if it is no watcher, or gone.
