@@ -81,11 +81,11 @@ func (o *debugOptions) check(cmd *cobra.Command) error {
 }
 
 func (a *app) runDebug(ctx context.Context, o debugOptions, ref string, args []string) error {
-	return a.enter(ctx, o.execOptions, ref, func(e *entry) error { return a.debug(ctx, o, e, args) })
+	return a.enter(ctx, o.execOptions, ref, func(e *execRequest) error { return a.debug(ctx, o, e, args) })
 }
 
 // debug runs a command, by default the tools' shell, with the tools.
-func (a *app) debug(ctx context.Context, o debugOptions, e *entry, args []string) error {
+func (a *app) debug(ctx context.Context, o debugOptions, e *execRequest, args []string) error {
 	t, err := openTools(ctx, e.container, o.tools)
 	if err != nil {
 		return err
@@ -102,8 +102,8 @@ func (a *app) debug(ctx context.Context, o debugOptions, e *entry, args []string
 	}
 	t.environment(spec, e, o.toolsFirst)
 	a.warnNoProc(e.container)
-	o.execOptions.tools = t.launch()
-	return a.execute(ctx, o.execOptions, e.container, spec, e.detachKeys)
+	e.options.tools = t.launch()
+	return a.execute(ctx, e, spec)
 }
 
 // warnNoProc says what does not work in a container without a /proc.

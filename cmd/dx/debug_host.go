@@ -14,12 +14,13 @@ import (
 	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/session"
 	"dx/nsops/tools"
 )
 
 func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args []string) error {
 	o.ignorePaused = true // the command is not in the container's cgroup
-	return a.enter(ctx, o.execOptions, ref, func(e *entry) error {
+	return a.enter(ctx, o.execOptions, ref, func(e *execRequest) error {
 		pids, err := e.sharesPIDs(o)
 		if err != nil {
 			return err
@@ -38,14 +39,14 @@ func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args
 }
 
 // sharesPIDs says whether the command is to join a PID namespace.
-func (e *entry) sharesPIDs(o debugOptions) (bool, error) {
+func (e *execRequest) sharesPIDs(o debugOptions) (bool, error) {
 	differ, err := nsops.Differing(e.container.Process)
 	return o.sharePID && slices.Contains(differ, nsops.PID), err
 }
 
 // checkExposure refuses where a process of the container would see the command and
 // has power over it.
-func (e *entry) checkExposure(o debugOptions, own proc.Status, joins bool) error {
+func (e *execRequest) checkExposure(o debugOptions, own proc.Status, joins bool) error {
 	differ, err := nsops.Differing(e.container.Process)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func ownStatus() (proc.Status, error) {
 }
 
 // hostSpec is the caller's own shell, or a command, with the caller's own rights.
-func hostSpec(e *entry, args []string, own proc.Status) *execspec.Spec {
+func hostSpec(e *execRequest, args []string, own proc.Status) *execspec.Spec {
 	if len(args) == 0 {
 		args = []string{hostShell()}
 	}
@@ -119,7 +120,7 @@ func sharedKinds(pids bool) []nsops.Type {
 	return kinds
 }
 
-func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *execspec.Spec, pids bool) error {
+func (a *app) debugWithHostTools(ctx context.Context, e *execRequest, spec *execspec.Spec, pids bool) error {
 	if !path.IsAbs(spec.Process.Cwd) {
 		return execspec.ErrRelativeCwd
 	}
@@ -142,22 +143,18 @@ func (a *app) debugWithHostTools(ctx context.Context, e *entry, spec *execspec.S
 	return a.runPlan(ctx, e, plan)
 }
 
-// runPlan compiles a plan, and prints or runs it with streams of the host.
-func (a *app) runPlan(ctx context.Context, e *entry, plan *openPlan) error {
+// runPlan compiles a plan, and prints or runs it with streams of the caller.
+func (a *app) runPlan(ctx context.Context, e *execRequest, plan *openPlan) error {
 	prog, err := launch.Compile(plan.Plan)
 	if err != nil {
 		return err
 	}
-	if e.options.explain {
-		return prog.Explain(a.out)
-	}
-	return a.runProgram(ctx, &execution{
-		options: e.options, container: e.container, program: prog, root: plan.Root,
-		uid: int(plan.Process.User.UID), gid: int(plan.Process.User.GID), command: plan.Process.Args[0], detachKeys: e.detachKeys,
+	return a.runProgram(ctx, e, plan.Plan, session.Session{
+		Program: prog, Root: plan.Root, UID: int(plan.Process.User.UID), GID: int(plan.Process.User.GID),
 	})
 }
 
 // callerEnvironment is dx's own environment with that of -e over it.
-func callerEnvironment(e *entry) []string {
+func callerEnvironment(e *execRequest) []string {
 	return withPrompt(withVariables(os.Environ(), e.env), e, "dx host-tools")
 }

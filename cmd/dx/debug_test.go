@@ -29,7 +29,7 @@ func TestToolsEnvironment(t *testing.T) {
 	} {
 		spec := &execspec.Spec{Process: &specs.Process{Env: test.env}, Origins: map[string]string{}}
 		box := &toolbox{&tools.Tree{Dirs: []string{"usr/bin", "bin"}, Origin: "/tools"}}
-		box.environment(spec, &entry{container: &dockerx.Container{Name: "we$`b"}, env: test.given}, test.first)
+		box.environment(spec, &execRequest{container: &dockerx.Container{Name: "we$`b"}, env: test.given}, test.first)
 		if diff := cmp.Diff(test.want, spec.Process.Env); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", test.env, diff)
 		}

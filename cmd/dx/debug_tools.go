@@ -76,7 +76,7 @@ func (t *toolbox) path() string {
 }
 
 // environment adds the tools to PATH, and a prompt that says where one is.
-func (t *toolbox) environment(spec *execspec.Spec, e *entry, first bool) {
+func (t *toolbox) environment(spec *execspec.Spec, e *execRequest, first bool) {
 	env := spec.Process.Env
 	i := lastVariable(env, "PATH")
 	switch {
@@ -101,7 +101,7 @@ func lastVariable(env []string, name string) int {
 }
 
 // withPrompt sets PS1, unless -e does.
-func withPrompt(env []string, e *entry, verb string) []string {
+func withPrompt(env []string, e *execRequest, verb string) []string {
 	if lastVariable(e.env, "PS1") >= 0 {
 		return env
 	}

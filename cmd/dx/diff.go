@@ -9,6 +9,7 @@ import (
 	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/nsops/posture"
+	"dx/nsops/session"
 )
 
 func (a *app) diffCommand() *cobra.Command {
@@ -42,7 +43,7 @@ func (a *app) diffCommand() *cobra.Command {
 // verdict of dx doctor.
 func (a *app) trouble(err error) error {
 	var status *statusError
-	var interrupted *signalError
+	var interrupted *session.Interrupted
 	if err == nil || errors.As(err, &status) || errors.As(err, &interrupted) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"dx/cmd/dx/output"
 	"dx/dockerx/doctor"
+	"dx/nsops/session"
 )
 
 // Exit codes of dx doctor, for monitoring.
@@ -148,8 +149,8 @@ func doctorStatus(r *doctor.Report) error {
 // watchDoctor looks again and again, and prints the first report and each that
 // says something else, until a signal ends it.
 func (a *app) watchDoctor(ctx context.Context, out *output.Printer, opts doctor.Options, interval time.Duration) error {
-	ctx, signals := catchSignals(ctx, false)
-	defer signals.stop()
+	ctx, stop := session.UntilSignal(ctx)
+	defer stop()
 	last := ""
 	for {
 		p, err := doctor.New(opts)

@@ -17,6 +17,7 @@ import (
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/rootfs"
+	"dx/nsops/session"
 	"dx/nsops/tty"
 )
 
@@ -51,7 +52,7 @@ func (e *clientError) Unwrap() error { return e.err }
 func (a *app) exitCode(err error) int {
 	var status *statusError
 	var client *clientError
-	var interrupted *signalError
+	var interrupted *session.Interrupted
 	var start *startError
 	var step *launch.StepError
 	var older *dialectError
@@ -71,7 +72,7 @@ func (a *app) exitCode(err error) int {
 		a.lines(template.Error())
 		return exitFailure
 	case errors.As(err, &interrupted):
-		return 128 + int(interrupted.signal)
+		return 128 + int(interrupted.Signal)
 	case errors.Is(err, tty.ErrDetached):
 		a.line("read escape sequence")
 		return exitFailure
@@ -177,9 +178,9 @@ func missingCapability() string {
 // startError is a command that could not be started: the case in which docker
 // speaks on stdout.
 type startError struct {
-	command  string
-	detached bool
-	step     *launch.StepError
+	command, cwd string
+	detached     bool
+	step         *launch.StepError
 }
 
 func (e *startError) Error() string { return e.text() }
@@ -241,8 +242,10 @@ func (e *startError) text() string {
 	switch {
 	case e.step.Step.Stage == launch.StageCwd && e.step.Step.Name != "chdir" && (errno == unix.EBADF || errno == unix.ENOENT):
 		return "current working directory is outside of container mount namespace root -- possible container breakout detected"
+	case e.step.Step.Stage == launch.StageCwd && e.step.Step.Name != "chdir":
+		return fmt.Sprintf("failed to verify if current working directory is safe: %v", errno)
 	case e.step.Step.Stage == launch.StageCwd:
-		return fmt.Sprintf("%s set in config.json failed: %v", e.step.Step.Doing, errno)
+		return fmt.Sprintf("chdir to cwd (%q) set in config.json failed: %v", e.cwd, errno)
 	case errno == unix.EXDEV:
 		return fmt.Sprintf("exec: %q: cannot run executable found relative to current directory", e.command)
 	case !strings.Contains(e.command, "/"):

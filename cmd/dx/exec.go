@@ -17,6 +17,7 @@ import (
 	"dx/dockerx/execspec"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
+	"dx/nsops/session"
 	"dx/nsops/tty"
 )
 
@@ -61,7 +62,7 @@ func (a *app) execCommand() *cobra.Command {
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
-	return a.enter(ctx, o, ref, func(e *entry) error {
+	return a.enter(ctx, o, ref, func(e *execRequest) error {
 		if len(o.part.namespaces) > 0 {
 			return a.runInNamespaces(ctx, e, args)
 		}
@@ -69,17 +70,18 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 		if err != nil {
 			return err
 		}
-		return a.execute(ctx, o, e.container, spec, e.detachKeys)
+		return a.execute(ctx, e, spec)
 	})
 }
 
 // execute compiles what was found out, and prints or runs it.
-func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, spec *execspec.Spec, keys []byte) error {
-	plan, err := newPlan(c, spec)
+func (a *app) execute(ctx context.Context, e *execRequest, spec *execspec.Spec) error {
+	plan, err := newPlan(e.container, spec)
 	if err != nil {
 		return err
 	}
 	defer plan.close()
+	o := e.options
 	plan.Tools = o.tools
 	if err := plan.checkCaller(o.ignoreCaller || o.explain); err != nil {
 		return err
@@ -88,16 +90,13 @@ func (a *app) execute(ctx context.Context, o execOptions, c *dockerx.Container, 
 	if err != nil {
 		return err
 	}
-	if o.explain {
-		return prog.Explain(a.out)
+	s := session.Session{Program: prog, Root: plan.Root}
+	if !o.explain {
+		if s.UID, s.GID, err = plan.streamOwner(e.container); err != nil {
+			return err
+		}
 	}
-	uid, gid, err := plan.streamOwner(c)
-	if err != nil {
-		return err
-	}
-	return a.runProgram(ctx, &execution{
-		options: o, container: c, program: prog, root: plan.Root, uid: uid, gid: gid, command: spec.Process.Args[0], detachKeys: keys,
-	})
+	return a.runProgram(ctx, e, plan.Plan, s)
 }
 
 // mayExec makes docker's checks before anything is started, in its order.

@@ -19,6 +19,7 @@ import (
 	"dx/nsops"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/session"
 )
 
 // partOptions are the flags of an exec that joins a part of a container.
@@ -94,7 +95,7 @@ func (n *nsFlag) Set(s string) error {
 }
 
 // runInNamespaces is exec --ns.
-func (a *app) runInNamespaces(ctx context.Context, e *entry, args []string) error {
+func (a *app) runInNamespaces(ctx context.Context, e *execRequest, args []string) error {
 	o, c := e.options, e.container
 	target, err := launch.OpenTarget(c.Process, o.part.namespaces)
 	if err != nil {
@@ -129,18 +130,12 @@ func (a *app) runInNamespaces(ctx context.Context, e *entry, args []string) erro
 	return a.runVisit(ctx, e, v, root, own)
 }
 
-func (a *app) runVisit(ctx context.Context, e *entry, v *launch.Visit, root *os.File, own proc.Status) error {
+func (a *app) runVisit(ctx context.Context, e *execRequest, v *launch.Visit, root *os.File, own proc.Status) error {
 	prog, err := launch.CompileVisit(v)
 	if err != nil {
 		return err
 	}
-	if e.options.explain {
-		return prog.Explain(a.out)
-	}
-	return a.runProgram(ctx, &execution{
-		options: e.options, container: e.container, program: prog, root: root, uid: int(own.UID[1]), gid: int(own.GID[1]),
-		command: v.Process.Args[0], detachKeys: e.detachKeys,
-	})
+	return a.runProgram(ctx, e, v.Plan, session.Session{Program: prog, Root: root, UID: int(own.UID[1]), GID: int(own.GID[1])})
 }
 
 // placeVisit says which files the command sees, and returns its root.

@@ -51,8 +51,8 @@ func (a *app) followTerminal(cmd *cobra.Command, o *execOptions, shell bool) {
 	}
 }
 
-// entry is a container that is about to be entered, and what the flags name.
-type entry struct {
+// execRequest is a container that is about to be entered, and what the flags name.
+type execRequest struct {
 	options    execOptions
 	container  *dockerx.Container
 	env        []string
@@ -60,7 +60,7 @@ type entry struct {
 }
 
 // enter resolves a reference, makes docker's checks, and lets run go on.
-func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*entry) error) error {
+func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*execRequest) error) error {
 	if strings.TrimSpace(ref) == "" {
 		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
 	}
@@ -73,11 +73,11 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*en
 		return err
 	}
 	defer r.Close()
-	err = a.enterBy(ctx, r, ref, &entry{options: o, env: env, detachKeys: keys}, run)
+	err = a.enterBy(ctx, r, ref, &execRequest{options: o, env: env, detachKeys: keys}, run)
 	return inWordsOf(ctx, r, o.detach, err)
 }
 
-func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *entry, run func(*entry) error) error {
+func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *execRequest, run func(*execRequest) error) error {
 	c, err := r.Resolve(ctx, ref)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *e
 }
 
 // spec is what docker exec would run.
-func (a *app) spec(ctx context.Context, e *entry, args []string) (*execspec.Spec, error) {
+func (a *app) spec(ctx context.Context, e *execRequest, args []string) (*execspec.Spec, error) {
 	o := e.options
 	spec, err := execspec.Of(ctx, e.container, execspec.Options{
 		Args: args, Env: e.env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,

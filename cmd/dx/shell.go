@@ -31,7 +31,7 @@ func (a *app) shellCommand() *cobra.Command {
 }
 
 func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []string) error {
-	return a.enter(ctx, o, ref, func(e *entry) error {
+	return a.enter(ctx, o, ref, func(e *execRequest) error {
 		spec, err := a.spec(ctx, e, append([]string{"sh"}, args...))
 		if err != nil {
 			return err
@@ -45,12 +45,12 @@ func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []st
 		}
 		spec.Process.Args[0] = shell
 		spec.Origins["Args"] = "the best shell of " + describe(e.container)
-		return a.execute(ctx, o, e.container, spec, e.detachKeys)
+		return a.execute(ctx, e, spec)
 	})
 }
 
 // shellOfTools is dx debug for a container without a shell.
-func (a *app) shellOfTools(ctx context.Context, e *entry, args []string) error {
+func (a *app) shellOfTools(ctx context.Context, e *execRequest, args []string) error {
 	a.say("%s has no shell: this is one of dx debug", describe(e.container))
 	o := debugOptions{execOptions: e.options}
 	o.debug = false // said already

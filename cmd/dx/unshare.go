@@ -8,12 +8,11 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"dx/nsops"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
-	"dx/nsops/tty"
+	"dx/nsops/session"
 )
 
 // unshareOptions are flags of unshare(1) where it has them, by its names.
@@ -177,25 +176,12 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 	if o.explain {
 		return prog.Explain(a.out)
 	}
-	ctx, signals := catchSignals(ctx, true)
-	defer signals.stop()
-	signals.skip = func(s unix.Signal) bool {
-		// A terminal sends these to its whole foreground group: the command, too.
-		return (s == unix.SIGINT || s == unix.SIGQUIT) && tty.InForeground()
+	code, err := session.RunOn(ctx, prog, [3]*os.File{a.in, a.out, a.err})
+	var start *session.StartError
+	if errors.As(err, &start) {
+		return unshareFailed(u, start.Err)
 	}
-	p, err := prog.Start(ctx, [3]*os.File{a.in, a.out, a.err})
-	if err != nil {
-		return unshareFailed(u, err)
-	}
-	signals.passTo(p)
-	// Nobody would be left to end it.
-	stop := context.AfterFunc(ctx, func() { _ = p.Signal(unix.SIGKILL) })
-	defer stop()
-	status, err := p.Wait()
-	if err != nil {
-		return err
-	}
-	return commandStatus(status)
+	return errors.Join(err, exitStatus(code))
 }
 
 // newRoot finds the folder that is to be a root: its path without links, and whether

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -8,22 +8,30 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"dx/nsops/launch"
 )
 
-// signalError says that a signal ended dx's own part.
-type signalError struct{ signal unix.Signal }
+// Interrupted is the signal that ended a session; the command runs on.
+type Interrupted struct{ Signal unix.Signal }
 
-func (e *signalError) Error() string { return "interrupted by " + unix.SignalName(e.signal) }
+func (e *Interrupted) Error() string { return "interrupted by " + unix.SignalName(e.Signal) }
 
-// impatience is how many SIGINTs and SIGTERMs end dx although they are passed on:
+// UntilSignal returns a context that ends with an *Interrupted when dx is asked to end.
+// stop gives the signals back.
+func UntilSignal(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, s := catchSignals(ctx, false)
+	return ctx, s.stop
+}
+
+// impatience is how many SIGINTs and SIGTERMs end a session although they are passed on:
 // the command may ignore them. docker's client has the same number.
 const impatience = 3
 
 // startPatience is how long a signal waits for a command that is being started, which
 // takes milliseconds unless something hangs.
 const startPatience = time.Second
+
+// receiver is a process that gets signals.
+type receiver interface{ Signal(unix.Signal) error }
 
 // signals takes what is sent to dx. It goes to the command; one that comes before dx
 // knows that the command runs, which others may know already, is kept for it. A signal
@@ -34,15 +42,15 @@ type signals struct {
 	proxy  bool
 
 	mu      sync.Mutex
-	to      *launch.Process
+	to      receiver
 	waiting []unix.Signal // until there is a command
 
-	// skip says which signals the command gets without dx; nil: none. It is set
+	// skip reports whether the command gets a signal without dx; nil: never. It is set
 	// before there is a command.
 	skip func(unix.Signal) bool
 }
 
-// catchSignals returns a context that ends with a *signalError.
+// catchSignals returns a context that ends with a *Interrupted.
 func catchSignals(ctx context.Context, proxy bool) (context.Context, *signals) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &signals{caught: make(chan os.Signal, 16), cancel: cancel, proxy: proxy}
@@ -59,7 +67,7 @@ func (s *signals) run() {
 			impatient++
 		}
 		if !s.proxy || impatient >= impatience {
-			s.cancel(&signalError{signal: n})
+			s.cancel(&Interrupted{Signal: n})
 			continue
 		}
 		s.pass(n)
@@ -79,7 +87,7 @@ func (s *signals) pass(n unix.Signal) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.to == nil {
-			s.cancel(&signalError{signal: n})
+			s.cancel(&Interrupted{Signal: n})
 		}
 	})
 }
@@ -91,7 +99,7 @@ func (s *signals) send(n unix.Signal) {
 }
 
 // passTo sends the signals that waited, and later ones, to the command.
-func (s *signals) passTo(p *launch.Process) {
+func (s *signals) passTo(p receiver) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.to = p
