@@ -8,8 +8,6 @@ import (
 	"path"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
 	"dx/nsops/proc"
@@ -84,9 +82,12 @@ const unseen = "the process that listens there is not one that dx sees"
 
 func doubtUnix(trust host.Trust, p engine.Peer) string {
 	// The file may have been removed since, which says nothing of who answered.
-	var st unix.Stat_t
-	if err := unix.Stat(p.Path, &st); err == nil && !trust.Owns(st.Uid) {
-		return fmt.Sprintf("%s belongs to uid %d", p.Path, st.Uid)
+	if s, err := engine.OpenSocket(p.Path); err == nil {
+		st, err := s.Stat()
+		s.Close()
+		if err == nil && !trust.Owns(st.Uid) {
+			return fmt.Sprintf("%s belongs to uid %d", p.Path, st.Uid)
+		}
 	}
 	if p.Process == nil {
 		return unseen

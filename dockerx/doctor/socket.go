@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/engine"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/unixdiag"
 )
@@ -28,15 +30,15 @@ func (p *Examination) socket(context.Context) []Finding {
 	if !ok {
 		return []Finding{found(info, "%s is no unix socket: dockerd's process is not looked for", p.address.Host)}
 	}
-	if err := engine.Reachable(path); err != nil {
+	s, err := engine.OpenSocket(path)
+	if errors.Is(err, launch.ErrSilent) {
 		return []Finding{found(mountSilent, "the file system of the socket %s does not answer", path).path(path).evidence(err.Error())}
 	}
-	l, listens := p.listener(path)
-	fd, err := connect(path)
+	l, listens := p.listener(path, s)
 	peer := 0
 	if err == nil {
-		peer = peerPID(fd)
-		unix.Close(fd)
+		peer, err = listenerPID(s)
+		s.Close()
 	}
 	var d *proc.Process
 	if listens {
@@ -78,11 +80,14 @@ func socketFindings(path string, err error, l unixdiag.Socket, listens bool, d *
 
 // listener finds the listening socket of a path: by its file, else by its name,
 // which stays when the file is removed.
-func (p *Examination) listener(path string) (unixdiag.Socket, bool) {
+func (p *Examination) listener(path string, file *engine.Socket) (unixdiag.Socket, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var st unix.Stat_t
-	errStat := unix.Stat(path, &st)
+	errStat := fs.ErrNotExist
+	if file != nil {
+		st, errStat = file.Stat()
+	}
 	for _, s := range p.sockets {
 		if s.Listening && errStat == nil && s.FileInode != 0 && s.FileInode == uint32(st.Ino) && sameName(s.Name, path) {
 			return s, true
@@ -100,6 +105,16 @@ func (p *Examination) listener(path string) (unixdiag.Socket, bool) {
 // says /var/run/docker.sock.
 func sameName(a, b string) bool {
 	return strings.TrimPrefix(a, "/var") == strings.TrimPrefix(b, "/var")
+}
+
+// listenerPID connects, and returns who called listen(2) at the other end.
+func listenerPID(s *engine.Socket) (int, error) {
+	fd, err := connect(s.Address())
+	if err != nil {
+		return 0, fmt.Errorf("connect to %s: %w", s.Path, errors.Unwrap(err))
+	}
+	defer unix.Close(fd)
+	return peerPID(fd), nil
 }
 
 // connect connects without waiting: where the backlog is full, that is EAGAIN.

@@ -156,18 +156,26 @@ func authority(host string) string {
 	return client.DummyHost
 }
 
+// dialTo dials by what stands for the address.
+func dialTo(addr, network string, dial func(string) (net.Conn, error)) (net.Conn, error) {
+	if network != "unix" {
+		return dial(addr)
+	}
+	s, err := OpenSocket(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.dial(dial)
+}
+
 func dialer(host string, timeout time.Duration, who *peers) func(context.Context, string, string) (net.Conn, error) {
 	// The transport dials apart from the request's context, so that a dial that
 	// is slow for one serves another: it needs a deadline of its own.
 	d := &net.Dialer{Timeout: timeout}
 	network, addr := network(host)
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		if network == "unix" {
-			if err := Reachable(addr); err != nil {
-				return nil, err
-			}
-		}
-		conn, err := d.DialContext(ctx, network, addr)
+		conn, err := dialTo(addr, network, func(address string) (net.Conn, error) { return d.DialContext(ctx, network, address) })
 		if err != nil {
 			if e, ok := ctx.Value(dialErrorKey{}).(*dialError); ok {
 				e.set(err)
