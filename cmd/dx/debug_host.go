@@ -139,7 +139,7 @@ func (a *app) debugWithHostTools(ctx context.Context, e *execRequest, spec *exec
 	}
 	defer view.Close()
 	plan.Joins = append(plan.Joins, launch.Join{Type: nsops.Mnt, File: view.Mnt})
-	plan.Root, plan.MountProc, plan.KeepKeyring = view.Root, pids, true
+	plan.Root, plan.MountProc, plan.KeepKeyring, plan.Seen = view.Root, pids, true, true
 	return a.runPlan(ctx, e, plan)
 }
 

@@ -41,7 +41,8 @@ const partHelp = "\n\n" +
 	"the host. With mnt, COMMAND is the container's own program, whatever it is called,\n" +
 	"and has your rights: that is always refused. In a joined PID namespace the container\n" +
 	"sees COMMAND: refused if one of its processes could go through it (/proc/PID/root).\n" +
-	"A user namespace that somebody else made gives him power over COMMAND: refused."
+	"A user namespace that somebody else made gives him power over COMMAND, and to root of\n" +
+	"containers that have the host's PIDs: refused."
 
 func (o *partOptions) flags(f *pflag.FlagSet) {
 	f.Var(&o.namespaces, "ns", "Join only these namespaces, comma separated, with a program of the host: cgroup, ipc, mnt, net, pid, time, user, uts")
@@ -140,7 +141,11 @@ func (a *app) runVisit(ctx context.Context, e *execRequest, v *launch.Visit, roo
 
 // placeVisit says which files the command sees, and returns its root.
 func (a *app) placeVisit(v *launch.Visit, target *launch.Target, c *dockerx.Container, joins []nsops.Type) (*os.File, error) {
-	var err error
+	pidHost, err := hasHostPIDs(c)
+	if err != nil {
+		return nil, err
+	}
+	v.Seen = pidHost || slices.Contains(joins, nsops.PID)
 	if v.Kernel, err = launch.ThisKernel(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/proc"
 	"dx/nsops/tools"
@@ -69,12 +70,33 @@ func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) er
 	return &exposedError{container: describe(c), reason: watched(watchers)}
 }
 
+// hasHostPIDs reports whether a container's processes see all of the host's.
+func hasHostPIDs(c *dockerx.Container) (bool, error) {
+	differ, err := nsops.Differing(c.Process)
+	return !slices.Contains(differ, nsops.PID), err
+}
+
 // checkUserNamespace refuses one whose processes see the command, or whose maker
-// does: he has all capabilities over it (user_namespaces(7)).
-func checkUserNamespace(c *dockerx.Container, seen bool) error {
-	const reason = "the command would be root of the container's user namespace, as its processes may be"
-	if seen {
+// does: he has all capabilities over it (user_namespaces(7)). The root of a container
+// without a user namespace is the same maker as the host's root, if he sees the host's
+// processes.
+func checkUserNamespace(c *dockerx.Container, joinsPIDs bool) error {
+	pidHost, err := hasHostPIDs(c)
+	if err != nil {
+		return err
+	}
+	if joinsPIDs || pidHost {
+		const reason = "the command would be root of the container's user namespace, as its processes may be"
 		return &exposedError{container: describe(c), reason: reason}
+	}
+	switch pid, id, err := host.WithHostPIDs(); {
+	case err != nil:
+		return err
+	case pid != 0:
+		return &exposedError{
+			container: describe(c), reason: fmt.Sprintf("pid %d of container %.12s sees the host's processes, and the command among them", pid, id),
+			how: "as root it has power over the command in a user namespace, and over what that has of yours",
+		}
 	}
 	f, err := c.Process.OpenFile("ns/user", unix.O_PATH)
 	if err != nil {

@@ -86,6 +86,7 @@ func (c *compiler) build() {
 	c.enterCgroups()
 	c.writeAttributes(attrs)
 	c.limits()
+	c.leaveNoCore()
 	c.join(true)
 	c.enterRoot()
 	c.joinKeyring()

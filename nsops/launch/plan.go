@@ -53,6 +53,9 @@ type Plan struct {
 
 	Shed Shed
 
+	// Seen says that processes see the command which have fewer rights.
+	Seen bool
+
 	Tools *Tools // nil: none
 
 	// MountProc mounts a procfs of the joined PID namespace at /proc, with the

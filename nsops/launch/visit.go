@@ -12,7 +12,7 @@ import (
 // container's namespaces: what nsenter(1) does. Nothing of the container's
 // posture is taken: no user, capabilities, filter, limit or cgroup.
 type Visit struct {
-	// Plan has the Process (Args, Env, Terminal; Cwd, empty to stay), Joins, and
+	// Plan has the Process (Args, Env, Terminal; Cwd, empty to stay), Joins, Seen, and
 	// with the mount namespace its Root. The rest of it is not heeded.
 	*Plan
 
@@ -37,6 +37,7 @@ func CompileVisit(v *Visit) (*Program, error) {
 	}
 	c := &compiler{plan: v.Plan}
 	c.begin()
+	c.leaveNoCore()
 	if v.joinsUser() { // what is the caller's own elsewhere is not for those in there
 		c.leaveKeyring()
 	}

@@ -145,6 +145,9 @@ func power(st, over proc.Status) string {
 	switch {
 	case st.CapBnd&(1<<unix.CAP_SYS_PTRACE) != 0:
 		return "CAP_SYS_PTRACE"
+	case st.CapBnd&(1<<unix.CAP_SYS_RESOURCE) != 0:
+		// launch.Plan.Seen sets a limit that this one could lift.
+		return "CAP_SYS_RESOURCE, and could have a core file made of the command"
 	case over.CapPrm&^st.CapBnd == 0:
 		return "all the capabilities that the command has"
 	}
