@@ -19,6 +19,7 @@ type Program struct {
 	names []string    // what they are, for --explain
 	key   seccomp.Key // of the exceptions from the filter; zero without any
 
+	kept   bool                // by a keeper, which is the first process
 	init   bool                // the child is an init that starts the command
 	paused func(pid int) error // what is to be done while P has stopped itself; may be nil
 }
@@ -66,20 +67,24 @@ type compiler struct {
 	files []*os.File
 	names []string
 
-	child    bool      // steps are the child's from here on
-	installs []install // of the seccomp filters, in order
-	err      error     // the first impossible value
+	kept      bool      // steps are P's, whose parent is the keeper
+	files1By1 *Step     // where the keeper closes its files, on old kernels
+	child     bool      // steps are the child's from here on
+	installs  []install // of the seccomp filters, in order
+	err       error     // the first impossible value
 }
 
 func (c *compiler) program() (*Program, error) {
+	kept := c.kept
 	key := c.admit()
-	return &Program{Steps: c.steps, files: c.files, names: c.names, key: key}, c.err
+	c.closeKeepersFiles()
+	return &Program{Steps: c.steps, files: c.files, names: c.names, key: key, kept: kept}, c.err
 }
 
 // build appends the steps. What needs neither the container's rights nor its filter
 // comes before both.
 func (c *compiler) build() {
-	c.begin()
+	c.beKept()
 	c.keepTools()
 	c.shed()
 	attrs := c.openAttributes()
@@ -123,7 +128,7 @@ func (c *compiler) build() {
 
 // add appends a step that must succeed.
 func (c *compiler) add(s *Step) *Step {
-	s.child = c.child
+	s.kept, s.child = c.kept, c.child
 	c.steps = append(c.steps, s)
 	return s
 }

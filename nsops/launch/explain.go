@@ -8,7 +8,8 @@ import (
 )
 
 // Explain prints the program: a numbered line a system call, what it is for, and
-// where its values came from. The child's steps are indented. Names and labels in it may
+// where its values came from. Those of P are indented where the first
+// ones are a keeper's, and the child's further. Names and labels in it may
 // be a container's: a line holds visible characters only.
 func (p *Program) Explain(w io.Writer) error {
 	n := 0
@@ -18,8 +19,10 @@ func (p *Program) Explain(w io.Writer) error {
 		}
 		n++
 		indent := ""
-		if s.child {
-			indent = "  "
+		for _, deeper := range []bool{s.kept, s.child} {
+			if deeper {
+				indent += "  "
+			}
 		}
 		why := s.Doing
 		if s.Origin != "" {

@@ -12,12 +12,13 @@ import (
 )
 
 // noticeFile holds the place of the notice among a program's files: the write
-// end of a pipe that init closes once the command runs or has failed to.
+// end of a pipe. Init closes it once the command runs or has failed to, a keeper once
+// P has ended.
 var noticeFile = &os.File{}
 
-// openNotice returns both ends of a notice, nil ones for a program without init.
+// openNotice returns both ends of a notice, nil ones for a program that gives none.
 func (p *Program) openNotice() (r, w *os.File, err error) {
-	if !p.init {
+	if !p.init && !p.kept {
 		return nil, nil, nil
 	}
 	return os.Pipe()

@@ -6,10 +6,11 @@
 // Start lays the program out as a tiny static ELF executable in a sealed memfd
 // and runs that; its last step becomes the wanted command.
 //
-// The program process, called P here, stays outside the container's PID
-// namespace until everything that needs the host is done and every host
-// descriptor is closed. Only then it clones the child, which is the first that
-// the container can see, and which holds nothing that the container lacks.
+// The program's first process is the keeper, which reaps the command in dx's place and
+// is never in anything of the container's. It gives birth to P, which stays outside the
+// container's PID namespace until everything that needs the host is done and every host
+// descriptor is closed. Only then P clones the child, which is the first that the
+// container can see, and which holds nothing that the container lacks.
 //
 // Who the process should be (users, environment, capabilities by container) is
 // not decided here.

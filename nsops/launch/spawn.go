@@ -119,8 +119,8 @@ func (c *compiler) pathVariable() string {
 }
 
 // Exit codes of a child that could not become the command: the errno behind one
-// of these. Its parent tells them from the command's own codes by
-// PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD.
+// of these. The keeper tells them from the command's own codes
+// (beKept), dx by PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD.
 const (
 	exitExec = 0
 	exitTTY  = 128
@@ -138,9 +138,9 @@ func (c *compiler) keepReport() {
 func (c *compiler) stayHidden() { c.hide("stay undumpable").own = true }
 
 // spawn lets P give birth to the child and end. CLONE_PARENT makes the child
-// dx's own, so that dx can wait for it; CLONE_VFORK keeps P until the child has
-// become the command or has failed; CLONE_PARENT_SETTID leaves its PID in the
-// report page.
+// the keeper's, or in a program without one dx's own; CLONE_VFORK keeps P until the
+// child has become the command or has failed; CLONE_PARENT_SETTID leaves its PID in
+// the report page.
 func (c *compiler) spawn() {
 	c.birth(unix.CLONE_VFORK, "|CLONE_VFORK")
 	c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))

@@ -2,7 +2,6 @@ package launch
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -23,10 +22,15 @@ type StepError struct {
 func (e *StepError) Error() string { return fmt.Sprintf("cannot %s: %v", e.Step.Doing, e.Errno) }
 func (e *StepError) Unwrap() error { return e.Errno }
 
-// Process is a started command: a child of the caller, who must Wait for it.
+// Process is a started command, which the caller must Wait for or Release.
 type Process struct {
 	PID   int
-	pidfd *os.File // nil on kernels before 5.3
+	pidfd *os.File // nil on kernels before 5.3, and for a process that is gone
+
+	// A command that is kept is a child of the keeper's, which is a child of the caller's.
+	keeper int // its PID; 0: the command is the caller's own child
+	report *report
+	over   *unix.WaitStatus // of a command whose keeper has ended already
 }
 
 // Start runs the program with the given files as its descriptors 0, 1 and 2. It
@@ -37,14 +41,20 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 	if err != nil {
 		return nil, err
 	}
-	defer report.close()
+	pr, err := p.startWith(ctx, stdio, report)
+	if err != nil || pr.report == nil {
+		report.close()
+	}
+	return pr, err
+}
+
+func (p *Program) startWith(ctx context.Context, stdio [3]*os.File, report *report) (*Process, error) {
 	img := p.Image()
 	exe, err := executable(img)
 	if err != nil {
 		return nil, err
 	}
 	defer exe.Close()
-
 	notice, other, err := p.openNotice()
 	if err != nil {
 		return nil, err
@@ -56,20 +66,37 @@ func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error
 		return nil, err
 	}
 	defer pidfd.Close()
-	if err := p.atPause(pid); err != nil {
-		return nil, err
+	s := &start{program: p, image: img, pid: pid, pidfd: pidfd, report: report, notice: notice}
+	if p.kept {
+		return s.keep(ctx)
 	}
-	status, err := (&start{p, img, pid, pidfd, report}).wait(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := awaitInit(ctx, notice, report); err != nil {
-		return nil, err
-	}
-	return p.outcome(ctx, status, report)
+	return s.adopt(ctx)
 }
 
-// fork starts P. syscall.ForkExec, not os.StartProcess: the latter probes pidfd
+// adopt waits for a command that is dx's own child.
+func (s *start) adopt(ctx context.Context) (*Process, error) {
+	p := s.program
+	if err := p.atPause(s.pid); err != nil {
+		return nil, err
+	}
+	if err := s.wait(ctx, s.exited); err != nil {
+		return nil, err
+	}
+	status, err := reap(s.pid)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the program: %w", err)
+	}
+	if ctx.Err() != nil {
+		s.giveUp()
+		return nil, context.Cause(ctx)
+	}
+	if err := awaitInit(ctx, s.notice, s.report); err != nil {
+		return nil, err
+	}
+	return p.outcome(ctx, status, s.report)
+}
+
+// fork starts the program's first process. syscall.ForkExec, not os.StartProcess: the latter probes pidfd
 // support with a child of its own.
 func (p *Program) fork(stdio [3]*os.File, exe, report, notice *os.File) (pid int, pidfd *os.File, err error) {
 	files := []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd()}
@@ -114,7 +141,7 @@ func reap(pid int) (unix.WaitStatus, error) {
 	}
 }
 
-// isChild says whether pid is an unreaped child of this process: a PID from the
+// isChild reports whether pid is an unreaped child of this process: a PID from the
 // report page is believed only then.
 func isChild(pid int) bool {
 	return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
@@ -208,16 +235,25 @@ func newProcess(pid int) *Process {
 
 // Signal sends a signal to the command.
 func (pr *Process) Signal(sig unix.Signal) error {
-	if pr.pidfd != nil {
+	switch {
+	case pr.pidfd != nil:
 		return unix.PidfdSendSignal(int(pr.pidfd.Fd()), sig, nil, 0)
+	case pr.over != nil || pr.keeper != 0 && !isChildOf(pr.PID, pr.keeper):
+		return unix.ESRCH
 	}
 	return unix.Kill(pr.PID, sig)
 }
 
 // Wait waits for the command to end and releases it.
 func (pr *Process) Wait() (unix.WaitStatus, error) {
+	defer pr.Release()
+	if pr.over != nil {
+		return *pr.over, nil
+	}
+	if pr.keeper != 0 {
+		return pr.waitKeeper()
+	}
 	status, err := reap(pr.PID)
-	pr.Release()
 	if err != nil {
 		return status, fmt.Errorf("wait for the command: %w", err)
 	}
@@ -229,43 +265,8 @@ func (pr *Process) Release() {
 	if pr.pidfd != nil {
 		pr.pidfd.Close()
 	}
-}
-
-// report is the page that P shares with dx.
-type report struct {
-	file *os.File
-	page []byte
-}
-
-func newReport() (*report, error) {
-	f, err := memfd("dx-report", unix.MFD_NOEXEC_SEAL)
-	if errors.Is(err, unix.EINVAL) { // Linux 6.3
-		f, err = memfd("dx-report", 0)
+	if pr.report != nil {
+		pr.report.close()
+		pr.report = nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Truncate(pageSize); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("make the report page: %w", err)
-	}
-	page, err := unix.Mmap(int(f.Fd()), 0, pageSize, unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("map the report page: %w", err)
-	}
-	return &report{file: f, page: page}, nil
-}
-
-func (r *report) close() {
-	_ = unix.Munmap(r.page)
-	r.file.Close()
-}
-
-func (r *report) failure() (step uint64, errno unix.Errno) {
-	return binary.NativeEndian.Uint64(r.page[offReportStep:]), unix.Errno(binary.NativeEndian.Uint64(r.page[offReportErrno:]))
-}
-
-func (r *report) child() int {
-	return int(int32(binary.NativeEndian.Uint32(r.page[offReportChild:])))
 }

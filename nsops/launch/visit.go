@@ -36,7 +36,7 @@ func CompileVisit(v *Visit) (*Program, error) {
 		return nil, err
 	}
 	c := &compiler{plan: v.Plan}
-	c.begin()
+	c.restoreSignals(c.beKept())
 	c.leaveNoCore()
 	if v.joinsUser() { // what is the caller's own elsewhere is not for those in there
 		c.leaveKeyring()

@@ -29,20 +29,20 @@ func (e *SilentStepError) Error() string {
 
 func (e *SilentStepError) Unwrap() error { return ErrSilent }
 
-// start is a program whose P runs.
+// start is a program whose first process runs.
 type start struct {
 	program *Program
 	image   []byte
-	pid     int
+	pid     int      // of P, or of the keeper
 	pidfd   *os.File // nil on kernels before 5.2
 	report  *report
+	notice  *os.File // nil: the program gives none
 }
 
-// wait waits for P, which ends when the child has become the command or has failed.
-// One that cannot be killed is left to the kernel.
-func (s *start) wait(ctx context.Context) (unix.WaitStatus, error) {
+// wait waits until it is over. What cannot be killed then is left to the kernel.
+func (s *start) wait(ctx context.Context, over func() bool) error {
 	begin := time.Now()
-	for !s.exited() {
+	for !over() {
 		var cause error
 		if ctx.Err() != nil {
 			cause = context.Cause(ctx)
@@ -51,24 +51,16 @@ func (s *start) wait(ctx context.Context) (unix.WaitStatus, error) {
 		}
 		if cause != nil {
 			s.giveUp()
-			return 0, cause
+			return cause
 		}
 	}
-	status, err := reap(s.pid)
-	if err != nil {
-		return 0, fmt.Errorf("wait for the program: %w", err)
-	}
-	if ctx.Err() != nil {
-		s.giveUp()
-		return 0, context.Cause(ctx)
-	}
-	return status, nil
+	return nil
 }
 
 // attention is how soon the end of a context is seen.
 const attention = 50 * time.Millisecond
 
-// exited waits a moment for the end of P and reports whether it has come.
+// exited waits a moment for the end of the first process and reports whether it has come.
 func (s *start) exited() bool {
 	if s.pidfd == nil {
 		time.Sleep(100 * time.Microsecond)
@@ -86,23 +78,57 @@ func hasEnded(pid int) bool {
 	return err == nil && info.Signo != 0
 }
 
-// giveUp kills P and what was born.
+// giveUp kills what was started. A keeper ends by itself, once P and what was born
+// have: it is theirs to wait for.
 func (s *start) giveUp() {
-	pids := []int{s.pid}
-	if child := s.report.child(); child > 0 {
-		pids = append(pids, child)
-	}
-	for _, pid := range pids {
-		if isChild(pid) {
-			kill(pid, nil)
+	if !s.program.kept {
+		for _, pid := range []int{s.pid, s.report.child()} {
+			s.end(pid)
 			abandon(pid)
 		}
+		return
 	}
+	for end := time.Now().Add(dying); !hasEnded(s.pid) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s.end(s.report.program())
+		s.end(s.report.child())
+	}
+	abandon(s.pid)
+}
+
+// end kills a process of the program's, if it is one: pidfd first, so that whoever has
+// the number then is the one that is asked about.
+func (s *start) end(pid int) {
+	if pid <= 0 {
+		return
+	}
+	var pidfd *os.File
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		pidfd = os.NewFile(uintptr(fd), "pidfd")
+		defer pidfd.Close()
+	}
+	if s.owns(pid) {
+		kill(pid, pidfd)
+	}
+}
+
+// owns reports whether a process is an unreaped child of dx's own, or of the keeper's: a
+// PID from the report page is believed only then.
+func (s *start) owns(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	if pid == s.pid || !s.program.kept {
+		return isChild(pid)
+	}
+	return isChildOf(pid, s.pid)
 }
 
 // abandon reaps a process that was killed. One that sleeps uninterruptibly is left
 // to the kernel.
 func abandon(pid int) {
+	if pid <= 0 || !isChild(pid) {
+		return
+	}
 	for end := time.Now().Add(dying); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if hasEnded(pid) {
 			_, _ = reap(pid)
@@ -120,8 +146,10 @@ func (s *start) silentStep(begin time.Time) *Step {
 		return nil
 	}
 	pid := s.pid
-	if child := s.report.child(); child > 0 && isChild(child) {
-		pid = child
+	for _, later := range []int{s.report.program(), s.report.child()} {
+		if s.owns(later) {
+			pid = later
+		}
 	}
 	text, err := proc.ReadKernelFile("/proc/"+strconv.Itoa(pid)+"/syscall", 256)
 	if err != nil {

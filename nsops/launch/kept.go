@@ -1,0 +1,125 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
+)
+
+// dx's side of the keeper.
+
+// keep waits until the keeper says that P has ended, and then until the child is the
+// command or has failed.
+func (s *start) keep(ctx context.Context) (*Process, error) {
+	if err := s.wait(ctx, s.noticed); err != nil {
+		return nil, err
+	}
+	for {
+		if ctx.Err() != nil {
+			s.giveUp()
+			return nil, context.Cause(ctx)
+		}
+		child := s.report.child()
+		if s.executed(child) {
+			return s.process(child), nil
+		}
+		// The keeper ends when there is no child any more. P ends a little before
+		// execve clears PF_FORKNOEXEC (fs/exec.c, begin_new_exec).
+		if child <= 0 || hasEnded(s.pid) {
+			return s.ended()
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+}
+
+// noticed waits a moment for the keeper's word, or its end, and reports whether one of
+// them has come.
+func (s *start) noticed() bool {
+	fds := []unix.PollFd{{Fd: int32(s.notice.Fd()), Events: unix.POLLIN}}
+	if s.pidfd != nil {
+		fds = append(fds, unix.PollFd{Fd: int32(s.pidfd.Fd()), Events: unix.POLLIN})
+	}
+	n, err := unix.Poll(fds, int(attention.Milliseconds()))
+	return n > 0 || err != nil && !errors.Is(err, unix.EINTR) || s.pidfd == nil && hasEnded(s.pid)
+}
+
+// executed reports whether a child of the keeper's has become the command.
+func (s *start) executed(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	st, err := proc.StatOf(pid)
+	return err == nil && st.PPID == s.pid && st.Flags&proc.PFForkNoExec == 0
+}
+
+// isChildOf reports whether a process is an unreaped child of another, whose PID cannot
+// be anybody else's meanwhile. It is no adopted one: a keeper adopts nobody.
+func isChildOf(pid, parent int) bool {
+	st, err := proc.StatOf(pid)
+	return err == nil && st.PPID == parent
+}
+
+// process is the command, which the keeper may reap at any moment: the pidfd is that of
+// the right process if that one is the keeper's child afterwards.
+func (s *start) process(pid int) *Process {
+	pr := newProcess(pid)
+	pr.keeper, pr.report = s.pid, s.report
+	if pr.pidfd != nil && !isChildOf(pid, s.pid) {
+		pr.pidfd.Close()
+		pr.pidfd = nil
+	}
+	return pr
+}
+
+// ended reads what a keeper has left that has nobody to keep any more.
+func (s *start) ended() (*Process, error) {
+	status, err := reap(s.pid)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the program: %w", err)
+	}
+	r := s.report
+	last, child := r.status(offReportStatus), r.child()
+	switch step, errno := r.failure(); {
+	case step != 0:
+		return nil, s.program.stepError(step, errno)
+	case status != 0:
+		return nil, fmt.Errorf("start the command: its keeper has ended before: %s", statusText(status))
+	case r.unborn():
+		return nil, s.program.childError(last)
+	case child <= 0:
+		return nil, fmt.Errorf("the program ended without starting the command: %s", statusText(r.status(offReportLast)))
+	}
+	return &Process{PID: child, over: &last}, nil
+}
+
+// waitKeeper waits for the keeper, which ends when the command has.
+func (pr *Process) waitKeeper() (unix.WaitStatus, error) {
+	status, err := reap(pr.keeper)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("wait for the command: %w", err)
+	case status != 0:
+		awaitEnd(pr.pidfd)
+		return 0, fmt.Errorf("the exit code of the command (pid %d) is not known: its keeper was ended: %s", pr.PID, statusText(status))
+	}
+	return pr.report.status(offReportStatus), nil
+}
+
+// awaitEnd waits for a process that somebody else reaps.
+func awaitEnd(pidfd *os.File) {
+	if pidfd == nil {
+		return
+	}
+	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
