@@ -266,7 +266,7 @@ func TestUnshareRefuses(t *testing.T) {
 		{[]string{"--map-auto", "true"}, "--map-root-user (-r), which is missing"},
 		{[]string{"--init", "true"}, "--pid is missing"},
 		{[]string{"--mount-dev", "true"}, "--root is missing"},
-		{[]string{"--root", "/no/such", "true"}, "the new root: lstat /no: no such file or directory"},
+		{[]string{"--root", "/no/such", "true"}, "the new root: open /no/such: no such file or directory"},
 		{[]string{"--root", "/etc/passwd", "true"}, "not a folder"},
 		{[]string{"--root", "/tmp", "--propagation", "shared", "true"}, "private or slave"},
 		{[]string{"--propagation", "odd", "true"}, `"odd" is no propagation`},
