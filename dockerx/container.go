@@ -9,8 +9,10 @@ package dockerx
 
 import (
 	"errors"
+	"fmt"
 
 	"dx/dockerx/docker"
+	"dx/nsops/escape"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/rootfs"
@@ -67,6 +69,11 @@ func (c *Container) Deputy() *launch.Deputy { return &c.deputy }
 
 // Root opens the container's root, for looking at its files.
 func (c *Container) Root() (*rootfs.Root, error) { return rootfs.Open(c.Process, &c.deputy, c.Name) }
+
+// String names a container and its process in messages: "web (pid 4711)".
+func (c *Container) String() string {
+	return escape.Line(fmt.Sprintf("%s (pid %d)", c.Name, c.Process.PID))
+}
 
 // Warn passes a line on to the user, who asked for the container.
 func (c *Container) Warn(line string) {

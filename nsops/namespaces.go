@@ -166,7 +166,7 @@ func identify(d directory, name string) (id ID, listed bool, err error) {
 	return ID{}, listed, err
 }
 
-// Differing lists the kinds in which a process is elsewhere than the caller.
+// Differing lists the types in which a process is elsewhere than the caller.
 func Differing(p *proc.Process) ([]Type, error) {
 	self, err := proc.Self()
 	if err != nil {
@@ -181,11 +181,17 @@ func Differing(p *proc.Process) ([]Type, error) {
 	if err != nil {
 		return nil, err
 	}
+	return theirs.Differing(ours), nil
+}
+
+// Differing lists the types of which a process is in another namespace than one with
+// the other set.
+func (s Set) Differing(other Set) []Type {
 	var out []Type
 	for _, t := range Types {
-		if id, ok := theirs.Own[t]; ok && id != ours.Own[t] {
+		if id, ok := s.Own[t]; ok && id != other.Own[t] {
 			out = append(out, t)
 		}
 	}
-	return out, nil
+	return out
 }

@@ -113,6 +113,6 @@ func (a *app) warnNoProc(c *dockerx.Container) {
 		a.say("%s; the first program starts, others are found by their path in the container only", err)
 	}
 	if err == nil && !has {
-		a.say("%s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only", describe(c))
+		a.say("%s has no /proc, which leads to the tools: the first program starts, others are found by their path in the container only", c.String())
 	}
 }

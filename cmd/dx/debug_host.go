@@ -66,7 +66,7 @@ func (e *execRequest) checkExposure(o debugOptions, own proc.Status, joins bool)
 	if pidHost {
 		instead = "the container has the host's PID namespace, so that --share-pid=false does not help"
 	}
-	return &exposedError{container: describe(e.container), reason: watched(watchers), instead: instead}
+	return &exposedError{container: e.container.String(), reason: watched(watchers), instead: instead}
 }
 
 func ownStatus() (proc.Status, error) {
@@ -128,11 +128,11 @@ func (a *app) debugWithHostTools(ctx context.Context, e *execRequest, spec *exec
 		a.printOrigins(e.container, spec.Origins)
 	}
 	spec.Namespaces = sharedKinds(pids)
-	plan, err := newPlan(e.container, spec)
+	plan, err := execspec.NewPlan(e.container, spec)
 	if err != nil {
 		return err
 	}
-	defer plan.close()
+	defer plan.Close()
 	view, err := tools.NewHostView(e.container.Process, pids)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (a *app) debugWithHostTools(ctx context.Context, e *execRequest, spec *exec
 }
 
 // runPlan compiles a plan, and prints or runs it with streams of the caller.
-func (a *app) runPlan(ctx context.Context, e *execRequest, plan *openPlan) error {
+func (a *app) runPlan(ctx context.Context, e *execRequest, plan *execspec.Plan) error {
 	prog, err := launch.Compile(plan.Plan)
 	if err != nil {
 		return err

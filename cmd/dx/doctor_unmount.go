@@ -29,8 +29,8 @@ func (a *app) unmount(ctx context.Context, o doctorOptions) error {
 	defer cancel()
 	fsType, err := doctor.Unmount(ctx, c.Process, path)
 	if err != nil {
-		return &clientError{code: exitDx, err: fmt.Errorf("dx: %s: %w%s", describe(c), err, hint(err))}
+		return &clientError{code: exitDx, err: fmt.Errorf("dx: %s: %w%s", c.String(), err, hint(err))}
 	}
-	a.result("the %s mount at %s in %s is gone", fsType, path, describe(c))
+	a.result("the %s mount at %s in %s is gone", fsType, path, c.String())
 	return nil
 }

@@ -76,14 +76,14 @@ func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []str
 
 // execute compiles what was found out, and prints or runs it.
 func (a *app) execute(ctx context.Context, e *execRequest, spec *execspec.Spec) error {
-	plan, err := newPlan(e.container, spec)
+	plan, err := execspec.NewPlan(e.container, spec)
 	if err != nil {
 		return err
 	}
-	defer plan.close()
+	defer plan.Close()
 	o := e.options
 	plan.Tools = o.tools
-	if err := plan.checkCaller(o.ignoreCaller || o.explain); err != nil {
+	if err := plan.CheckCaller(o.ignoreCaller || o.explain); err != nil {
 		return err
 	}
 	prog, err := launch.Compile(plan.Plan)
@@ -92,7 +92,7 @@ func (a *app) execute(ctx context.Context, e *execRequest, spec *execspec.Spec) 
 	}
 	s := session.Session{Program: prog, Root: plan.Root}
 	if !o.explain {
-		if s.UID, s.GID, err = plan.streamOwner(e.container); err != nil {
+		if s.UID, s.GID, err = plan.StreamOwner(); err != nil {
 			return err
 		}
 	}

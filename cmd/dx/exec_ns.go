@@ -100,7 +100,7 @@ func (a *app) runInNamespaces(ctx context.Context, e *execRequest, args []string
 	o, c := e.options, e.container
 	target, err := launch.OpenTarget(c.Process, o.part.namespaces)
 	if err != nil {
-		return fmt.Errorf("cannot open %s: %w", describe(c), err)
+		return fmt.Errorf("cannot open %s: %w", c.String(), err)
 	}
 	defer target.Close()
 	own, err := ownStatus()
@@ -174,7 +174,7 @@ func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
 	}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			a.say("the host has no %s over which that of %s could be mounted", path, describe(c))
+			a.say("the host has no %s over which that of %s could be mounted", path, c.String())
 			continue
 		}
 		v.Files = append(v.Files, launch.Overlay{Path: path, Content: files[path]})

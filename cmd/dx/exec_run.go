@@ -43,5 +43,5 @@ func (e *execRequest) startError(plan *launch.Plan, err error) error {
 	if errors.As(err, &step) && step.Step.Stage != launch.StageSetup {
 		return &startError{command: plan.Process.Args[0], cwd: plan.Process.Cwd, detached: e.options.detach, step: step}
 	}
-	return fmt.Errorf("%s: %w", describe(e.container), err)
+	return fmt.Errorf("%s: %w", e.container.String(), err)
 }

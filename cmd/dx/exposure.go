@@ -54,7 +54,7 @@ func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) er
 	switch {
 	case has(nsops.Mnt):
 		return &exposedError{
-			container: describe(c), reason: "with mnt the command is the container's own program, by whatever name",
+			container: c.String(), reason: "with mnt the command is the container's own program, by whatever name",
 			how:     "with your rights, and none of the container's limits, it could take over the host",
 			instead: "without mnt it is a program of the host's, without --ns it has the container's rights",
 		}
@@ -67,7 +67,7 @@ func checkExposure(c *dockerx.Container, joins []nsops.Type, own proc.Status) er
 	if err != nil || len(watchers) == 0 {
 		return err
 	}
-	return &exposedError{container: describe(c), reason: watched(watchers)}
+	return &exposedError{container: c.String(), reason: watched(watchers)}
 }
 
 // hasHostPIDs reports whether a container's processes see all of the host's.
@@ -87,14 +87,14 @@ func checkUserNamespace(c *dockerx.Container, joinsPIDs bool) error {
 	}
 	if joinsPIDs || pidHost {
 		const reason = "the command would be root of the container's user namespace, as its processes may be"
-		return &exposedError{container: describe(c), reason: reason}
+		return &exposedError{container: c.String(), reason: reason}
 	}
 	switch pid, id, err := host.WithHostPIDs(); {
 	case err != nil:
 		return err
 	case pid != 0:
 		return &exposedError{
-			container: describe(c), reason: fmt.Sprintf("pid %d of container %.12s sees the host's processes, and the command among them", pid, id),
+			container: c.String(), reason: fmt.Sprintf("pid %d of container %.12s sees the host's processes, and the command among them", pid, id),
 			how: "as root it has power over the command in a user namespace, and over what that has of yours",
 		}
 	}
@@ -113,7 +113,7 @@ func checkUserNamespace(c *dockerx.Container, joinsPIDs bool) error {
 		return err
 	}
 	return &exposedError{
-		container: describe(c), reason: fmt.Sprintf("the command would be in a user namespace of uid %d's", owner),
+		container: c.String(), reason: fmt.Sprintf("the command would be in a user namespace of uid %d's", owner),
 		how: "its maker has power over the command, and over what it has of yours",
 	}
 }

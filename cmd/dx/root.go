@@ -107,9 +107,9 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 
 // printOrigins says on stderr where the facts about a container came from.
 func (a *app) printOrigins(c *dockerx.Container, origins map[string]string) {
-	a.say("%s: found by: %s", describe(c), c.Source)
+	a.say("%s: found by: %s", c.String(), c.Source)
 	if c.Proof != "" {
-		a.say("%s: believed: %s", describe(c), c.Proof)
+		a.say("%s: believed: %s", c.String(), c.Proof)
 	}
 	for _, key := range slices.Sorted(maps.Keys(origins)) {
 		a.say("%s: %s", key, origins[key])

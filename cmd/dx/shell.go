@@ -44,14 +44,14 @@ func (a *app) runShell(ctx context.Context, o execOptions, ref string, args []st
 			return a.shellOfTools(ctx, e, args)
 		}
 		spec.Process.Args[0] = shell
-		spec.Origins["Args"] = "the best shell of " + describe(e.container)
+		spec.Origins["Args"] = "the best shell of " + e.container.String()
 		return a.execute(ctx, e, spec)
 	})
 }
 
 // shellOfTools is dx debug for a container without a shell.
 func (a *app) shellOfTools(ctx context.Context, e *execRequest, args []string) error {
-	a.say("%s has no shell: this is one of dx debug", describe(e.container))
+	a.say("%s has no shell: this is one of dx debug", e.container.String())
 	o := debugOptions{execOptions: e.options}
 	o.debug = false // said already
 	e.options = o.execOptions

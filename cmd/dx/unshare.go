@@ -166,9 +166,12 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 	if u.Kernel, err = launch.ThisKernel(); err != nil {
 		return err
 	}
-	if u.IgnoredSignals, err = ignoredSignals(); err != nil {
+	// Of HUP and INT alone the Go runtime keeps that the caller ignores them.
+	own, err := ownStatus()
+	if err != nil {
 		return err
 	}
+	u.IgnoredSignals = launch.IgnoredSignals(own)
 	prog, err := launch.CompileUnshare(u)
 	if err != nil {
 		return &clientError{code: exitDx, err: fmt.Errorf("dx: %w", err)}

@@ -2,12 +2,9 @@ package execspec
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/proc"
@@ -46,55 +43,23 @@ func (e *BarePrivilegedError) Error() string {
 	return e.Ref + " is in no container: --privileged would run programs of its choice with rights that it does not have"
 }
 
-// apart refuses a process that is in dx's own mount namespace.
-func apart(c *dockerx.Container) error {
-	differ, err := nsops.Differing(c.Process)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(differ, nsops.Mnt) {
-		return nil
-	}
-	return &SharedMountError{Ref: c.Ref, PID: c.Process.PID, Kinds: differ}
-}
-
-// settled makes sure that the process was in the same namespaces all the time: its
-// capabilities are those of one user namespace, and mean nothing in another one.
-func (b *builder) settled() error {
-	now, err := nsops.Read(b.c.Process)
-	if err != nil {
-		return err
-	}
-	if !maps.Equal(now.Own, b.before.Own) {
-		return fmt.Errorf("%s: %w", b.c.Ref, nsops.ErrMoved)
-	}
-	b.out.Exactly = now.Own
-	return nil
-}
-
-// bareEnvironment is docker's default, for the host as well: an init's own says
-// nothing that a command needs.
-func (b *builder) bareEnvironment() error {
-	b.setEnv(override(b.defaults(), b.o.Env, "-e"))
-	return nil
-}
-
 // initUser is the user that the process runs as now, as its user namespace counts.
 func (b *builder) initUser() (specs.User, string, error) {
-	inside, err := b.insideIDs()
-	if err != nil {
-		return specs.User{}, "", err
+	st, uids, gids := b.f.Init.Status, b.f.Init.UIDs, b.f.Init.GIDs
+	if b.f.Init.Namespaces.Own[nsops.User] == b.f.Self.Namespaces.Own[nsops.User] {
+		uids = proc.IDMap{{Count: ^uint32(0)}}
+		gids = uids
 	}
 	u := specs.User{}
 	var ok bool
-	if u.UID, ok = inside.uids.Inner(b.init.UID[1]); !ok {
-		return u, "", b.unmapped("uid", b.init.UID[1])
+	if u.UID, ok = uids.Inner(st.UID[1]); !ok {
+		return u, "", b.unmapped("uid", st.UID[1])
 	}
-	if u.GID, ok = inside.gids.Inner(b.init.GID[1]); !ok {
-		return u, "", b.unmapped("gid", b.init.GID[1])
+	if u.GID, ok = gids.Inner(st.GID[1]); !ok {
+		return u, "", b.unmapped("gid", st.GID[1])
 	}
-	for _, outer := range b.init.Groups {
-		if gid, ok := inside.gids.Inner(outer); ok {
+	for _, outer := range st.Groups {
+		if gid, ok := gids.Inner(outer); ok {
 			u.AdditionalGids = append(u.AdditionalGids, gid)
 		}
 	}
@@ -102,46 +67,21 @@ func (b *builder) initUser() (specs.User, string, error) {
 }
 
 func (b *builder) unmapped(what string, id uint32) error {
-	return fmt.Errorf("the user namespace of %s has no id for its %s %d: its %s_map does not cover it", b.c.Name, what, id, what)
-}
-
-// idMaps lead from the ids that dx sees to those of the process's user namespace.
-type idMaps struct{ uids, gids proc.IDMap }
-
-func (b *builder) insideIDs() (idMaps, error) {
-	same := proc.IDMap{{Count: ^uint32(0)}}
-	self, err := proc.Self()
-	if err != nil {
-		return idMaps{}, err
-	}
-	defer self.Close()
-	ours, err := nsops.Identify(self, nsops.User)
-	if err != nil {
-		return idMaps{}, err
-	}
-	theirs, err := nsops.Identify(b.c.Process, nsops.User)
-	if err != nil || theirs == ours {
-		return idMaps{same, same}, err
-	}
-	var m idMaps
-	if m.uids, err = b.c.Process.UIDMap(); err == nil {
-		m.gids, err = b.c.Process.GIDMap()
-	}
-	return m, err
+	return fmt.Errorf("the user namespace of %s has no id for its %s %d: its %s_map does not cover it", b.f.Name, what, id, what)
 }
 
 // heldCapabilities are those that the process has.
 func (b *builder) heldCapabilities() error {
 	if b.o.Privileged {
-		return &BarePrivilegedError{Ref: b.c.Ref}
+		return &BarePrivilegedError{Ref: b.f.Ref}
 	}
-	held := b.init.CapPrm & caps.Supported()
+	held := b.f.Init.Status.CapPrm & caps.Supported()
 	set := all(held)
 	b.from("Capabilities", "%s CapPrm", b.procFile("status"))
 	if b.o.User == "" {
-		set.Effective = caps.Names(b.init.CapEff & held)
-		set.Inheritable = caps.Names(b.init.CapInh & held)
-		set.Ambient = caps.Names(b.init.CapAmb & held)
+		set.Effective = caps.Names(b.f.Init.Status.CapEff & held)
+		set.Inheritable = caps.Names(b.f.Init.Status.CapInh & held)
+		set.Ambient = caps.Names(b.f.Init.Status.CapAmb & held)
 		b.from("Capabilities", "%s CapPrm, CapEff, CapInh, CapAmb", b.procFile("status"))
 	}
 	b.out.Process.Capabilities = set

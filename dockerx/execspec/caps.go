@@ -15,19 +15,19 @@ import (
 // bounding set only. --privileged replaces them by all that the engine has.
 func (b *builder) capabilities() error {
 	if b.o.Privileged {
-		b.out.Process.Capabilities = all(b.shim.CapBnd & caps.Supported())
-		b.from("Capabilities", "--privileged: all of /proc/%d/status CapBnd (the shim)", b.bundle.Shim.PID)
+		b.out.Process.Capabilities = all(b.f.Shim.Status.CapBnd & caps.Supported())
+		b.from("Capabilities", "--privileged: all of /proc/%d/status CapBnd (the shim)", b.f.Shim.PID)
 		return nil
 	}
 	b.out.Process.Capabilities = &specs.LinuxCapabilities{}
-	if given := b.spec.Process.Capabilities; given != nil {
+	if given := b.f.Spec.Process.Capabilities; given != nil {
 		*b.out.Process.Capabilities = *given
 	}
-	origin := b.configJSON("process.capabilities")
+	origin := configJSON("process.capabilities")
 	if b.boundByShim() {
-		origin += fmt.Sprintf(", as far as /proc/%d/status CapBnd (the shim) has them", b.bundle.Shim.PID)
+		origin += fmt.Sprintf(", as far as /proc/%d/status CapBnd (the shim) has them", b.f.Shim.PID)
 	}
-	if lost := caps.Mask(b.out.Process.Capabilities.Bounding) &^ b.init.CapBnd; lost != 0 {
+	if lost := caps.Mask(b.out.Process.Capabilities.Bounding) &^ b.f.Init.Status.CapBnd; lost != 0 {
 		origin += fmt.Sprintf(" (init itself has since dropped %s)", strings.Join(caps.Names(lost), ", "))
 	}
 	b.from("Capabilities", "%s", origin)
@@ -42,8 +42,8 @@ func (b *builder) boundByShim() bool {
 	c := b.out.Process.Capabilities
 	for _, set := range []*[]string{&c.Bounding, &c.Permitted, &c.Effective, &c.Inheritable, &c.Ambient} {
 		m := caps.Mask(*set)
-		if m&^b.shim.CapBnd != 0 {
-			*set, over = caps.Names(m&b.shim.CapBnd), true
+		if m&^b.f.Shim.Status.CapBnd != 0 {
+			*set, over = caps.Names(m&b.f.Shim.Status.CapBnd), true
 		}
 	}
 	return over
@@ -53,15 +53,11 @@ func (b *builder) boundByShim() bool {
 // children could have.
 func (b *builder) ownCapabilities() error {
 	if b.o.Privileged {
-		st, err := selfStatus()
-		if err != nil {
-			return err
-		}
-		b.out.Process.Capabilities = all(st.CapBnd & caps.Supported())
+		b.out.Process.Capabilities = all(b.f.Self.Status.CapBnd & caps.Supported())
 		b.from("Capabilities", "--privileged: all that dx itself has")
 		return nil
 	}
-	b.out.Process.Capabilities = all(b.init.CapBnd & caps.Supported())
+	b.out.Process.Capabilities = all(b.f.Init.Status.CapBnd & caps.Supported())
 	b.from("Capabilities", "%s CapBnd", b.procFile("status"))
 	return nil
 }

@@ -1,75 +1,64 @@
 package execspec
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx"
 	"dx/dockerx/host"
 	"dx/nsops"
-	"dx/nsops/cgroup"
 	"dx/nsops/proc"
-	"dx/nsops/seccomp"
 )
 
 // seccomp is the bundle's profile, which the runtime installed at the start and
 // installs again for an exec. What init has installed since is init's own: docker exec
 // does not have it.
 func (b *builder) seccomp() error {
-	b.out.Seccomp = b.spec.Linux.Seccomp
-	b.from("Seccomp", "%s", b.configJSON("linux.seccomp"))
+	b.out.Seccomp = b.f.Spec.Linux.Seccomp
+	b.from("Seccomp", "%s", configJSON("linux.seccomp"))
 	// A shim that is confined itself (an engine in a container, a service with
 	// SystemCallFilter=) hands its filters down to what docker exec starts.
-	if b.shim.Seccomp != unix.SECCOMP_MODE_FILTER {
+	if b.f.Shim.Status.Seccomp != unix.SECCOMP_MODE_FILTER {
 		return nil
 	}
-	b.from("Seccomp", "those of the shim (pid %d) as the kernel has them, %s", b.bundle.Shim.PID, b.configJSON("linux.seccomp"))
-	return b.filtersOf(b.bundle.Shim, b.shim, "they are the shim's own")
+	b.from("Seccomp", "those of the shim (pid %d) as the kernel has them, %s", b.f.Shim.PID, configJSON("linux.seccomp"))
+	return b.filters(b.f.Shim.PID, "they are the shim's own")
 }
 
 // ownSeccomp is for a process whose filters no bundle describes.
 func (b *builder) ownSeccomp() error {
-	if b.init.Seccomp != unix.SECCOMP_MODE_FILTER {
-		b.from("Seccomp", "%s Seccomp: %d", b.procFile("status"), b.init.Seccomp)
+	if b.f.Init.Status.Seccomp != unix.SECCOMP_MODE_FILTER {
+		b.from("Seccomp", "%s Seccomp: %d", b.procFile("status"), b.f.Init.Status.Seccomp)
 		return nil
 	}
-	b.from("Seccomp", "those of pid %d as the kernel has them", b.c.Process.PID)
-	return b.filtersOf(b.c.Process, b.init, "no bundle tells their profile")
+	b.from("Seccomp", "those of pid %d as the kernel has them", b.f.Init.PID)
+	return b.filters(b.f.Init.PID, "no bundle tells their profile")
 }
 
-// patience bounds the wait for a process to stop, so that its filters can be read: a
-// moment, unless it is frozen.
-const patience = 2 * time.Second
+// takesFilters reports whether the filters of a process with that status are to be
+// installed again. Where dx has as many it is beside that process, it seems, and the
+// command has them by birth.
+func takesFilters(f *Facts, of proc.Status) bool {
+	own := f.Self.Status
+	return of.Seccomp == unix.SECCOMP_MODE_FILTER &&
+		(own.Seccomp != unix.SECCOMP_MODE_FILTER || own.SeccompFilters < of.SeccompFilters)
+}
 
-// filtersOf takes over the filters of a process.
-func (b *builder) filtersOf(p *proc.Process, status proc.Status, reason string) error {
-	self, err := selfStatus()
-	if err != nil {
-		return err
-	}
-	if self.Seccomp == unix.SECCOMP_MODE_FILTER && self.SeccompFilters >= status.SeccompFilters {
-		return nil // dx is beside it, it seems, and the command has them by birth
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	b.out.Filters, err = seccomp.Installed(ctx, p)
+// filters takes over the filters that were read of a process.
+func (b *builder) filters(pid int, reason string) error {
 	switch {
-	case err == nil, errors.Is(err, proc.ErrGone), b.ctx.Err() != nil:
-		return err
+	case b.f.FiltersErr == nil:
+		b.out.Filters = b.f.Filters
 	case b.o.IgnoreUnknownFilter:
-		b.c.Warn(fmt.Sprintf("the command runs without the seccomp filters of pid %d: %v", p.PID, err))
 		b.from("Seccomp", "--ignore-unknown-filter")
-		return nil
+	default:
+		return &UnknownFilterError{PID: pid, Reason: reason, Err: b.f.FiltersErr}
 	}
-	return &UnknownFilterError{PID: p.PID, Reason: reason, Err: err}
+	return nil
 }
 
 // namespaces are those that the bundle lists, and no others that init may have
@@ -77,31 +66,34 @@ func (b *builder) filtersOf(p *proc.Process, status proc.Status, reason string) 
 // namespace than dx (Docker in Docker), that one is needed as well.
 func (b *builder) namespaces() error {
 	want := map[nsops.Type]bool{}
-	for _, ns := range b.spec.Linux.Namespaces {
+	for _, ns := range b.f.Spec.Linux.Namespaces {
 		want[nsops.OCI[ns.Type]] = true
 	}
-	elsewhere := b.bundle.Shim
-	if b.c.Source == dockerx.SourcePID {
-		elsewhere = b.c.Process // it may have left its container's namespaces
+	elsewhere := b.f.Shim.Namespaces
+	if b.f.ByNumber {
+		elsewhere = b.f.Init.Namespaces // it may have left its container's namespaces
 	}
-	differs, err := nsops.Differing(elsewhere)
-	if err != nil {
-		return err
-	}
+	differs := elsewhere.Differing(b.f.Self.Namespaces)
 	for _, t := range nsops.Types {
 		if want[t] || slices.Contains(differs, t) {
 			b.out.Namespaces = append(b.out.Namespaces, t)
 		}
 	}
-	b.from("Namespaces", "%s", b.configJSON("linux.namespaces"))
+	b.from("Namespaces", "%s", configJSON("linux.namespaces"))
 	return nil
 }
 
 // ownNamespaces are all of the process that differ from dx's.
-func (b *builder) ownNamespaces() (err error) {
+func (b *builder) ownNamespaces() error {
 	b.from("Namespaces", "%s", b.procFile("ns"))
-	b.out.Namespaces, err = nsops.Differing(b.c.Process)
-	return err
+	b.out.Namespaces = b.f.Init.Namespaces.Differing(b.f.Self.Namespaces)
+	return nil
+}
+
+// exactNamespaces is ownNamespaces of a process that may change them at will.
+func (b *builder) exactNamespaces() error {
+	b.out.Exactly = b.f.Init.Namespaces.Own
+	return b.ownNamespaces()
 }
 
 // cgroups are those that the runtime made for the container. On v2 runc falls
@@ -109,56 +101,45 @@ func (b *builder) ownNamespaces() (err error) {
 // because init has divided it (EBUSY) or it is gone. On v1 it skips what is gone
 // (libcontainer/cgroups, EnterPid).
 func (b *builder) cgroups() error {
-	if b.state == nil {
+	if b.f.State == nil {
 		return b.ownCgroups()
 	}
-	paths, err := b.believedCgroups()
-	if err != nil {
-		return err
-	}
-	if len(paths) == 1 && host.HasChildren(paths[""]) {
+	paths := believedCgroups(b.f)
+	if _, v2 := paths[""]; v2 && len(paths) == 1 && b.f.Divided {
 		return b.ownCgroups()
 	}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		if host.Exists(paths[name]) {
+		if b.f.Joinable[paths[name]] {
 			b.out.Cgroups = append(b.out.Cgroups, CgroupDir{Controller: name, Path: paths[name]})
 		}
 	}
 	if len(b.out.Cgroups) == 0 {
 		return b.ownCgroups()
 	}
-	b.from("Cgroups", "%s", b.stateJSON("cgroup_paths"))
+	b.from("Cgroups", "%s", stateJSON("cgroup_paths"))
 	return nil
 }
 
 // believedCgroups are those of the runtime's state in which init is, or was
 // before it went deeper: a state that names another cgroup is wrong or forged. The
 // cgroup above init is the container's if it is called after it, to the letter.
-func (b *builder) believedCgroups() (map[string]string, error) {
-	dirs, err := cgroup.Dirs(b.c.Process)
-	if err != nil {
-		return nil, err
-	}
+func believedCgroups(f *Facts) map[string]string {
 	paths := map[string]string{}
-	for _, d := range dirs {
-		claimed, ok := b.state.CgroupPaths[d.Controller]
-		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && host.IsCgroupOf(path.Base(claimed), b.bundle.ID)) {
+	for _, d := range f.Cgroups {
+		claimed, ok := f.State.CgroupPaths[d.Controller]
+		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && host.IsCgroupOf(path.Base(claimed), f.ID)) {
 			paths[d.Controller] = claimed
 		}
 	}
-	return paths, nil
+	return paths
 }
 
 // ownCgroups are the ones in which the process is now.
 func (b *builder) ownCgroups() error {
-	dirs, err := cgroup.Dirs(b.c.Process)
-	if err != nil {
-		return err
-	}
-	if len(dirs) == 0 {
+	if len(b.f.Cgroups) == 0 {
 		return fmt.Errorf("none of the cgroups in %s is mounted here", b.procFile("cgroup"))
 	}
-	for _, d := range dirs {
+	for _, d := range b.f.Cgroups {
 		b.out.Cgroups = append(b.out.Cgroups, CgroupDir(d))
 	}
 	b.from("Cgroups", "%s", b.procFile("cgroup"))

@@ -1,10 +1,11 @@
 package execspec
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"dx/dockerx/host"
 )
 
 // defaultPath is moby's (oci/defaults.go, DefaultPathEnv).
@@ -21,42 +22,60 @@ func (v variable) name() string {
 	return name
 }
 
-// environment mirrors moby container/env.go and container.go
-// (CreateDaemonEnvironment), and what runc makes of the list.
+// environment is the process's, but for HOME. Of a container it mirrors moby
+// container/env.go and container.go (CreateDaemonEnvironment), and what runc makes of
+// the list. Of any other process it is docker's default, and nothing of its own: see
+// SharedMountError.
+func environment(f *Facts, o Options) []variable {
+	vars := daemonEnvironment(f, o.Tty)
+	if c := configOf(f); c != nil {
+		vars = override(vars, c.Env, c.Origin+" Config.Env")
+	}
+	vars = override(vars, o.Env, "-e")
+	if sinceRunc13(f.State) {
+		return keepLast(vars)
+	}
+	return keepFirstPlace(vars)
+}
+
 func (b *builder) environment() error {
-	vars := b.daemonEnvironment(b.o.Tty)
-	vars = override(vars, b.config.Env, b.config.Origin+" Config.Env")
-	vars = override(vars, b.o.Env, "-e")
-	b.setEnv(vars)
+	vars := environment(b.f, b.o)
+	b.out.Process.Env = entries(vars)
+	for _, v := range vars {
+		b.from("Env["+v.name()+"]", "%s", v.origin)
+	}
 	return nil
 }
 
 // daemonEnvironment is what dockerd puts before the configured variables.
-func (b *builder) daemonEnvironment(tty bool) []variable {
-	vars := []variable{
-		{defaultPath, dockerDefault},
-		{"HOSTNAME=" + b.config.Hostname, b.config.Origin + " Config.Hostname"},
+func daemonEnvironment(f *Facts, tty bool) []variable {
+	vars := []variable{{defaultPath, dockerDefault}}
+	c := configOf(f)
+	if c != nil {
+		vars = append(vars, variable{"HOSTNAME=" + c.Hostname, c.Origin + " Config.Hostname"})
 	}
 	if tty {
 		vars = append(vars, variable{"TERM=xterm", dockerDefault + " with -t"})
 	}
-	for _, entry := range b.linkVariables() {
-		vars = append(vars, variable{entry, b.configJSON("process.env") + " (legacy link)"})
+	if c == nil || f.Spec == nil {
+		return vars
+	}
+	for _, entry := range linkVariables(c, f.Spec.Process.Env) {
+		vars = append(vars, variable{entry, configJSON("process.env") + " (legacy link)"})
 	}
 	return vars
 }
 
-// linkVariables are those that legacy links gave the container at its start:
-// they stand in the bundle's environment between the daemon's own variables and
-// the first that the configuration appended. (dockerd computes them anew, which
-// gives another address if the linked container has been restarted.)
-func (b *builder) linkVariables() []string {
-	if !b.config.Linked || b.spec == nil {
+// linkVariables are those that legacy links gave the container at its start: in the
+// environment with which it was started, the bundle's, they lie between the daemon's
+// own variables and the first that the configuration appended. (dockerd computes them
+// anew, which gives another address if the linked container has been restarted.)
+func linkVariables(c *config, started []string) []string {
+	if !c.Linked {
 		return nil
 	}
-	started := b.spec.Process.Env
 	base := 2 // PATH, HOSTNAME
-	if b.config.Tty {
+	if c.Tty {
 		base = 3 // TERM
 	}
 	for n := base; n <= len(started); n++ {
@@ -64,7 +83,7 @@ func (b *builder) linkVariables() []string {
 		for i := range vars {
 			vars[i].entry = started[i]
 		}
-		if slices.Equal(entries(override(vars, b.config.Env, "")), started) {
+		if slices.Equal(entries(override(vars, c.Env, "")), started) {
 			return started[base:n]
 		}
 	}
@@ -104,19 +123,6 @@ func entries(vars []variable) []string {
 	return out
 }
 
-// setEnv removes duplicates as the runtime does and stores the result.
-func (b *builder) setEnv(vars []variable) {
-	if b.sinceRunc13() {
-		vars = keepLast(vars)
-	} else {
-		vars = keepFirstPlace(vars)
-	}
-	b.out.Process.Env = entries(vars)
-	for _, v := range vars {
-		b.from("Env["+v.name()+"]", "%s", v.origin)
-	}
-}
-
 // keepFirstPlace keeps a name's last value at its first place, as os.Setenv in
 // a loop does: runc to 1.2 (libcontainer/init_linux.go, populateProcessEnvironment).
 func keepFirstPlace(vars []variable) []variable {
@@ -149,10 +155,11 @@ func keepLast(vars []variable) []variable {
 	return out
 }
 
-// sinceRunc13 tells runc's generation by the specification version that it writes
-// into its state: 1.3 was built with 1.2.1, 1.2 with 1.2.0, 1.1 with 1.0.2-dev.
-func (b *builder) sinceRunc13() bool {
-	return b.state != nil && !olderThan(b.state.SpecVersion, [3]int{1, 2, 1})
+// sinceRunc13 reports whether runc is 1.3 or newer, by the specification version that
+// it writes into its state: 1.3 was built with 1.2.1, 1.2 with 1.2.0, 1.1 with
+// 1.0.2-dev.
+func sinceRunc13(s *host.State) bool {
+	return s != nil && !olderThan(s.SpecVersion, [3]int{1, 2, 1})
 }
 
 // olderThan compares "1.2.0" and the like; what is no version is old.
@@ -174,23 +181,27 @@ func olderThan(version string, than [3]int) bool {
 	return false
 }
 
+// hasHome reports whether HOME is set, and not to nothing.
+func hasHome(env []string) bool {
+	i := slices.IndexFunc(env, isHome)
+	return i >= 0 && env[i] != "HOME="
+}
+
+func isHome(entry string) bool { return strings.HasPrefix(entry, "HOME=") }
+
 // home adds HOME where it is unset or empty, as runc does: in its place to 1.2,
 // at the end from 1.3.
 func (b *builder) home() error {
 	env := b.out.Process.Env
-	i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "HOME=") })
-	if i >= 0 && env[i] != "HOME=" {
+	if hasHome(env) {
 		return nil
 	}
-	dir, origin, err := b.homeOf(b.out.Process.User.UID)
-	if err != nil {
-		return err
-	}
+	dir, origin := homeOf(b.f, b.out.Process.User.UID)
 	entry := "HOME=" + dir
-	switch {
+	switch i := slices.IndexFunc(env, isHome); {
 	case i < 0:
 		env = append(env, entry)
-	case b.sinceRunc13():
+	case sinceRunc13(b.f.State):
 		env = append(slices.Delete(env, i, i+1), entry)
 	default:
 		env[i] = entry
@@ -198,12 +209,4 @@ func (b *builder) home() error {
 	b.out.Process.Env = env
 	b.from("Env[HOME]", "%s", origin)
 	return nil
-}
-
-func (b *builder) defaults() []variable {
-	vars := []variable{{defaultPath, dockerDefault}}
-	if b.o.Tty {
-		vars = append(vars, variable{"TERM=xterm", fmt.Sprintf("%s with -t", dockerDefault)})
-	}
-	return vars
 }

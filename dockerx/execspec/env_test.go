@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx/host"
 )
@@ -49,12 +48,11 @@ func TestRuncGeneration(t *testing.T) {
 	for version, want := range map[string]bool{
 		"1.0.2-dev": false, "1.2.0": false, "1.2.1": true, "1.3.0": true, "1.10.0": true, "": false, "x": false, "1.x.0": false,
 	} {
-		b := &builder{state: &host.State{SpecVersion: version}}
-		if got := b.sinceRunc13(); got != want {
+		if got := sinceRunc13(&host.State{SpecVersion: version}); got != want {
 			t.Errorf("%q: %v, want %v", version, got, want)
 		}
 	}
-	if (&builder{}).sinceRunc13() {
+	if sinceRunc13(nil) {
 		t.Error("without a state the runtime counts as old")
 	}
 }
@@ -70,19 +68,12 @@ func TestLinkVariables(t *testing.T) {
 		"plain":         {false, append(append([]string{"PATH=/bin", "HOSTNAME=h"}, links...), "A=1", "B=2")},
 		"with terminal": {true, append(append([]string{"PATH=/bin", "HOSTNAME=h", "TERM=xterm"}, links...), "A=1", "B=2")},
 	} {
-		b := &builder{
-			config: &config{Linked: true, Tty: c.tty, Env: []string{"PATH=/bin", "A=1", "B=2"}},
-			spec:   &specs.Spec{Process: &specs.Process{Env: c.started}},
-		}
-		if diff := cmp.Diff(links, b.linkVariables()); diff != "" {
+		got := linkVariables(&config{Linked: true, Tty: c.tty, Env: []string{"PATH=/bin", "A=1", "B=2"}}, c.started)
+		if diff := cmp.Diff(links, got); diff != "" {
 			t.Errorf("%s: the variables of links (-want +got):\n%s", name, diff)
 		}
 	}
-	none := &builder{
-		config: &config{Linked: true, Env: []string{"A=1"}},
-		spec:   &specs.Spec{Process: &specs.Process{Env: []string{"PATH=/bin", "HOSTNAME=h", "A=1"}}},
-	}
-	if got := none.linkVariables(); len(got) != 0 {
+	if got := linkVariables(&config{Linked: true, Env: []string{"A=1"}}, []string{"PATH=/bin", "HOSTNAME=h", "A=1"}); len(got) != 0 {
 		t.Errorf("no link variables, but %q", got)
 	}
 }

@@ -1,24 +1,13 @@
 package execspec
 
 import (
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
+	"dx/dockerx/host"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
-
-	"dx/nsops/proc"
 )
-
-func selfStatus() (proc.Status, error) {
-	self, err := proc.Self()
-	if err != nil {
-		return proc.Status{}, err
-	}
-	defer self.Close()
-	return self.Status()
-}
 
 // security takes no_new_privs and the LSM labels of the container. Where init has what
 // the bundle does not name, the command has it as well: a bundle may not weaken it.
@@ -26,18 +15,18 @@ func (b *builder) security() error {
 	if err := b.ownSecurity(); err != nil {
 		return err
 	}
-	from, to := b.spec.Process, b.out.Process
+	from, to := b.f.Spec.Process, b.out.Process
 	if from.NoNewPrivileges || !to.NoNewPrivileges {
 		to.NoNewPrivileges = from.NoNewPrivileges
-		b.from("NoNewPrivileges", "%s", b.configJSON("process.noNewPrivileges"))
+		b.from("NoNewPrivileges", "%s", configJSON("process.noNewPrivileges"))
 	}
 	if from.ApparmorProfile != "" && from.ApparmorProfile != "unconfined" || to.ApparmorProfile == "" {
 		to.ApparmorProfile = from.ApparmorProfile
-		b.from("ApparmorProfile", "%s", b.configJSON("process.apparmorProfile"))
+		b.from("ApparmorProfile", "%s", configJSON("process.apparmorProfile"))
 	}
 	if from.SelinuxLabel != "" || to.SelinuxLabel == "" {
 		to.SelinuxLabel = from.SelinuxLabel
-		b.from("SelinuxLabel", "%s", b.configJSON("process.selinuxLabel"))
+		b.from("SelinuxLabel", "%s", configJSON("process.selinuxLabel"))
 	}
 	return nil
 }
@@ -45,42 +34,24 @@ func (b *builder) security() error {
 // limits are those of the bundle (HostConfig.Ulimits and the daemon's defaults
 // at its start), and for all others what a child of the shim inherits.
 func (b *builder) limits() error {
-	rlimits := slices.Clone(b.spec.Process.Rlimits)
-	inherited, err := b.bundle.Shim.Rlimits()
-	if err != nil {
-		return err
-	}
-	own, err := b.c.Process.Rlimits()
-	if err != nil {
-		return err
-	}
 	// A shim is a Go program, which raises its soft limit of open files for
 	// itself only: init shows what its children get.
-	inherited = replaceLimit(inherited, own, "RLIMIT_NOFILE")
-	b.from("Rlimits", "%s, the others as a child of the shim (pid %d) has them", b.configJSON("process.rlimits"), b.bundle.Shim.PID)
-	return b.setLimits(rlimits, inherited)
+	inherited := replaceLimit(slices.Clone(b.f.Shim.Rlimits), b.f.Init.Rlimits, "RLIMIT_NOFILE")
+	b.from("Rlimits", "%s, the others as a child of the shim (pid %d) has them", configJSON("process.rlimits"), b.f.Shim.PID)
+	b.setLimits(slices.Clone(b.f.Spec.Process.Rlimits), inherited)
+	return nil
 }
 
 // setLimits stores set, and of inherited what is not in it and differs from
 // dx's own. Of open files nobody knows: the Go runtime raises its own limit.
-func (b *builder) setLimits(set, inherited []specs.POSIXRlimit) error {
-	self, err := proc.Self()
-	if err != nil {
-		return err
-	}
-	defer self.Close()
-	own, err := self.Rlimits()
-	if err != nil {
-		return err
-	}
+func (b *builder) setLimits(set, inherited []specs.POSIXRlimit) {
 	for _, l := range inherited {
 		given := slices.ContainsFunc(set, func(s specs.POSIXRlimit) bool { return s.Type == l.Type })
-		if !given && (l.Type == "RLIMIT_NOFILE" || !slices.Contains(own, l)) {
+		if !given && (l.Type == "RLIMIT_NOFILE" || !slices.Contains(b.f.Self.Rlimits, l)) {
 			set = append(set, l)
 		}
 	}
 	b.out.Process.Rlimits = set
-	return nil
 }
 
 func replaceLimit(to, from []specs.POSIXRlimit, name string) []specs.POSIXRlimit {
@@ -92,83 +63,77 @@ func replaceLimit(to, from []specs.POSIXRlimit, name string) []specs.POSIXRlimit
 	return to
 }
 
-// oomScore: runc always writes the configured one, 0 if none is given; null in
-// its state means that the shim's is kept.
+// oomScore: runc always writes the configured one, 0 if none is given, unless its
+// state has null.
 func (b *builder) oomScore() error {
-	if b.state != nil && b.state.OOMScoreAdj == nil && b.state.CgroupPaths != nil {
-		return b.oomScoreOf(b.bundle.Shim)
+	if keepsOOMScoreAdj(b.f.State) {
+		b.setOOMScore(b.f.Shim)
+		return nil
 	}
 	score := 0
-	if given := b.spec.Process.OOMScoreAdj; given != nil {
+	if given := b.f.Spec.Process.OOMScoreAdj; given != nil {
 		score = *given
 	}
 	b.out.Process.OOMScoreAdj = &score
-	b.from("OOMScoreAdj", "%s", b.configJSON("process.oomScoreAdj"))
+	b.from("OOMScoreAdj", "%s", configJSON("process.oomScoreAdj"))
 	return nil
 }
 
-func (b *builder) oomScoreOf(p *proc.Process) error {
-	data, err := p.ReadFile("oom_score_adj")
-	if err != nil {
-		return err
-	}
-	score, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return err
-	}
-	b.out.Process.OOMScoreAdj = &score
-	b.from("OOMScoreAdj", "/proc/%d/oom_score_adj", p.PID)
-	return nil
+// keepsOOMScoreAdj reports whether a child of the shim keeps the shim's score: runc's
+// state has null then.
+func keepsOOMScoreAdj(s *host.State) bool {
+	return s != nil && s.OOMScoreAdj == nil && s.CgroupPaths != nil
+}
+
+func (b *builder) setOOMScore(of Process) {
+	b.out.Process.OOMScoreAdj = &of.OOMScoreAdj
+	b.from("OOMScoreAdj", "/proc/%d/oom_score_adj", of.PID)
 }
 
 // umask is the configured one, else what a child of the shim inherits.
 func (b *builder) umask() error {
-	if b.state != nil && b.state.Umask != nil {
-		b.out.Process.User.Umask = b.state.Umask
-		b.from("Umask", "%s", b.stateJSON("config.umask"))
+	if b.f.State != nil && b.f.State.Umask != nil {
+		b.out.Process.User.Umask = b.f.State.Umask
+		b.from("Umask", "%s", stateJSON("config.umask"))
 		return nil
 	}
-	b.out.Process.User.Umask = b.shim.Umask
-	b.from("Umask", "/proc/%d/status Umask (the shim)", b.bundle.Shim.PID)
+	b.out.Process.User.Umask = b.f.Shim.Status.Umask
+	b.from("Umask", "/proc/%d/status Umask (the shim)", b.f.Shim.PID)
 	return nil
 }
 
 // inherited is what the shim hands down to what docker exec starts.
-func (b *builder) inherited() error { return b.inheritedFrom(b.bundle.Shim) }
+func (b *builder) inherited() error { return b.inherit(b.f.Shim) }
 
-func (b *builder) ownInherited() error { return b.inheritedFrom(b.c.Process) }
+func (b *builder) ownInherited() error { return b.inherit(b.f.Init) }
 
-func (b *builder) inheritedFrom(p *proc.Process) error {
-	a, err := p.Attributes()
-	if err != nil {
-		return err
-	}
-	b.out.Inherited = &a
-	b.from("Inherited", "pid %d", p.PID)
+func (b *builder) inherit(from Process) error {
+	b.out.Inherited = &from.Attributes
+	b.from("Inherited", "pid %d", from.PID)
 	return nil
 }
 
 // kernelExtras are the session keyring, and what only newer runtimes apply.
 func (b *builder) kernelExtras() error {
-	if b.state == nil || !b.state.NoNewKeyring {
+	if b.f.State == nil || !b.f.State.NoNewKeyring {
 		if err := b.keyring(); err != nil {
 			return err
 		}
 	}
-	if b.state == nil {
+	if b.f.State == nil {
 		return nil
 	}
-	if b.state.Personality && b.spec.Linux.Personality != nil {
-		b.out.Personality = b.spec.Linux.Personality
-		b.from("Personality", "%s", b.configJSON("linux.personality"))
+	if b.f.State.Personality && b.f.Spec.Linux.Personality != nil {
+		b.out.Personality = b.f.Spec.Linux.Personality
+		b.from("Personality", "%s", configJSON("linux.personality"))
 	}
-	if b.state.Scheduler && b.spec.Process.Scheduler != nil {
-		b.out.Process.Scheduler = b.spec.Process.Scheduler
-		b.from("Scheduler", "%s", b.configJSON("process.scheduler"))
+	if b.f.State.Scheduler && b.f.Spec.Process.Scheduler != nil {
+		b.out.Process.Scheduler = b.f.Spec.Process.Scheduler
+		b.from("Scheduler", "%s", configJSON("process.scheduler"))
 	}
-	if b.state.IOPriority && b.spec.Process.IOPriority != nil {
-		b.out.Process.IOPriority = b.spec.Process.IOPriority
-		b.from("IOPriority", "%s", b.configJSON("process.ioPriority"))
+	if b.f.State.IOPriority && b.f.Spec.Process.IOPriority != nil {
+		b.out.Process.IOPriority = b.f.Spec.Process.IOPriority
+		b.from("IOPriority", "%s", configJSON("process.ioPriority"))
 	}
 	return nil
 }
@@ -176,68 +141,51 @@ func (b *builder) kernelExtras() error {
 // keyring: runc gives each container a session keyring by name
 // (libcontainer/setns_init_linux.go, getSessionRingName).
 func (b *builder) keyring() error {
-	b.out.Keyring = "_ses." + b.id
+	b.out.Keyring = "_ses." + b.f.ID
 	b.from("Keyring", "runc's name for it")
 	return nil
 }
 
 // ownSecurity takes no_new_privs and the LSM label of the process itself.
 func (b *builder) ownSecurity() error {
-	b.out.Process.NoNewPrivileges = b.init.NoNewPrivs
+	b.out.Process.NoNewPrivileges = b.f.Init.Status.NoNewPrivs
 	b.from("NoNewPrivileges", "%s NoNewPrivs", b.procFile("status"))
-	label, _ := b.c.Process.ReadFile("attr/current") // EINVAL: there is no LSM
-	text := strings.TrimRight(string(label), "\x00\n")
+	label := b.f.Init.Label
 	switch {
-	case text == "" || text == "unconfined":
-	case exists("/sys/fs/selinux/enforce"):
-		b.out.Process.SelinuxLabel = text
+	case label == "" || label == "unconfined":
+	case b.f.LSM == "selinux":
+		b.out.Process.SelinuxLabel = label
 		b.from("SelinuxLabel", "%s", b.procFile("attr/current"))
-	case exists("/sys/kernel/security/apparmor"):
-		b.out.Process.ApparmorProfile, _, _ = strings.Cut(text, " (") // "docker-default (enforce)"
+	case b.f.LSM == "apparmor":
+		b.out.Process.ApparmorProfile, _, _ = strings.Cut(label, " (") // "docker-default (enforce)"
 		b.from("ApparmorProfile", "%s", b.procFile("attr/current"))
 	}
 	return nil
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 func (b *builder) ownLimits() error {
-	own, err := b.c.Process.Rlimits()
-	if err != nil {
-		return err
-	}
 	b.from("Rlimits", "%s", b.procFile("limits"))
-	return b.setLimits(nil, own)
+	b.setLimits(nil, b.f.Init.Rlimits)
+	return nil
 }
 
-func (b *builder) ownOOMScore() error { return b.oomScoreOf(b.c.Process) }
+func (b *builder) ownOOMScore() error {
+	b.setOOMScore(b.f.Init)
+	return nil
+}
 
 func (b *builder) ownUmask() error {
-	b.out.Process.User.Umask = b.init.Umask
+	b.out.Process.User.Umask = b.f.Init.Status.Umask
 	b.from("Umask", "%s", b.procFile("status"))
 	return nil
 }
 
-// ownCwd is -w, else where the process is.
+// ownCwd is -w, else where the process is. The link is relative to dx's root: it may
+// name a removed directory, or one outside of the process's root.
 func (b *builder) ownCwd() error {
-	if b.o.WorkingDir != "" {
-		return b.cwd()
-	}
-	dir, err := b.c.Process.Readlink("cwd")
-	if err != nil {
-		return err
-	}
-	// The text is relative to dx's root: it may name a removed folder, or one
-	// outside of the process's root.
-	root, err := b.c.Process.Readlink("root")
-	if err != nil {
-		return err
-	}
+	dir, root := b.f.Init.Cwd, b.f.Init.Root
 	rest, inside := strings.CutPrefix(dir+"/", strings.TrimSuffix(root, "/")+"/")
-	if !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
+	if b.o.WorkingDir != "" || !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
 		return b.cwd()
 	}
 	b.out.Process.Cwd = "/" + strings.TrimSuffix(rest, "/")

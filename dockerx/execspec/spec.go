@@ -47,6 +47,9 @@ type Spec struct {
 	// caller hands down must not take its place. nil: nobody's is known.
 	Inherited *proc.Attributes
 
+	// Caller is dx itself, whose own attributes must not take the place of those.
+	Caller *Process
+
 	// Origins says where a value came from: a file and field, or "docker's
 	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
 	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,

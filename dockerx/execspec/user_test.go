@@ -9,14 +9,14 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-var testAccounts = accounts{passwd: []byte(testengine.Passwd), group: []byte(testengine.Group)}
+var testAccounts = Accounts{Passwd: []byte(testengine.Passwd), Group: []byte(testengine.Group)}
 
 // The rules are moby's (daemon/oci_linux.go, getUser); the parity test holds
 // most of them against a real engine.
 func TestLookupUser(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		accounts accounts
+		accounts Accounts
 		add      []string
 		want     specs.User
 		err      string
@@ -26,9 +26,9 @@ func TestLookupUser(t *testing.T) {
 		{"app:wheel", testAccounts, nil, specs.User{UID: 1000, GID: 10, AdditionalGids: []uint32{10}}, ""},
 		{"0", testAccounts, nil, specs.User{AdditionalGids: []uint32{0, 10}}, ""},
 		{"4321", testAccounts, []string{"777", "staff"}, specs.User{UID: 4321, AdditionalGids: []uint32{0, 50, 777}}, ""},
-		{"4321:99", accounts{}, nil, specs.User{UID: 4321, GID: 99, AdditionalGids: []uint32{99}}, ""},
+		{"4321:99", Accounts{}, nil, specs.User{UID: 4321, GID: 99, AdditionalGids: []uint32{99}}, ""},
 		{"ghost", testAccounts, nil, specs.User{}, "unable to find user ghost: no matching entries in passwd file"},
-		{"app", accounts{}, nil, specs.User{}, "unable to find user app: no matching entries in passwd file"},
+		{"app", Accounts{}, nil, specs.User{}, "unable to find user app: no matching entries in passwd file"},
 		{"app:ghosts", testAccounts, nil, specs.User{}, "unable to find group ghosts: no matching entries in group file"},
 		{"app", testAccounts, []string{"ghosts"}, specs.User{}, "unable to find group ghosts: no matching entries in group file"},
 		{"2147483648", testAccounts, nil, specs.User{}, "uids and gids must be in range 0-2147483647"},
@@ -71,7 +71,7 @@ func FuzzLookupUser(f *testing.F) {
 	f.Add("app:wheel", []byte(testengine.Passwd), []byte(testengine.Group), "staff")
 	f.Add("0", []byte("root:x:0:0"), []byte(":::"), "1")
 	f.Fuzz(func(t *testing.T, name string, passwd, group []byte, add string) {
-		a := accounts{passwd: passwd, group: group}
+		a := Accounts{Passwd: passwd, Group: group}
 		for _, find := range []lookup{lookupUser, lookupUserSnapshotter} {
 			u, err := find(a, name, []string{add})
 			if err == nil && len(u.AdditionalGids) == 0 {

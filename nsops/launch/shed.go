@@ -45,6 +45,16 @@ func NewShed(own, want proc.Attributes) Shed {
 	return s
 }
 
+// IgnoredSignals lists the signals that a process ignores.
+func IgnoredSignals(st proc.Status) (list []int) {
+	for n := 1; n <= 64; n++ {
+		if st.SigIgn&(1<<(n-1)) != 0 { // nohup, a shell's &
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
 // shed puts off what dx's caller would hand down and a shim would not.
 func (c *compiler) shed() {
 	c.call("unblock all signals", "Inherited", "rt_sigprocmask", unix.SYS_RT_SIGPROCMASK,
