@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"dx/dockerx/host"
 	"dx/dockerx/internal/testengine"
 	"dx/e2e/await"
+	"dx/nsops/cgroup"
 )
 
 func isA[T error](err error) bool {
@@ -127,8 +127,12 @@ func TestResolvePaused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, known, err := host.Frozen(c.Process); !known || err != nil {
-			t.Errorf("no freezer tells (%v)", err)
+		dirs, err := cgroup.Dirs(c.Process)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, known := cgroup.Freezer(dirs); !known {
+			t.Error("no cgroup of the container has a freezer, want one that tells whether it is paused")
 		}
 		if c.Paused != paused {
 			t.Errorf("Paused is %v, want %v", c.Paused, paused)

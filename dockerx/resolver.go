@@ -14,7 +14,7 @@ import (
 
 	"dx/dockerx/docker"
 	"dx/dockerx/engine"
-	"dx/dockerx/host"
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -133,7 +133,8 @@ func (r *Resolver) process(ref string, pid int) (*Container, error) {
 // readFreezer asks the kernel whether the container is frozen. What the source
 // says, which may lag, counts only where no freezer can be read.
 func (c *Container) readFreezer(claimed bool) {
-	frozen, known, err := host.Frozen(c.Process)
+	dirs, err := cgroup.Dirs(c.Process)
+	frozen, _, known := cgroup.Freezer(dirs)
 	c.Paused = frozen
 	if !known || err != nil {
 		c.Paused = claimed

@@ -8,6 +8,7 @@ import (
 
 	"dx/dockerx/host"
 	"dx/nsops"
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -50,7 +51,9 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 		cgroups, err := p.Cgroups()
 		if err == nil && host.InCgroup(cgroups, f.ID) {
 			c := &Container{ID: f.ID, Process: p, warn: r.warn}
-			c.Paused, _, _ = host.AreFrozen(cgroups)
+			if dirs, err := cgroup.DirsOf(cgroups, "freezer", ""); err == nil {
+				c.Paused, _, _ = cgroup.Freezer(dirs)
+			}
 			return c, nil
 		}
 	}

@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -213,28 +211,14 @@ func openFiles(p *proc.Process) (n, limit int) {
 	return len(names), limit
 }
 
-// frozenBy says which file of a cgroup keeps a process frozen.
+// frozenBy returns the file of a cgroup that keeps a process frozen.
 func frozenBy(p *proc.Process) (string, bool) {
-	frozen, ok, err := host.Frozen(p)
-	if err != nil || !ok || !frozen {
-		return "", false
-	}
 	dirs, err := cgroup.Dirs(p)
 	if err != nil {
 		return "", false
 	}
-	file := ""
-	for _, d := range dirs {
-		switch d.Controller {
-		case "freezer":
-			if b, err := os.ReadFile(path.Join(d.Path, "freezer.state")); err == nil && !bytes.HasPrefix(b, []byte("THAWED")) {
-				return path.Join(d.Path, "freezer.state"), true
-			}
-		case "":
-			file = path.Join(d.Path, "cgroup.freeze")
-		}
-	}
-	return file, true
+	frozen, file, _ := cgroup.Freezer(dirs)
+	return file, frozen
 }
 
 // unitOf is the systemd unit of a process, by its cgroup.

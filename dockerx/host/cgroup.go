@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"dx/dockerx/docker"
-	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -49,44 +48,6 @@ func CgroupID(cgroups []proc.Cgroup) (id string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// Frozen says whether a process's cgroup is frozen, as docker pause freezes it:
-// freezer.state on v1, cgroup.events on v2. ok is false where no freezer tells.
-func Frozen(p *proc.Process) (frozen, ok bool, err error) {
-	cgroups, err := p.Cgroups()
-	if err != nil {
-		return false, false, err
-	}
-	return AreFrozen(cgroups)
-}
-
-// AreFrozen is Frozen of the cgroups that a process has.
-func AreFrozen(cgroups []proc.Cgroup) (frozen, ok bool, err error) {
-	dirs, err := cgroup.DirsOf(cgroups, "freezer", "")
-	if err != nil {
-		return false, false, err
-	}
-	for _, d := range dirs {
-		f, known := readFrozen(d)
-		frozen, ok = frozen || f, ok || known
-	}
-	return frozen, ok, nil
-}
-
-func readFrozen(d cgroup.Dir) (frozen, ok bool) {
-	switch d.Controller {
-	case "freezer":
-		state, ok := d.ReadFile("freezer.state")
-		return state == "FROZEN" || state == "FREEZING", ok
-	case "":
-		events, ok := d.ReadFile("cgroup.events")
-		if !ok || !strings.Contains(events, "frozen ") {
-			return false, false // the root cgroup, or a kernel before 5.2
-		}
-		return slices.Contains(strings.Split(events, "\n"), "frozen 1"), true
-	}
-	return false, false
 }
 
 // HasChildren says whether a v2 cgroup passes controllers on: then no process

@@ -100,22 +100,16 @@ func read(dirs []located) *Usage {
 			u.Pids = pids(d)
 		case "cpu", "cpuacct", "cpuset":
 			u.cpuV1(d)
-		case "freezer":
-			if state, ok := d.ReadFile("freezer.state"); ok {
-				frozen := state != "THAWED"
-				u.Frozen = &frozen
-			}
 		}
+	}
+	if frozen, _, ok := Freezer(u.Dirs); ok {
+		u.Frozen = &frozen
 	}
 	return u
 }
 
 // readV2 reads what the v2 hierarchy has. On a hybrid host it has no controllers.
 func (u *Usage) readV2(d located) {
-	if frozen, ok := d.keyed("cgroup.events")["frozen"]; ok && u.Frozen == nil {
-		is := frozen == 1
-		u.Frozen = &is
-	}
 	for _, name := range []string{"cpu", "memory", "io"} {
 		if p, ok := d.pressure(name + ".pressure"); ok {
 			if u.Pressure == nil {
