@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/host"
 	"dx/nsops/launch"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
 	"dx/nsops/rootfs"
 )
@@ -66,18 +65,14 @@ func (p *Examination) mounts(ctx context.Context) []Finding {
 }
 
 // mountsOf reads the mounts of a container's init; of dx itself for none.
-func mountsOf(c container) (*os.File, []*mountinfo.Info, error) {
+func mountsOf(c container) (*os.File, []*mounts.Info, error) {
 	pr, err := openOwner(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer pr.Close()
-	b, err := pr.ReadFile("mountinfo")
-	if err != nil {
-		return nil, nil, err
-	}
-	infos, err := mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
-	if err == nil && len(infos) > maxMounts {
+	infos, cut, err := mounts.Read(pr)
+	if err == nil && (cut || len(infos) > maxMounts) {
 		err = fmt.Errorf("%s has more than %d mounts", c.Name, maxMounts)
 	}
 	if err != nil {
@@ -95,7 +90,7 @@ func openOwner(c container) (*proc.Process, error) {
 	return proc.Open(c.PID)
 }
 
-func places(infos []*mountinfo.Info, c container, root *os.File) (alone, together []place) {
+func places(infos []*mounts.Info, c container, root *os.File) (alone, together []place) {
 	last := map[string]int{} // of mounts on one place only the topmost is reached
 	for i, m := range infos {
 		last[m.Mountpoint] = i

@@ -1,19 +1,16 @@
 package doctor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
-
 	"dx/nsops"
 	"dx/nsops/launch"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
 
@@ -25,15 +22,14 @@ var ErrNoServer = errors.New("its file system has no server that could be dead")
 // (umount2(2), MNT_DETACH), without a program of that namespace's and without asking the
 // file system. It returns what kind of file system that was.
 func Unmount(ctx context.Context, p *proc.Process, path string) (fsType string, err error) {
-	b, err := p.ReadFile("mountinfo")
+	infos, cut, err := mounts.Read(p)
+	if err == nil && cut {
+		err = fmt.Errorf("pid %d has too many mounts to tell which is on top at %s", p.PID, path)
+	}
 	if err != nil {
 		return "", err
 	}
-	infos, err := mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
-	if err != nil {
-		return "", err
-	}
-	m := topmost(infos, path)
+	m := mounts.At(infos, path)
 	if m == nil {
 		return "", fmt.Errorf("no mount is at %s there", path)
 	}
@@ -56,22 +52,12 @@ func Unmount(ctx context.Context, p *proc.Process, path string) (fsType string, 
 	return m.FSType, err
 }
 
-// topmost is the mount that one reaches at a path; nil if none is there.
-func topmost(infos []*mountinfo.Info, path string) *mountinfo.Info {
-	for _, m := range slices.Backward(infos) {
-		if m.Mountpoint == path {
-			return m
-		}
-	}
-	return nil
-}
-
 // connections is where the kernel lists the connections to FUSE servers (fusectl).
 const connections = "/sys/fs/fuse/connections/"
 
 // abort is the kernel's switch that ends the connection of a FUSE mount; empty: there
 // is none to be seen. The connection bears the number of the device (fs/fuse/control.c).
-func abort(m *mountinfo.Info) string {
+func abort(m *mounts.Info) string {
 	if m.Major != 0 || m.FSType != "fuse" && !strings.HasPrefix(m.FSType, "fuse.") {
 		return ""
 	}

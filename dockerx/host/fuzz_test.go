@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dx/dockerx/docker"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
 
@@ -69,9 +70,11 @@ func FuzzParseSmall(f *testing.F) {
 func FuzzMountinfo(f *testing.F) {
 	f.Add(testdata(f, "mountinfo"), testdata(f, "cgroup"))
 	f.Add(testdata(f, "host-mountinfo"), testdata(f, "cgroup"))
-	self := testdata(f, "host-mountinfo")
-	f.Fuzz(func(t *testing.T, mounts, cgroup []byte) {
-		containersDirIn(bytes.NewReader(mounts), bytes.NewReader(self))
+	self := parseMounts(f, testdata(f, "host-mountinfo"))
+	f.Fuzz(func(t *testing.T, text, cgroup []byte) {
+		if theirs, err := mounts.Parse(text, false); err == nil {
+			containersDirIn(theirs, self)
+		}
 		cgroups, err := proc.ParseCgroups(cgroup)
 		if err != nil {
 			return

@@ -1,17 +1,14 @@
 package host
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
 
@@ -151,15 +148,15 @@ func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
 // Docker's data root. os.ErrNotExist if they do not lead there. That the process is
 // the container's is for the caller to prove.
 func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
-	b, err := init.ReadFile("mountinfo")
+	theirs, _, err := mounts.Read(init)
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.ReadFile("/proc/self/mountinfo")
+	ours, err := mounts.Own()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := containersDirIn(bytes.NewReader(b), bytes.NewReader(self))
+	dir, err := containersDirIn(theirs, ours)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/%d/mountinfo: %w", init.PID, err)
 	}
@@ -177,41 +174,19 @@ func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
 	return readDocker(containers, id)
 }
 
-// containersDirIn finds <data-root>/containers: init's mountinfo gives the
-// folder within its file system, ours where that file system is mounted here.
-func containersDirIn(init, self io.Reader) (string, error) {
-	theirs, err := mountinfo.GetMountsFromReader(init, notDockerFile)
-	if err != nil {
-		return "", err
-	}
-	ours, err := mountinfo.GetMountsFromReader(self, nil)
-	if err != nil {
-		return "", err
-	}
+// containersDirIn finds <data-root>/containers: init's mounts have the directory within
+// its file system, ours where that file system is mounted here. Docker's data root is on
+// no FUSE: that of a user may never answer.
+func containersDirIn(theirs, ours []*mounts.Info) (string, error) {
+	host := mounts.NewHost(ours)
 	for _, m := range theirs {
-		if dir, ok := mountedHere(m, ours); ok {
+		within, ok := containersDirOf(m.Root)
+		if !ok || strings.HasPrefix(m.FSType, "fuse") {
+			continue
+		}
+		if dir, ok := host.Path(m, within); ok {
 			return dir, nil
 		}
 	}
 	return "", fmt.Errorf("no mount leads to Docker's files: %w", os.ErrNotExist)
-}
-
-// notDockerFile skips mounts that are not of <data-root>/containers. Docker's data root
-// is on no FUSE: that of a user may never answer.
-func notDockerFile(m *mountinfo.Info) (skip, stop bool) {
-	_, ok := containersDirOf(m.Root)
-	return !ok || strings.HasPrefix(m.FSType, "fuse"), false
-}
-
-func mountedHere(m *mountinfo.Info, ours []*mountinfo.Info) (string, bool) {
-	dir, _ := containersDirOf(m.Root)
-	for _, o := range ours {
-		if o.Major != m.Major || o.Minor != m.Minor {
-			continue
-		}
-		if rest, ok := strings.CutPrefix(dir+"/", strings.TrimSuffix(o.Root, "/")+"/"); ok {
-			return path.Join(o.Mountpoint, rest), true
-		}
-	}
-	return "", false
 }

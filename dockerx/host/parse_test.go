@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx/docker"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
 
@@ -208,8 +209,17 @@ func TestContainersDirOf(t *testing.T) {
 	}
 }
 
+func parseMounts(t testing.TB, b []byte) []*mounts.Info {
+	t.Helper()
+	list, err := mounts.Parse(b, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 func TestContainersDirInMountinfo(t *testing.T) {
-	dir, err := containersDirIn(bytes.NewReader(testdata(t, "mountinfo")), bytes.NewReader(testdata(t, "host-mountinfo")))
+	dir, err := containersDirIn(parseMounts(t, testdata(t, "mountinfo")), parseMounts(t, testdata(t, "host-mountinfo")))
 	if want := "/srv/engine/data/containers"; err != nil || dir != want {
 		t.Errorf("%q, %v, want %q", dir, err, want)
 	}
@@ -217,7 +227,7 @@ func TestContainersDirInMountinfo(t *testing.T) {
 	id := strings.Repeat("ab", 32)
 	init := "9 1 8:1 /docker/containers/" + id + "/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n"
 	self := "1 0 8:0 / / rw - ext4 /dev/sda rw\n2 1 8:1 /docker /big\\040disk rw - ext4 /dev/sda1 rw\n"
-	dir, err = containersDirIn(strings.NewReader(init), strings.NewReader(self))
+	dir, err = containersDirIn(parseMounts(t, []byte(init)), parseMounts(t, []byte(self)))
 	if want := "/big disk/containers"; err != nil || dir != want {
 		t.Errorf("%q, %v, want %q", dir, err, want)
 	}

@@ -1,20 +1,15 @@
 package lookup
 
 import (
-	"bytes"
-	"fmt"
 	"maps"
-	"os"
 	"path"
 	"slices"
-	"strings"
-
-	"github.com/moby/sys/mountinfo"
 
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/callerfile"
+	"dx/nsops/mounts"
 	"dx/nsops/network"
 	"dx/nsops/proc"
 )
@@ -24,7 +19,7 @@ type facts struct {
 	scopes   map[*dockerx.Container]nsops.Scope
 	sets     map[*dockerx.Container]nsops.Set
 	networks map[nsops.ID]*network.Network
-	mounts   map[*dockerx.Container][]*mountinfo.Info
+	mounts   map[*dockerx.Container][]*mounts.Info
 }
 
 // scope is a container's; one that has ended, or may not be looked at, has an empty
@@ -101,27 +96,16 @@ func readHome() (home, error) {
 	return home{Network: n, ns: set.Own[nsops.Net]}, err
 }
 
-// maxMounts bounds what is read of a container's mountinfo: it may mount what it
-// likes, if it has CAP_SYS_ADMIN.
-const maxMounts = 4 << 20
-
-func (t *Finder) mountsOf(c *dockerx.Container) ([]*mountinfo.Info, error) {
+func (t *Finder) mountsOf(c *dockerx.Container) ([]*mounts.Info, error) {
 	if m, ok := t.facts.mounts[c]; ok {
 		return m, nil
 	}
-	b, cut, err := c.Process.ReadPrefix("mountinfo", maxMounts)
+	m, _, err := mounts.Read(c.Process)
 	if err := t.cannot(c, "mounts", err); err != nil {
 		return nil, err
 	}
-	if cut { // in the middle of a line
-		b = b[:bytes.LastIndexByte(b, '\n')+1]
-	}
-	m, err := mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s's mounts: %w", c.Name, err)
-	}
 	if t.facts.mounts == nil {
-		t.facts.mounts = map[*dockerx.Container][]*mountinfo.Info{}
+		t.facts.mounts = map[*dockerx.Container][]*mounts.Info{}
 	}
 	t.facts.mounts[c] = m
 	return m, nil
@@ -137,43 +121,20 @@ func baseOf(s nsops.Scope, cgroup string) (string, bool) {
 	return "", false
 }
 
-// ownMounts are those of dx's mount namespace.
-func ownMounts() ([]*mountinfo.Info, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	return mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
-}
-
-// mountOf is the mount that a path of dx's mount namespace is on; the last of several
-// on one point lies on top. rest is the path within its file system.
-func mountOf(mounts []*mountinfo.Info, name string) (m *mountinfo.Info, within string) {
-	for _, o := range mounts {
-		if nsops.Below(name, o.Mountpoint) && (m == nil || len(o.Mountpoint) >= len(m.Mountpoint)) {
-			m = o
-		}
-	}
-	if m == nil {
-		return nil, ""
-	}
-	return m, path.Join(m.Root, strings.TrimPrefix(name, m.Mountpoint))
-}
-
 // cgroupPath makes a path as /proc/PID/cgroup has it of one below /sys/fs/cgroup.
 func cgroupPath(name string) string {
 	name = path.Clean("/" + name)
-	mounts, err := ownMounts()
+	own, err := mounts.Own()
 	if err != nil {
 		return name
 	}
-	if m, within := mountOf(mounts, name); m != nil && isCgroup(m) {
+	if m, within := mounts.On(own, name); m != nil && isCgroup(m) {
 		return within
 	}
 	return name
 }
 
-func isCgroup(m *mountinfo.Info) bool { return m.FSType == "cgroup" || m.FSType == "cgroup2" }
+func isCgroup(m *mounts.Info) bool { return m.FSType == "cgroup" || m.FSType == "cgroup2" }
 
 // named is a path as the user means it. What is not there, or does not answer, has no
 // more than its text, and that alone may tell.

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/moby/sys/mountinfo"
-
 	"dx/dockerx"
 	"dx/nsops/network"
 	"dx/nsops/proc"
@@ -98,17 +96,6 @@ func TestLinkedTo(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
-		}
-	}
-}
-
-func TestMountOf(t *testing.T) {
-	mounts := []*mountinfo.Info{
-		{Mountpoint: "/", Root: "/"}, {Mountpoint: "/data", Root: "/below"}, {Mountpoint: "/data", Root: "/top"}, {Mountpoint: "/database", Root: "/"},
-	}
-	for name, want := range map[string]string{"/data/x": "/top/x", "/data": "/top", "/datum": "/datum", "/": "/"} {
-		if _, within := mountOf(mounts, name); within != want {
-			t.Errorf("%s is %s, want %s", name, within, want)
 		}
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"path"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
+	"dx/nsops/mounts"
 )
 
 // matchPath takes a path of dx's mount namespace. By the kernel, it is a container's if
@@ -29,16 +29,16 @@ func (t *Finder) matchPath(q Query) ([]Hit, string, error) {
 	if n.err == nil && n.info.FS.Type == unix.NSFS_MAGIC { // a link below /proc/PID/ns, or bound somewhere
 		return t.matchInode(Query{Kind: Inode, Inode: n.info.Ino})
 	}
-	mounts, err := ownMounts()
+	own, err := mounts.Own()
 	if err != nil {
 		return nil, "", err
 	}
-	if m, _ := mountOf(mounts, names[0]); m != nil && isCgroup(m) {
+	if m, _ := mounts.On(own, names[0]); m != nil && isCgroup(m) {
 		return t.matchCgroup(Query{Kind: Cgroup, Name: names[0]})
 	}
 	var hits []Hit
 	for _, by := range []func(*dockerx.Container, string) (string, error){
-		func(c *dockerx.Container, name string) (string, error) { return t.mounted(c, mounts, name) },
+		func(c *dockerx.Container, name string) (string, error) { return t.mounted(c, own, name) },
 		t.upperLayer, t.lowerLayer,
 	} {
 		for _, c := range t.containers {
@@ -86,20 +86,20 @@ var everywhere = map[string]bool{"proc": true, "sysfs": true, "cgroup": true, "c
 
 // mounted says where a container has mounted what is at name, by device and by the path
 // within the file system: names mean something else in another mount namespace.
-func (t *Finder) mounted(c *dockerx.Container, own []*mountinfo.Info, name string) (string, error) {
-	at, within := mountOf(own, name)
+func (t *Finder) mounted(c *dockerx.Container, own []*mounts.Info, name string) (string, error) {
+	at, within := mounts.On(own, name)
 	if at == nil || everywhere[at.FSType] {
 		return "", nil
 	}
 	if set, err := t.set(c); err != nil || set.Own[nsops.Mnt] == ownMnt() {
 		return "", err // what dx itself sees is nobody's in particular
 	}
-	mounts, err := t.mountsOf(c)
+	theirs, err := t.mountsOf(c)
 	if err != nil {
 		return "", err
 	}
-	var best *mountinfo.Info
-	for _, m := range mounts {
+	var best *mounts.Info
+	for _, m := range theirs {
 		if m.Major == at.Major && m.Minor == at.Minor && nsops.Below(within, m.Root) && (best == nil || len(m.Root) > len(best.Root)) {
 			best = m
 		}
@@ -130,9 +130,9 @@ type layers struct {
 
 // rootLayers reads them off the mount itself.
 func (t *Finder) rootLayers(c *dockerx.Container) (layers, error) {
-	mounts, err := t.mountsOf(c)
+	list, err := t.mountsOf(c)
 	var out layers
-	for _, m := range mounts {
+	for _, m := range list {
 		if m.Mountpoint != "/" || m.FSType != "overlay" {
 			continue
 		}

@@ -1,15 +1,11 @@
 package posture
 
 import (
-	"bytes"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
-
-	"dx/nsops/proc"
+	"dx/nsops/mounts"
 )
 
 // Mounts are those that the process can reach, in the kernel's order.
@@ -37,78 +33,37 @@ type Mount struct {
 }
 
 func (r *reader) mounts() error {
-	theirs, truncated, err := readMounts(r.p)
+	theirs, truncated, err := mounts.Read(r.p)
 	if err != nil {
 		return err
 	}
-	self, err := proc.Self()
+	ours, err := mounts.Own()
 	if err != nil {
 		return err
 	}
-	defer self.Close()
-	ours, _, err := readMounts(self)
-	if err != nil {
-		return err
-	}
-	here := newHostMounts(ours)
+	host := mounts.NewHost(ours)
 	m := &Mounts{Truncated: truncated}
 	for _, info := range theirs {
-		m.List = append(m.List, here.mount(info))
+		m.List = append(m.List, newMount(info, host))
 	}
 	r.out.Mounts = m
 	return nil
 }
 
-func readMounts(p *proc.Process) (list []*mountinfo.Info, truncated bool, err error) {
-	b, err := p.ReadFile("mountinfo")
-	if err != nil {
-		return nil, false, err
-	}
-	b, truncated = wholeLines(b)
-	list, err = mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", file(p.PID, "mountinfo"), err)
-	}
-	return list, truncated, nil
-}
-
-// wholeLines drops a last line that the limit of a read has cut.
-func wholeLines(b []byte) ([]byte, bool) {
-	if len(b) == 0 || b[len(b)-1] == '\n' {
-		return b, false
-	}
-	return b[:bytes.LastIndexByte(b, '\n')+1], true
-}
-
-// hostMounts are the caller's own mounts by device, the widest first.
-type hostMounts map[[2]int][]*mountinfo.Info
-
-func newHostMounts(list []*mountinfo.Info) hostMounts {
-	h := hostMounts{}
-	for _, m := range list {
-		key := [2]int{m.Major, m.Minor}
-		h[key] = append(h[key], m)
-	}
-	for _, same := range h {
-		slices.SortStableFunc(same, func(a, b *mountinfo.Info) int { return len(a.Root) - len(b.Root) })
-	}
-	return h
-}
-
-func (h hostMounts) mount(m *mountinfo.Info) Mount {
+func newMount(m *mounts.Info, host mounts.Host) Mount {
 	out := Mount{
 		Destination: m.Mountpoint, Source: m.Source, Root: m.Root, FSType: m.FSType,
 		Device:  fmt.Sprintf("%d:%d", m.Major, m.Minor),
 		Options: strings.Split(m.Options, ","), Super: strings.Split(m.VFSOptions, ","), Propagation: m.Optional,
 	}
 	out.ReadOnly = slices.Contains(out.Options, "ro") || slices.Contains(out.Super, "ro")
-	out.HostSource = h.source(m, out.Super)
+	out.HostSource = hostSource(m, out.Super, host)
 	return out
 }
 
-// source: the same device is mounted on the host, too, and holds what is mounted
-// here. An overlay is mostly mounted by the engine alone; its upper layer tells more.
-func (h hostMounts) source(m *mountinfo.Info, super []string) string {
+// hostSource returns where the host has what is mounted. An overlay is mostly mounted by
+// the engine alone; its upper layer tells more.
+func hostSource(m *mounts.Info, super []string, host mounts.Host) string {
 	if m.FSType == "overlay" {
 		for _, o := range super {
 			if upper, ok := strings.CutPrefix(o, "upperdir="); ok {
@@ -116,10 +71,6 @@ func (h hostMounts) source(m *mountinfo.Info, super []string) string {
 			}
 		}
 	}
-	for _, o := range h[[2]int{m.Major, m.Minor}] {
-		if rest, ok := strings.CutPrefix(m.Root+"/", strings.TrimSuffix(o.Root, "/")+"/"); ok {
-			return path.Join(o.Mountpoint, rest)
-		}
-	}
-	return ""
+	name, _ := host.Path(m, m.Root)
+	return name
 }

@@ -7,67 +7,56 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/moby/sys/mountinfo"
-
 	"dx/nsops"
+	"dx/nsops/mounts"
 	"dx/nsops/proc"
+	"github.com/google/go-cmp/cmp"
 )
 
-const hostMountinfo = `26 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-41 26 254:0 /tmp/e/data /tmp/e/data rw,relatime shared:1 - ext4 /dev/vda rw
-50 26 254:16 /sub /srv rw - btrfs /dev/vdb rw
-`
+const hostMountinfo = "26 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+
+func host(t testing.TB) mounts.Host {
+	t.Helper()
+	ours, err := mounts.Parse([]byte(hostMountinfo), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mounts.NewHost(ours)
+}
 
 func FuzzMounts(f *testing.F) {
-	f.Add("1 0 254:0 /tmp/e/data/containers/x/hosts /etc/hosts ro - ext4 /dev/vda rw\n")
-	f.Add("1 0 0:38 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n")
-	ours, err := mountinfo.GetMountsFromReader(strings.NewReader(hostMountinfo), nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		theirs, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil)
+	f.Add([]byte("1 0 254:0 /tmp/e/data/containers/x/hosts /etc/hosts ro - ext4 /dev/vda rw\n"))
+	f.Add([]byte("1 0 0:38 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n"))
+	here := host(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		theirs, err := mounts.Parse(text, false)
 		if err != nil {
 			return
 		}
 		p := &Posture{Mounts: &Mounts{}}
 		for _, m := range theirs {
-			p.Mounts.List = append(p.Mounts.List, newHostMounts(ours).mount(m))
+			p.Mounts.List = append(p.Mounts.List, newMount(m, here))
 		}
 		p.Facts(1)
 	})
 }
 
 func TestHostSource(t *testing.T) {
-	ours, err := mountinfo.GetMountsFromReader(strings.NewReader(hostMountinfo), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := newHostMounts(ours)
 	for line, want := range map[string]string{
-		"1 0 254:0 /tmp/e/data/hosts /etc/hosts ro - ext4 /dev/vda rw":                   "/tmp/e/data/hosts",
-		"1 0 254:16 /sub/deep /x ro - btrfs /dev/vdb rw":                                 "/srv/deep",
-		"1 0 254:16 /submarine /x ro - btrfs /dev/vdb rw":                                "",
-		"1 0 0:99 / /dev rw - tmpfs tmpfs rw":                                            "",
-		"1 0 0:38 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u/diff,workdir=/w":   "/u/diff",
-		`1 0 254:0 /a\040b/\033[31m /x rw - ext4 /dev/vda rw`:                            "/a b/\x1b[31m",
-		"1 0 254:0 /tmp/e/data/x//deleted /y rw shared:1 master:2 - ext4 /dev/vda rw,ro": "/tmp/e/data/x/deleted",
+		"1 0 254:0 /tmp/e/data/hosts /etc/hosts ro - ext4 /dev/vda rw":                 "/tmp/e/data/hosts",
+		"1 0 0:99 / /dev rw - tmpfs tmpfs rw":                                          "",
+		"1 0 0:38 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u/diff,workdir=/w": "/u/diff",
 	} {
-		m, err := mountinfo.GetMountsFromReader(strings.NewReader(line+"\n"), nil)
+		m, err := mounts.Parse([]byte(line+"\n"), false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := h.mount(m[0]); got.HostSource != want {
+		if got := newMount(m[0], host(t)); got.HostSource != want {
 			t.Errorf("%s: %q, want %q", line, got.HostSource, want)
 		}
-	}
-	if whole, cut := wholeLines([]byte("a\nb\nc")); string(whole) != "a\nb\n" || !cut {
-		t.Errorf("the whole lines are %q (cut: %v), want the first two, cut", whole, cut)
 	}
 }
 
