@@ -223,7 +223,7 @@ func TestDebugTools(t *testing.T) {
 	}
 	for tools, want := range map[string]string{
 		dir + "/not.tar": "archive", dir + "/nosuch": "no such file", "dx-nosuch": "no such image",
-		"/dev/null": "neither a folder nor a regular file", "/bin/bash": "linked dynamically", t.TempDir(): "no program",
+		"/dev/null": "neither a directory nor a regular file", "/bin/bash": "linked dynamically", t.TempDir(): "no program",
 	} {
 		r := e.Dx(t, "debug", "--tools", tools, c.Name, "echo", "a")
 		if r.Code == 0 || r.Stdout != "" || !strings.Contains(r.Stderr, want) {

@@ -129,7 +129,7 @@ func TestExecNSRefuses(t *testing.T) {
 		flags []string
 		want  string
 	}{
-		{[]string{"--ns", "nte"}, `"nte" is no kind of namespace`},
+		{[]string{"--ns", "nte"}, `"nte" is not a namespace type`},
 		{[]string{"--ns", "net", "-u", "app"}, "--user has no meaning with --ns"},
 		{[]string{"--ns", "net", "--privileged"}, "--privileged has no meaning with --ns"},
 		{[]string{"--ns", "net", "--no-cgroup"}, "--no-cgroup has no meaning with --ns"},

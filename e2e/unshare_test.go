@@ -267,10 +267,10 @@ func TestUnshareRefuses(t *testing.T) {
 		{[]string{"--init", "true"}, "--pid is missing"},
 		{[]string{"--mount-dev", "true"}, "--root is missing"},
 		{[]string{"--root", "/no/such", "true"}, "the new root: open /no/such: no such file or directory"},
-		{[]string{"--root", "/etc/passwd", "true"}, "not a folder"},
+		{[]string{"--root", "/etc/passwd", "true"}, "not a directory"},
 		{[]string{"--root", "/tmp", "--propagation", "shared", "true"}, "private or slave"},
 		{[]string{"--propagation", "odd", "true"}, `"odd" is no propagation`},
-		{[]string{"--pid", "--root", t.TempDir(), "--mount-proc", "true"}, "cannot mount /proc: no such file or directory; make that folder first"},
+		{[]string{"--pid", "--root", t.TempDir(), "--mount-proc", "true"}, "cannot mount /proc: no such file or directory; create that directory first"},
 	} {
 		r := hostRun(t, append([]string{suite.Dx(t), "unshare"}, test.flags...)...)
 		if r.Code != 125 || !strings.Contains(r.Stderr, test.want) {

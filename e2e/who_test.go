@@ -151,8 +151,8 @@ func TestWhosePath(t *testing.T) {
 		}
 		isOf(t, e, c, link, "path", "mounted at /bound")
 		if inspected(t, e, c.Name, "{{.Driver}}") == "overlay2" {
-			isOf(t, e, c, inspected(t, e, c.Name, "{{.GraphDriver.Data.UpperDir}}"), "path", "upper folder")
-			isOf(t, e, c, inspected(t, e, c.Name, "{{.GraphDriver.Data.WorkDir}}"), "path", "work folder")
+			isOf(t, e, c, inspected(t, e, c.Name, "{{.GraphDriver.Data.UpperDir}}"), "path", "upper directory")
+			isOf(t, e, c, inspected(t, e, c.Name, "{{.GraphDriver.Data.WorkDir}}"), "path", "work directory")
 			isOf(t, e, c, inspected(t, e, c.Name, "{{.GraphDriver.Data.MergedDir}}")+"/etc/passwd", "path", "root file system")
 			lower := strings.Split(inspected(t, e, c.Name, "{{.GraphDriver.Data.LowerDir}}"), ":")
 			got, r := dxWho(t, e, lower[len(lower)-1])

@@ -30,7 +30,7 @@ func (a *app) debugCommand() *cobra.Command {
 
 		Long: "Run a shell, or a command, in a running container as dx exec does, with programs\n" +
 			"that the container does not have: the host's static busybox, or --tools. They are\n" +
-			"a read-only folder that the command alone gets, as /proc/self/fd/99 in its PATH:\n" +
+			"a read-only directory that only the command gets, as /proc/self/fd/99 in its PATH:\n" +
 			"nothing is mounted or written in the container, and its limits and rights hold.\n" +
 			"A program that closes its descriptors loses them.\n\n" +
 			"With --host-tools it is the other way round: the host's root and all its programs,\n" +
@@ -54,7 +54,7 @@ func (a *app) debugCommand() *cobra.Command {
 	f := cmd.Flags()
 	o.processFlags(f)
 	terminalFlags(f)
-	f.StringVar(&o.tools, "tools", "", "Tools to bring: a folder, a static program, a tar archive, or an image of the container's engine (default: the host's static busybox)")
+	f.StringVar(&o.tools, "tools", "", "Tools to bring: a directory, a static program, a tar archive, or an image of the container's engine (default: the host's static busybox)")
 	f.BoolVar(&o.toolsFirst, "tools-first", false, "Prefer the tools to the container's own programs (the tools are last in PATH otherwise)")
 	f.BoolVar(&o.hostTools, "host-tools", false, "Bring the host's own root, and the container's at /container")
 	f.BoolVar(&o.sharePID, "share-pid", true, "With --host-tools: join the container's PID namespace, whose processes then see the command")
@@ -75,7 +75,7 @@ func (o *debugOptions) check(cmd *cobra.Command) error {
 		}
 	}
 	if o.tools == "" && cmd.Flags().Changed("tools") {
-		return errors.New("--tools is empty: name a folder, a file or an image")
+		return errors.New("--tools is empty: name a directory, a file or an image")
 	}
 	return nil
 }

@@ -17,13 +17,13 @@ func (a *app) diffCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "diff [OPTIONS] A B",
-		Short: "Compare how two containers stand with the kernel",
+		Short: "Compare the kernel state of two containers",
 		Long: "Compare two containers, a container and the host, or two processes, in all that\n" +
 			"dx inspect shows, and print what differs. A and B are names, IDs or unique prefixes\n" +
 			"of them, pid:N for any process, or host.\n\n" +
-			"What differs between any two processes or any two moments is no difference: PIDs,\n" +
-			"inode numbers, usage, the container's ID in a path, its address within a network\n" +
-			"(the network counts). --all shows that as well, and what is the same.\n\n" +
+			"Values that always differ are ignored: PIDs, inode numbers, usage counters, the\n" +
+			"container's ID in a path, its address within a network (the network itself is\n" +
+			"compared). --all also shows these, and values that are the same.\n\n" +
 			"The exit status is 0 if nothing differs, 1 if something does, with and without\n" +
 			"--all; 125 if A or B could not be read, or something that cannot be read leaves\n" +
 			"it open.",
@@ -34,8 +34,8 @@ func (a *app) diffCommand() *cobra.Command {
 		},
 	}
 	o.Register(cmd.Flags())
-	cmd.Flags().Lookup("quiet").Usage = "Print nothing: the exit status tells"
-	cmd.Flags().BoolVar(&all, "all", false, "Show also what is the same, and what always differs")
+	cmd.Flags().Lookup("quiet").Usage = "Print nothing; only set the exit status"
+	cmd.Flags().BoolVar(&all, "all", false, "Also show values that are the same, and those that always differ")
 	return cmd
 }
 

@@ -126,7 +126,7 @@ func hint(err error) string {
 	case errors.As(err, &caller):
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):
-		return "; --ignore-unknown-filter enters all the same"
+		return "; --ignore-unknown-filter enters anyway"
 	case errors.As(err, &stale):
 		return "; look again: the container may just have ended or been restarted"
 	case errors.Is(err, unix.EPERM), errors.Is(err, fs.ErrPermission):

@@ -31,18 +31,16 @@ type partOptions struct {
 
 const partHelp = "\n\n" +
 	"With --ns, COMMAND is a program of the host with your own user, capabilities,\n" +
-	"environment and directory, in the named namespaces of the container only, as\n" +
-	"nsenter has it. Not joined are all others, the container's root, its cgroups,\n" +
-	"limits, seccomp filter and security labels. Of its files COMMAND sees copies of\n" +
-	"two over the host's when net is named: /etc/resolv.conf and /etc/hosts;\n" +
-	"nsswitch.conf and /sys stay the host's. When pid is named, its /proc is that of\n" +
-	"the container.\n\n" +
-	"--expose-host goes on where --ns is refused, because the container could take over\n" +
-	"the host. With mnt, COMMAND is the container's own program, whatever it is called,\n" +
-	"and has your rights: that is always refused. In a joined PID namespace the container\n" +
-	"sees COMMAND: refused if one of its processes could go through it (/proc/PID/root).\n" +
-	"A user namespace that somebody else made gives him power over COMMAND, and to root of\n" +
-	"containers that have the host's PIDs: refused."
+	"environment and directory, in the named namespaces of the container only, as with\n" +
+	"nsenter. No other namespace is joined, nor the container's root, cgroups, limits,\n" +
+	"seccomp filter and security labels. With net but not mnt, COMMAND sees copies of\n" +
+	"the container's /etc/resolv.conf and /etc/hosts; nsswitch.conf and /sys stay the\n" +
+	"host's. With pid, its /proc is the container's.\n\n" +
+	"--ns is refused where the container could take over the host through COMMAND, unless\n" +
+	"--expose-host is given: with mnt, because COMMAND is then the container's own program\n" +
+	"with your rights; with pid, if a process of the container could use /proc/PID/root of\n" +
+	"COMMAND; with user, if somebody else made that namespace, who then controls COMMAND,\n" +
+	"as does root of a container that has the host's PIDs."
 
 func (o *partOptions) flags(f *pflag.FlagSet) {
 	f.Var(&o.namespaces, "ns", "Join only these namespaces, comma separated, with a program of the host: cgroup, ipc, mnt, net, pid, time, user, uts")
@@ -55,7 +53,7 @@ func (o *partOptions) check(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
 	if len(o.namespaces) == 0 {
 		if given("expose-host") {
-			return errors.New("--expose-host is for --ns")
+			return errors.New("--expose-host requires --ns")
 		}
 		return nil
 	}
@@ -74,7 +72,7 @@ func (o *partOptions) outsideCgroup() bool { return o.noCgroup || len(o.namespac
 type nsFlag []nsops.Type
 
 func (n *nsFlag) String() string { return "" }
-func (n *nsFlag) Type() string   { return "kinds" }
+func (n *nsFlag) Type() string   { return "types" }
 
 func (n *nsFlag) Set(s string) error {
 	for _, name := range strings.Split(s, ",") {
@@ -86,7 +84,7 @@ func (n *nsFlag) Set(s string) error {
 			t = nsops.Net
 		}
 		if !slices.Contains(nsops.Types, t) {
-			return fmt.Errorf("%q is no kind of namespace: cgroup, ipc, mnt, net, pid, time, user, uts", name)
+			return fmt.Errorf("%q is not a namespace type: cgroup, ipc, mnt, net, pid, time, user, uts", name)
 		}
 		if !slices.Contains(*n, t) {
 			*n = append(*n, t)

@@ -33,9 +33,9 @@ func (e *exposedError) Error() string {
 
 func (e *exposedError) hint() string {
 	if e.instead == "" {
-		return "; --expose-host goes on all the same"
+		return "; --expose-host goes on anyway"
 	}
-	return "; " + e.instead + ", --expose-host goes on all the same"
+	return "; " + e.instead + ", --expose-host goes on anyway"
 }
 
 // watched says which process has the power, and over what.

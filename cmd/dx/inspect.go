@@ -21,15 +21,15 @@ func (a *app) inspectCommand() *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:   "inspect [OPTIONS] CONTAINER [CONTAINER...]",
-		Short: "Show how containers stand with the kernel, beside what Docker says",
-		Long: "Show what containers are and may do at this moment, as the kernel has it: ids,\n" +
+		Short: "Show a container's actual kernel state next to Docker's configuration",
+		Long: "Show what containers are and may do at this moment, as the kernel reports it: ids,\n" +
 			"namespaces, capabilities, seccomp, labels, cgroup limits and usage, rlimits, mounts\n" +
 			"with their sources on the host, interfaces, addresses, routes and open ports.\n" +
 			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n\n" +
-			"Where Docker or the container's bundle says something of a fact, that stands beside\n" +
-			"it: \"same\"; \"gave X\" if the process may have changed it since, and did; and\n" +
-			"\"! says X\", red on a terminal, where the kernel contradicts. The limits of the\n" +
-			"cgroup are its own; a lower one of a cgroup above is a line of its own.\n\n" +
+			"Next to each value is what Docker or the container's bundle configured: \"same\";\n" +
+			"\"gave X\" if the process was given X and may have changed it since; \"! says X\",\n" +
+			"red on a terminal, if the kernel has another value. Cgroup limits are those of the\n" +
+			"container's own cgroup; a lower limit of a parent cgroup has a line of its own.\n\n" +
 			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
 		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
@@ -110,12 +110,15 @@ func (g *postureGathering) readHost() error {
 	set, pid, err := nsops.ReadHost()
 	g.host = set
 	if pid == os.Getpid() && err == nil {
-		g.unread = append(g.unread, "the host's namespaces (dx's own stand in)")
+		g.unread = append(g.unread, "the host's namespaces (dx's own are shown instead)")
 	}
 	return err
 }
 
 func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubject, error) {
+	if err := checkRef(ref); err != nil {
+		return nil, err
+	}
 	c, err := g.find.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err

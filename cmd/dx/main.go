@@ -1,5 +1,5 @@
-// Command dx sees into and gets into any container on a host, also when dockerd
-// no longer answers. Each verb has a file here that parses flags, calls the
+// Command dx inspects and enters any container on a host, also when dockerd no longer
+// answers. Each verb has a file here that parses flags, calls the
 // libraries and renders; mechanisms live in dockerx, nsops and cmpdiff.
 package main
 

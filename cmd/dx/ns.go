@@ -30,14 +30,14 @@ func (a *app) nsCommand() *cobra.Command {
 	var o nsOptions
 	cmd := &cobra.Command{
 		Use:   "ns [OPTIONS] [CONTAINER...|NAMESPACE...]",
-		Short: "Show the namespaces of containers beside the host's",
+		Short: "Show the namespaces of containers next to the host's",
 		Long: "Show which namespaces containers have of their own, by inode number, and which\n" +
 			"they share with the host or with each other. CONTAINER is a name, an ID or a\n" +
 			"unique prefix of one, pid:N for any process, or host. Without one, all running\n" +
 			"containers are listed. Processes in a container that are in other namespaces\n" +
 			"than its init are shown below it.\n\n" +
 			"A namespace shared with the host is marked with * and is red on a terminal;\n" +
-			"? could not be read, - is a kind that this kernel does not have. Where a process's\n" +
+			"? could not be read, - is a type that this kernel does not have. Where a process's\n" +
 			"children will be born into another namespace than its own, that is shown too.\n\n" +
 			"NAMESPACE is inode:N, inode:DEVICE:N, net:[N] as readlink prints it, or a path:\n" +
 			"/proc/PID/ns/net, /run/netns/NAME. It is shown with its owner, who is in it, and\n" +
@@ -55,7 +55,7 @@ func (a *app) nsCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
 	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
-	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all kinds; with both, also namespaces that no process is in:\nmounted, or kept by an open file")
+	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all types; with --tree or --procs, include namespaces without processes\n(mounted, or kept by an open file)")
 	return cmd
 }
 
@@ -69,13 +69,13 @@ func (o nsOptions) check(refs []string) error {
 	}
 	switch {
 	case o.tree && o.procs:
-		return errors.New("--tree and --procs are two views: take one")
+		return errors.New("--tree and --procs cannot be used together")
 	case o.all && !o.tree && !o.procs:
-		return errors.New("--all goes with --tree or --procs")
+		return errors.New("--all requires --tree or --procs")
 	case spaces > 0 && (o.tree || o.procs):
-		return errors.New("--tree and --procs take containers: leave them out to see a namespace")
+		return errors.New("--tree and --procs take containers: omit them to show a namespace")
 	case spaces > 0 && spaces < len(refs):
-		return errors.New("containers and namespaces are two views: ask for one, then for the other")
+		return errors.New("containers and namespaces cannot be mixed: show one, then the other")
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ type nsGathering struct {
 func (g *nsGathering) readHost() (err error) {
 	var pid int
 	if g.host.set, pid, err = nsops.ReadHost(); pid == os.Getpid() {
-		g.unread = append(g.unread, "dx's own stand in for the host's")
+		g.unread = append(g.unread, "the host's (dx's own are shown instead)")
 	}
 	return err
 }

@@ -263,7 +263,7 @@ func standsIn(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if pid == os.Getpid() {
-		return "dx's own stand in for the host's"
+		return "the host's (dx's own are shown instead)"
 	}
 	return ""
 }

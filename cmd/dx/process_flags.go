@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"strings"
 
 	"github.com/moby/term"
 	"github.com/spf13/cobra"
@@ -25,11 +23,11 @@ func (o *execOptions) processFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.user, "user", "u", "", `Username or UID (format: "<name|uid>[:<group|gid>]")`)
 	f.StringVarP(&o.workdir, "workdir", "w", "", "Working directory inside the container")
 
-	f.BoolVar(&o.debug, "debug", false, "Say on stderr where each value came from")
+	f.BoolVar(&o.debug, "debug", false, "Print on stderr where each value came from")
 	f.BoolVar(&o.explain, "explain", false, "Print the system calls that would be made, and where each value comes from")
-	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too: the command freezes until it is unpaused")
-	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter although seccomp filters there can neither be found in a bundle nor read from the kernel: the command runs without them")
-	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command with what dx itself is limited to: no_new_privs, a seccomp filter, a smaller bounding set")
+	f.BoolVar(&o.ignorePaused, "ignore-paused", false, "Enter a paused container too; the command stays frozen until it is unpaused")
+	f.BoolVar(&o.ignoreFilter, "ignore-unknown-filter", false, "Enter even if the container's seccomp filters can neither be found in a bundle nor read from the kernel; the command runs without them")
+	f.BoolVar(&o.ignoreCaller, "ignore-caller-limits", false, "Run the command even if dx itself is limited by no_new_privs, a seccomp filter or a smaller bounding set, which then limit the command")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "Pass the signals that dx receives on to the command")
 }
 
@@ -61,8 +59,8 @@ type execRequest struct {
 
 // enter resolves a reference, makes docker's checks, and lets run go on.
 func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*execRequest) error) error {
-	if strings.TrimSpace(ref) == "" {
-		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
+	if err := checkRef(ref); err != nil {
+		return err
 	}
 	env, keys, err := o.read()
 	if err != nil {

@@ -31,6 +31,7 @@ func run(args []string, in, out, err *os.File) int {
 	log.SetOutput(io.Discard)
 	a := &app{in: in, out: out, err: err}
 	root := a.rootCommand()
+	completionCommand(root)
 	root.SetArgs(args)
 	return a.exitCode(root.Execute())
 }
@@ -38,7 +39,7 @@ func run(args []string, in, out, err *os.File) int {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dx [OPTIONS] COMMAND [ARG...]",
-		Short:         "See into and get into any container on this host",
+		Short:         "Inspect and enter any container on this host",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -64,7 +65,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
 	f.Var(newPeriod(&a.apiTimeout, 250*time.Millisecond), "api-timeout", "How long to wait for each answer of the engine")
-	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Whom to ask for containers: engine, host (no daemon), or auto: the engine, and the host if it gives no answer")
+	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
 
 	root.AddCommand(
 		a.debugCommand(),

@@ -25,7 +25,7 @@ func (a *app) topCommand() *cobra.Command {
 		Short: "Show the processes of a container by their PIDs on the host and in it",
 		Long: "Show the processes of a container: those in its cgroup, its PID namespace or its\n" +
 			"mount namespace. PID is a process's number here, CPID the one in the container;\n" +
-			"users are those of the container's own /etc/passwd. VIA tells who did not descend\n" +
+			"users are those of the container's own /etc/passwd. VIA shows who did not descend\n" +
 			"from the container's init: exec was put into its cgroup (docker exec, dx exec),\n" +
 			"nsenter joined its namespaces and not its cgroup.\n\n" +
 			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n" +
@@ -39,13 +39,16 @@ func (a *app) topCommand() *cobra.Command {
 	f.Lookup("quiet").Usage = "Only display PIDs on the host, instead of the table"
 	f.Var(newChoice(&o.sort, "pid", "cpu", "rss", "time"), "sort", "Sort by pid, cpu, rss or time")
 	f.BoolVar(&o.tree, "tree", false, "Show children below their parents")
-	f.Var(periodFlag{&o.sample}, "sample", "Watch the use of the CPU for that long (1s), in place of each process's life")
+	f.Var(periodFlag{&o.sample}, "sample", "Measure the use of the CPU for that long (1s), instead of over each process's life")
 	return cmd
 }
 
 func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 	out, err := output.New(a.out, o.Options)
 	if err != nil {
+		return err
+	}
+	if err := checkRef(ref); err != nil {
 		return err
 	}
 	resolver, err := a.resolver()

@@ -72,8 +72,8 @@ func (o *unshareOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.mapAuto, "map-auto", false, "With -r: also map the subordinate ids that /etc/subuid and /etc/subgid give you, by newuidmap")
 	f.BoolVar(&o.mountProc, "mount-proc", false, "Mount a /proc of the PID namespace (implies --mount)")
 	f.StringVar(&o.propagation, "propagation", string(launch.Private), "Propagation of the mounts in a new mount namespace: private, slave, shared, unchanged")
-	f.StringVarP(&o.root, "root", "R", "", "Make this folder the root, and leave the old one for good (implies --mount)")
-	f.BoolVar(&o.mountDev, "mount-dev", true, "With --root: mount a small /dev, if the folder has a place for it")
+	f.StringVarP(&o.root, "root", "R", "", "Make this directory the root and detach the old one (implies --mount)")
+	f.BoolVar(&o.mountDev, "mount-dev", true, "With --root: mount a small /dev, if the directory has one")
 	f.StringVarP(&o.workdir, "wd", "w", "", "Working directory of the command, in the root")
 	f.StringVar(&o.hostname, "hostname", "", "Set the host name (implies --uts)")
 	f.BoolVar(&o.init, "init", false, "Let a little init be PID 1: it reaps orphans and passes signals on (needs --pid)")
@@ -197,7 +197,7 @@ func newRoot(dir string) (path string, dev bool, err error) {
 		return "", false, fmt.Errorf("the new root: %w", err)
 	}
 	if !root.IsDir() {
-		return "", false, fmt.Errorf("the new root %s is not a folder", root.Path)
+		return "", false, fmt.Errorf("the new root %s is not a directory", root.Path)
 	}
 	place, err := callerfile.Look(&d, filepath.Join(root.Path, "dev"), false)
 	return root.Path, err == nil && place.IsDir(), nil

@@ -33,7 +33,7 @@ func (e *unshareError) hint() string {
 	case name == "pivot_root" && errno == unix.EINVAL:
 		return "; the present root is the kernel's first one (an initramfs), which cannot be left"
 	case errno == unix.ENOENT && name == "mount":
-		return "; make that folder first"
+		return "; create that directory first"
 	}
 	return ""
 }

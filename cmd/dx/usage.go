@@ -29,6 +29,15 @@ func conflict(cmd *cobra.Command, err error) error {
 	return usage(cmd, fmt.Errorf("dx: %w", err), exitDx)
 }
 
+// checkRef refuses an empty name of a container, in the words of docker's client
+// (moby, client/errors.go: emptyIDError).
+func checkRef(ref string) error {
+	if strings.TrimSpace(ref) == "" {
+		return &clientError{code: exitFailure, err: errors.New("invalid container name or ID: value is empty")}
+	}
+	return nil
+}
+
 // noArguments takes none.
 func noArguments(code int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -75,6 +84,19 @@ func unknownVerb(root *cobra.Command, verb string) error {
 		text += "Did you mean this?\n\t" + strings.Join(near, "\n\t") + "\n\n"
 	}
 	return &clientError{code: exitFailure, err: errors.New(text + "Run 'dx --help' for more information")}
+}
+
+// completionCommand is cobra's, which would refuse arguments in cobra's words.
+func completionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		for _, shell := range cmd.Commands() {
+			shell.Args = noArguments(exitFailure)
+		}
+	}
 }
 
 // helpCommand is cobra's, but for a topic that there is not (docker/cli,

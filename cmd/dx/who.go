@@ -16,16 +16,16 @@ func (a *app) whoCommand() *cobra.Command {
 	var o output.Options
 	cmd := &cobra.Command{
 		Use:   "who [OPTIONS] THING...",
-		Short: "Tell which container a PID, namespace, interface, address, cgroup, path or port belongs to",
-		Long: "Tell which container something on this host belongs to, and by what evidence:\n\n" +
+		Short: "Show which container a PID, namespace, interface, address, cgroup, path or port belongs to",
+		Long: "Show which container something on this host belongs to, and by what evidence:\n\n" +
 			"  4711  pid:4711                   a process, by its PID here\n" +
 			"  net:[4026532250]  inode:4026532250  a namespace, as readlink prints it\n" +
 			"  veth12ab  if:veth12ab            an interface of the host, or in a container\n" +
 			"  172.17.0.2  ip:172.17.0.2        an address\n" +
 			"  /docker/1791…  cgroup:/docker/1791…  a cgroup, also below /sys/fs/cgroup\n" +
-			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay folder, or below one\n" +
+			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay directory, or below one\n" +
 			"  :8080  tcp:8080  udp:53  port:8080  a port published, or listened on inside\n\n" +
-			"What an argument means is seen by its shape; with the prefix there is no doubt.",
+			"The type is inferred from the argument's form; a prefix makes it explicit.",
 		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, args []string) error { return a.runWho(cmd.Context(), o, args) },

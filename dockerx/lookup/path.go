@@ -158,11 +158,11 @@ func (t *Finder) upperLayer(c *dockerx.Container, name string) (string, error) {
 	case err != nil:
 		return "", err
 	case l.upper != "" && nsops.Below(name, l.upper):
-		return "the upper folder of its root file system (overlay)", nil
+		return "the upper directory of its root file system (overlay)", nil
 	case l.work != "" && nsops.Below(name, l.work):
-		return "the work folder of its root file system (overlay)", nil
+		return "the work directory of its root file system (overlay)", nil
 	case l.upper != "" && isLayerFolder(l.upper) && nsops.Below(name, path.Dir(l.upper)):
-		return "the folder of its upper layer (overlay)", nil
+		return "the directory of its upper layer (overlay)", nil
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part != "" && part == c.ID {

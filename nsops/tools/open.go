@@ -29,7 +29,7 @@ func Open(path string) (*Tree, error) {
 	case f.IsDir():
 		return Layers(path, []string{path})
 	case !f.IsRegular():
-		return nil, fmt.Errorf("tools of %s: it is neither a folder nor a regular file", path)
+		return nil, fmt.Errorf("tools of %s: it is neither a directory nor a regular file", path)
 	}
 	r := bufio.NewReader(f)
 	head, err := r.Peek(4)

@@ -63,8 +63,8 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		fifo:                                "neither a folder nor a regular file",
-		"/dev/null":                         "neither a folder nor a regular file",
+		fifo:                                "neither a directory nor a regular file",
+		"/dev/null":                         "neither a directory nor a regular file",
 		writeFile(t, "short", []byte("ab")): "too short",
 		filepath.Join(t.TempDir(), "not", "here"): "no such file",
 	} {
