@@ -2,35 +2,36 @@ package host
 
 import (
 	"bytes"
+	"iter"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
-// InCgroup says whether one of a process's cgroups belongs to the container with
-// that ID: a component of the path is the ID, "docker-<id>.scope" (systemd), or
-// "cri-containerd-<id>.scope". Deeper cgroups count: a container may divide its
-// own. The paths may begin with "/.." where dx is in a cgroup namespace.
-func InCgroup(cgroups []proc.Cgroup, id string) bool {
-	for _, cg := range cgroups {
-		for part := range strings.SplitSeq(cg.Path, "/") {
-			if cgroupID(part) == id {
-				return true
+// The ID of a container in a cgroup's path is a component of it: the ID itself,
+// "docker-<id>.scope" (systemd), "cri-containerd-<id>.scope". A container may divide its
+// own cgroup and name the parts as it likes; they stay below. The paths may begin with
+// "/.." where dx is in a cgroup namespace.
+
+// idsOf yields what may be the ID of a container in each component of a cgroup's path,
+// the outermost first, and the path up to it.
+func idsOf(cgroup string) iter.Seq2[string, string] {
+	return func(yield func(id, base string) bool) {
+		end := 0
+		for part := range strings.SplitSeq(cgroup, "/") {
+			end += len(part)
+			if !yield(idOf(part), cgroup[:end]) {
+				return
 			}
+			end++
 		}
 	}
-	return false
 }
 
-// IsCgroupOf reports whether a component of a cgroup's path is a container's: see
-// InCgroup.
-func IsCgroupOf(part, id string) bool { return id != "" && cgroupID(part) == id }
-
-func cgroupID(part string) string {
+func idOf(part string) string {
 	part = strings.TrimSuffix(part, ".scope")
 	if docker.IsID(part) {
 		return part
@@ -38,12 +39,57 @@ func cgroupID(part string) string {
 	return part[strings.LastIndexByte(part, '-')+1:]
 }
 
+// IsCgroupOf reports whether a component of a cgroup's path is the container's.
+func IsCgroupOf(part, id string) bool { return id != "" && idOf(part) == id }
+
+// InCgroup reports whether one of a process's cgroups is the container's or below it.
+func InCgroup(cgroups []proc.Cgroup, id string) bool {
+	for _, cg := range cgroups {
+		if _, ok := cutAt(cg.Path, id); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// CgroupBase cuts a cgroup path behind the container's own cgroup, the outermost of that
+// ID. ok is false where no component is.
+func CgroupBase(cg proc.Cgroup, id string) (base string, ok bool) { return cutAt(cg.Path, id) }
+
+// cutAt is CgroupBase of a path, in a hierarchy or below where one is mounted.
+func cutAt(cgroup, id string) (base string, ok bool) {
+	if id == "" {
+		return "", false
+	}
+	for found, base := range idsOf(cgroup) {
+		if found == id {
+			return base, true
+		}
+	}
+	return "", false
+}
+
 // CgroupID returns the innermost 64-digit container ID in a process's cgroups.
 func CgroupID(cgroups []proc.Cgroup) (id string, ok bool) {
 	for _, cg := range cgroups {
-		for _, part := range slices.Backward(strings.Split(cg.Path, "/")) {
-			if id := cgroupID(part); docker.IsID(id) {
-				return id, true
+		for found := range idsOf(cg.Path) {
+			if docker.IsID(found) {
+				id = found
+			}
+		}
+		if id != "" {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// outermostID returns the ID of the container in which all others are nested.
+func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
+	for _, cg := range cgroups {
+		for found := range idsOf(cg.Path) {
+			if docker.IsID(found) {
+				return found, true
 			}
 		}
 	}

@@ -131,18 +131,6 @@ func sharesPIDs(p *proc.Process, pid int) bool {
 	return err == nil && its == own
 }
 
-// outermostID is the ID of the container in which all others are nested.
-func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
-	for _, cg := range cgroups {
-		for part := range strings.SplitSeq(cg.Path, "/") {
-			if id := cgroupID(part); docker.IsID(id) {
-				return id, true
-			}
-		}
-	}
-	return "", false
-}
-
 // DockerOf reads Docker's files of a container from its init process alone, for
 // one whose shim has died: the mounts of /etc/hostname and its like come from
 // Docker's data root. os.ErrNotExist if they do not lead there. That the process is

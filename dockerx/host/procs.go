@@ -26,22 +26,11 @@ func Procs(p *proc.Process, id string, limit int) ([]int, error) {
 		return nil, err
 	}
 	for _, d := range dirs {
-		if top, ok := cgroupOf(d.Path, id); ok {
+		if top, ok := cutAt(d.Path, id); ok {
 			return procsBelow(top, limit), nil
 		}
 	}
 	return nil, nil
-}
-
-// cgroupOf cuts a directory at the container's own cgroup. The process may be in
-// one below it.
-func cgroupOf(dir, id string) (string, bool) {
-	for at := dir; len(at) > 1; at = path.Dir(at) {
-		if cgroupID(path.Base(at)) == id {
-			return at, true
-		}
-	}
-	return "", false
 }
 
 func procsBelow(top string, limit int) []int {

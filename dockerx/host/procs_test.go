@@ -11,13 +11,14 @@ import (
 func TestCgroupIsCutAtTheContainer(t *testing.T) {
 	id := strings.Repeat("a", 64)
 	for dir, want := range map[string]string{
-		"/sys/fs/cgroup/docker/" + id:                             "/sys/fs/cgroup/docker/" + id,
-		"/sys/fs/cgroup/docker/" + id + "/init.scope":             "/sys/fs/cgroup/docker/" + id,
-		"/sys/fs/cgroup/system.slice/docker-" + id + ".scope/a/b": "/sys/fs/cgroup/system.slice/docker-" + id + ".scope",
-		"/sys/fs/cgroup/user.slice":                               "",
-		"/sys/fs/cgroup/docker/" + strings.Repeat("b", 64):        "",
+		"/sys/fs/cgroup/docker/" + id:                              "/sys/fs/cgroup/docker/" + id,
+		"/sys/fs/cgroup/docker/" + id + "/init.scope":              "/sys/fs/cgroup/docker/" + id,
+		"/sys/fs/cgroup/system.slice/docker-" + id + ".scope/a/b":  "/sys/fs/cgroup/system.slice/docker-" + id + ".scope",
+		"/sys/fs/cgroup/docker/" + id + "/docker-" + id + ".scope": "/sys/fs/cgroup/docker/" + id,
+		"/sys/fs/cgroup/user.slice":                                "",
+		"/sys/fs/cgroup/docker/" + strings.Repeat("b", 64):         "",
 	} {
-		got, ok := cgroupOf(dir, id)
+		got, ok := cutAt(dir, id)
 		if got != want || ok != (want != "") {
 			t.Errorf("of %s the container's cgroup is %q (%v), want %q", dir, got, ok, want)
 		}

@@ -264,8 +264,8 @@ func (t Trust) doubtCgroup(p *proc.Process, id string) (string, error) {
 // inAnother reports whether a container's cgroup lies in that of another one: whoever
 // is root there may have made it. Not so for the one in which dx itself is.
 func (t Trust) inAnother(base, id string) bool {
-	for part := range strings.SplitSeq(base, "/") {
-		if other := cgroupID(part); docker.IsID(other) && other != id && other != t.own {
+	for other := range idsOf(base) {
+		if docker.IsID(other) && other != id && other != t.own {
 			return true
 		}
 	}

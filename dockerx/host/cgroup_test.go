@@ -24,7 +24,9 @@ func TestCgroupBase(t *testing.T) {
 			t.Errorf("%s: %q %v, want %q", path, got, ok, want)
 		}
 	}
-	if got, ok := CgroupBase(proc.Cgroup{Path: "/"}, ""); ok {
-		t.Errorf("no ID has a cgroup: %q", got)
+	for _, path := range []string{"/", "/docker/" + id} {
+		if got, ok := CgroupBase(proc.Cgroup{Path: path}, ""); ok || InCgroup([]proc.Cgroup{{Path: path}}, "") {
+			t.Errorf("a container without an ID is taken to be in %q (%q)", path, got)
+		}
 	}
 }
