@@ -128,7 +128,8 @@ func initFindings(c container) []Finding {
 // outside, does not reap them: for those init waits. waiter is such a parent, if it
 // is not the shim.
 func unreaped(c container) (left []string, waiter int) {
-	for _, pid := range pids() {
+	pids, _ := proc.PIDs() // none, where /proc cannot be listed
+	for _, pid := range pids {
 		if pid == c.PID {
 			continue
 		}
@@ -191,7 +192,8 @@ func (p *Examination) runtimesLeft(context.Context) []Finding {
 	}
 	p.mu.Unlock()
 	var out []Finding
-	for _, pid := range pids() {
+	pids, _ := proc.PIDs() // none, where /proc cannot be listed
+	for _, pid := range pids {
 		if c, age, ok := runtimeOf(pid, parents); ok && age > old {
 			f := found(runtimeStuck, "%s (pid %d) has been running for %v", comm(pid), pid, age.Round(time.Second))
 			if c.ID != "" {

@@ -174,8 +174,9 @@ func holder(inode uint32, hint int) *proc.Process {
 			return p
 		}
 	}
+	pids, _ := proc.PIDs() // none, where /proc cannot be listed
 	for _, named := range []bool{true, false} {
-		for _, pid := range pids() {
+		for _, pid := range pids {
 			// The name only decides who is asked first.
 			if pid == 1 || (comm(pid) == "dockerd") != named || !holds(pid, inode) {
 				continue
@@ -219,23 +220,6 @@ func links(pid int) []string {
 	for _, n := range names {
 		if to, err := os.Readlink(dir + "/" + n); err == nil {
 			out = append(out, to)
-		}
-	}
-	return out
-}
-
-// pids are the processes of now.
-func pids() []int {
-	f, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	names, _ := f.Readdirnames(-1)
-	var out []int
-	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil {
-			out = append(out, pid)
 		}
 	}
 	return out

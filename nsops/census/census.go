@@ -19,6 +19,7 @@ import (
 
 	"dx/nsops"
 	"dx/nsops/launch"
+	"dx/nsops/proc"
 )
 
 // Places are the namespaces of one process, in the order of nsops.Types. A zero ID is
@@ -104,35 +105,24 @@ const (
 // and at the mounts of each mount namespace. Processes that end meanwhile are no
 // error; those that may not be read are counted.
 func Take(deep bool) (*Census, error) {
-	root, err := os.Open("/proc")
+	pids, err := proc.PIDs()
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	names, err := root.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("list /proc: %w", err)
-	}
-	var pids []int
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return take(root, pids, deep)
+	return take(pids, deep)
 }
 
 // Of is a census of the processes given.
 func Of(pids []int) (*Census, error) {
+	return take(slices.Clone(pids), false)
+}
+
+func take(pids []int, deep bool) (*Census, error) {
 	root, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return take(root, slices.Clone(pids), false)
-}
-
-func take(root *os.File, pids []int, deep bool) (*Census, error) {
 	slices.Sort(pids)
 	c := &Census{Namespaces: map[nsops.ID]*Namespace{}, files: maxFiles, bytes: maxMountBytes}
 	for _, pid := range slices.Compact(pids) {
