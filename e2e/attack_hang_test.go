@@ -397,3 +397,30 @@ func TestAttackSilentNamespace(t *testing.T) {
 		}
 	}
 }
+
+// TestAttackLockedMemory: a process has its memory locked, so that nobody can read its
+// command line, for as long as its FUSE server likes.
+func TestAttackLockedMemory(t *testing.T) {
+	needFUSE(t)
+	e := suite.Start(t, engine.Options{})
+	c := silentContainer(t, e, "lookup,getattr,open,read", "/etc/hosts")
+	e.MustDocker(t, "cp", suite.Build(t, "dx/e2e/attacker/mmlock"), c.Name+":/mmlock")
+	e.MustDocker(t, "exec", "-d", c.Name, "/mmlock", "/etc/hosts")
+	locked := ""
+	eventually(t, "a process waits with its memory locked", func() bool {
+		files, _ := filepath.Glob("/proc/[0-9]*/stat") // ps(1) would hang
+		for _, file := range files {
+			if b, _ := os.ReadFile(file); strings.Contains(string(b), " (mmlock) D ") {
+				locked = filepath.Base(filepath.Dir(file))
+			}
+		}
+		return locked != ""
+	})
+	pid := "pid:" + locked
+	for _, args := range [][]string{{"top", c.Name}, {"top", pid}, {"inspect", pid}, {"diff", c.Name, pid}, {"ns", "--procs"}, {"doctor"}} {
+		r := bounded(t, e, args...)
+		if args[0] == "top" && (r.Code != 0 || !strings.Contains(r.Stdout, "[mmlock]")) {
+			t.Errorf("dx %q: %+v, want the process by its name", args, r)
+		}
+	}
+}

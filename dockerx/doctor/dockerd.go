@@ -103,7 +103,7 @@ type settings struct {
 // what dockerd has open: that is where it really works.
 func settingsOf(d *proc.Process) settings {
 	s := settings{dataRoot: "/var/lib/docker", execRoot: "/var/run/docker"}
-	args, _ := d.ReadFile("cmdline")
+	args, _, _ := d.CommandLine(1 << 20)
 	config := flagOf(args, "config-file")
 	if config == "" {
 		config = "/etc/docker/daemon.json"

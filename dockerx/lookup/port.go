@@ -155,7 +155,7 @@ func (p *portSearch) holds(of *proc.Process, x *index) error {
 
 // proxied reads the command line of a docker-proxy (moby cmd/docker-proxy).
 func proxied(p *proc.Process) (ip, port string) {
-	b, _, err := p.ReadPrefix("cmdline", 4096)
+	b, _, err := p.CommandLine(4096)
 	if err != nil {
 		return "", ""
 	}

@@ -229,7 +229,7 @@ func percent(cpu, elapsed time.Duration) float64 {
 
 // command reads the command line, which the process itself may have written.
 func (t *topper) command(p *proc.Process, stat proc.Stat) (text string, cut bool) {
-	b, cut, err := p.ReadPrefix("cmdline", max(min(maxCommand, t.left), leastCommand))
+	b, cut, err := p.CommandLine(max(min(maxCommand, t.left), leastCommand))
 	t.left = max(t.left-len(b), 0)
 	text = strings.ReplaceAll(strings.TrimRight(string(b), "\x00"), "\x00", " ")
 	if err != nil || text == "" {

@@ -3,7 +3,6 @@ package posture
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -110,14 +109,12 @@ func insideOf(m proc.IDMap, n uint32) *uint32 {
 const maxCommand = 4096
 
 func (r *reader) command(name string) ([]string, error) {
-	f, err := r.p.OpenFile("cmdline", unix.O_RDONLY)
+	b, _, err := r.p.CommandLine(maxCommand)
+	if errors.Is(err, proc.ErrMemoryLocked) {
+		return []string{"[" + name + "]"}, nil
+	}
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxCommand))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file(r.p.PID, "cmdline"), err)
 	}
 	text := strings.TrimRight(string(b), "\x00")
 	if text == "" {

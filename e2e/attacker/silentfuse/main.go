@@ -23,13 +23,14 @@ const (
 	opLookup  = 1
 	opGetattr = 3
 	opOpen    = 14
+	opRead    = 15
 	opStatfs  = 17
 	opInit    = 26
 	opOpendir = 27
 	opAccess  = 34
 )
 
-var names = map[string]uint32{"lookup": opLookup, "getattr": opGetattr, "open": opOpen, "opendir": opOpendir, "statfs": opStatfs}
+var names = map[string]uint32{"lookup": opLookup, "getattr": opGetattr, "open": opOpen, "read": opRead, "opendir": opOpendir, "statfs": opStatfs}
 
 // inHeader is struct fuse_in_header.
 type inHeader struct {
@@ -45,6 +46,8 @@ type attr struct {
 	AtimeNsec, MtimeNsec, CtimeNsec, Mode, Nlink, UID, GID, Rdev, Blksize, X uint32
 }
 
+const fileSize = 100
+
 // server is one file system, whose root is a file if the mount point is one.
 type server struct {
 	fd     int
@@ -53,7 +56,7 @@ type server struct {
 }
 
 func main() {
-	answer := flag.String("answer", "", "the requests to answer, comma separated: lookup, getattr, open, opendir, statfs")
+	answer := flag.String("answer", "", "the requests to answer, comma separated: lookup, getattr, open, read, opendir, statfs")
 	enter := flag.String("enter", "", "go to this directory of the first file system")
 	uid := flag.Int("uid", 0, "become this user once all is mounted")
 	flag.Parse()
@@ -145,9 +148,11 @@ func (s *server) take(in inHeader) {
 		if in.NodeID != 1 {
 			mode = unix.S_IFDIR | 0o755
 		}
-		s.reply(in, 0, encode([]uint64{0, 0}, attr{Ino: in.NodeID, Size: 100, Mode: mode, Nlink: 1}))
+		s.reply(in, 0, encode([]uint64{0, 0}, attr{Ino: in.NodeID, Size: fileSize, Mode: mode, Nlink: 1}))
 	case in.Opcode == opOpen, in.Opcode == opOpendir:
 		s.reply(in, 0, make([]byte, 16))
+	case in.Opcode == opRead:
+		s.reply(in, 0, make([]byte, fileSize))
 	case in.Opcode == opStatfs:
 		s.reply(in, 0, make([]byte, 80))
 	}
