@@ -52,30 +52,27 @@ func (a *app) trouble(err error) error {
 }
 
 func (a *app) runDiff(ctx context.Context, o output.Options, all bool, refA, refB string) error {
-	out, err := output.New(a.out, o)
-	if err != nil {
-		return err
-	}
-	resolver, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	g := &postureGathering{app: a, find: resolver}
-	if err := g.readHost(); err != nil {
-		return err
-	}
-	first, errA := g.read(ctx, refA)
-	second, errB := g.read(ctx, refB)
-	if err := errors.Join(errA, errB); err != nil {
-		return a.both(errA, errB)
-	}
-	g.sayUnread()
-	report := cmpdiff.ComparePostures(sideOf(first), sideOf(second))
-	v := diffView{report: report, all: all, noTrunc: o.NoTrunc}
-	if err := output.Render(out, v.records(), v.table); err != nil {
-		return err
-	}
+	return a.list(o, func(l *listing) error {
+		g := &postureGathering{app: a, find: l.resolver}
+		if err := g.readHost(); err != nil {
+			return err
+		}
+		first, errA := g.read(ctx, refA)
+		second, errB := g.read(ctx, refB)
+		if errA != nil || errB != nil {
+			return a.both(errA, errB)
+		}
+		g.sayUnread()
+		report := cmpdiff.ComparePostures(sideOf(first), sideOf(second))
+		v := diffView{report: report, all: all, noTrunc: o.NoTrunc}
+		if err := output.Render(l.out, v.records(), v.table); err != nil {
+			return err
+		}
+		return diffStatus(report)
+	})
+}
+
+func diffStatus(report cmpdiff.PostureReport) error {
 	switch {
 	case report.Differ():
 		return &statusError{code: exitFailure}

@@ -49,41 +49,25 @@ type inspectOptions struct {
 }
 
 func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) error {
-	out, err := output.New(a.out, o.Options)
-	if err != nil {
-		return err
-	}
-	resolver, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	g := &postureGathering{app: a, find: resolver}
-	if err := g.readHost(); err != nil {
-		return err
-	}
-	// As docker inspect does: one that fails keeps no other from being shown.
-	var records []inspectRecord
-	failed := false
-	for _, ref := range refs {
-		s, err := g.read(ctx, ref)
-		if err != nil {
-			a.exitCode(err)
-			failed = true
-			continue
+	return a.list(o.Options, func(l *listing) error {
+		g := &postureGathering{app: a, find: l.resolver}
+		if err := g.readHost(); err != nil {
+			return err
 		}
-		records = append(records, newInspectRecord(s))
-	}
-	if len(records) > 0 {
-		g.sayUnread()
-	}
-	if err := renderInspect(out, records, o.origins); err != nil {
-		return err
-	}
-	if failed {
-		return &statusError{code: exitFailure}
-	}
-	return nil
+		var records []inspectRecord
+		for _, ref := range refs {
+			s, err := g.read(ctx, ref)
+			if err != nil {
+				l.add(err)
+				continue
+			}
+			records = append(records, newInspectRecord(s))
+		}
+		if len(records) > 0 {
+			g.sayUnread()
+		}
+		return renderInspect(l.out, records, o.origins)
+	})
 }
 
 // postureSubject is a container or process whose posture was read.

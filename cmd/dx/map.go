@@ -13,6 +13,7 @@ import (
 	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/cmpdiff/draw"
+	"dx/dockerx"
 )
 
 // pictures are the formats of dx map.
@@ -47,12 +48,9 @@ func (a *app) runMap(ctx context.Context, format string, refs []string) error {
 	if err := a.checkPicture(format); err != nil {
 		return err
 	}
-	resolver, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	return a.drawMap(ctx, resolver, pictures[format], refs)
+	return a.withResolver(func(r *dockerx.Resolver) error {
+		return a.drawMap(ctx, r, pictures[format], refs)
+	})
 }
 
 // checkPicture refuses what nobody could look at.

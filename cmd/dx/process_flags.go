@@ -66,13 +66,10 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*ex
 	if err != nil {
 		return &clientError{err: err, code: exitFailure}
 	}
-	r, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	err = a.enterBy(ctx, r, ref, &execRequest{options: o, env: env, detachKeys: keys}, run)
-	return inWordsOf(ctx, r, o.detach, err)
+	return a.withResolver(func(r *dockerx.Resolver) error {
+		err := a.enterBy(ctx, r, ref, &execRequest{options: o, env: env, detachKeys: keys}, run)
+		return inWordsOf(ctx, r, o.detach, err)
+	})
 }
 
 func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *execRequest, run func(*execRequest) error) error {

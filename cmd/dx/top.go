@@ -44,30 +44,23 @@ func (a *app) topCommand() *cobra.Command {
 }
 
 func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
-	out, err := output.New(a.out, o.Options)
-	if err != nil {
-		return err
-	}
-	if err := checkRef(ref); err != nil {
-		return err
-	}
-	resolver, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	c, err := resolver.Resolve(ctx, ref)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	list, err := top.Of(ctx, c, top.Options{Sample: o.sample})
-	if err != nil {
-		return err
-	}
-	if list.Hidden > 0 {
-		a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", list.Hidden)
-	}
-	records := topRecords(c, list.Tasks, taskOrder(o.sort), o.tree)
-	return output.Render(out, records, func() output.Table { return topTable(output.Shorten(records, o.Options)) })
+	return a.list(o.Options, func(l *listing) error {
+		if err := checkRef(ref); err != nil {
+			return err
+		}
+		c, err := l.resolver.Resolve(ctx, ref)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		list, err := top.Of(ctx, c, top.Options{Sample: o.sample})
+		if err != nil {
+			return err
+		}
+		if list.Hidden > 0 {
+			a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", list.Hidden)
+		}
+		records := topRecords(c, list.Tasks, taskOrder(o.sort), o.tree)
+		return output.Render(l.out, records, func() output.Table { return topTable(output.Shorten(records, o.Options)) })
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,41 +34,34 @@ func (a *app) whoCommand() *cobra.Command {
 }
 
 func (a *app) runWho(ctx context.Context, o output.Options, args []string) error {
-	out, err := output.New(a.out, o)
-	if err != nil {
-		return err
-	}
-	resolver, err := a.resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	containers, err := resolver.Running(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeAll(containers)
-	finder := lookup.New(containers)
-	var records []whoRecord
-	failed := false
-	for _, arg := range args {
-		hits, err := finder.Find(arg)
+	return a.list(o, func(l *listing) error {
+		containers, err := l.resolver.Running(ctx)
 		if err != nil {
-			a.exitCode(err)
-			failed = true
+			return err
 		}
-		records = append(records, whoRecords(arg, hits)...)
-	}
-	if unread := finder.Unread(); len(unread) > 0 {
-		const few = 3
+		defer closeAll(containers)
+		finder := lookup.New(containers)
+		var records []whoRecord
+		for _, arg := range args {
+			hits, err := finder.Find(arg)
+			if err != nil {
+				l.add(err)
+			}
+			records = append(records, whoRecords(arg, hits)...)
+		}
+		a.sayUnsearched(finder.Unread())
+		if len(records) == 0 {
+			return nil
+		}
+		return output.Render(l.out, records, func() output.Table { return whoTable(output.Shorten(records, o)) })
+	})
+}
+
+// sayUnsearched is one line, however many processes were not looked at.
+func (a *app) sayUnsearched(unread []string) {
+	const few = 3
+	if len(unread) > 0 {
 		a.say("%s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo",
 			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
 	}
-	if len(records) > 0 {
-		err = output.Render(out, records, func() output.Table { return whoTable(output.Shorten(records, o)) })
-	}
-	if failed {
-		err = errors.Join(err, &statusError{code: exitFailure})
-	}
-	return err
 }
