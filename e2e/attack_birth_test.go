@@ -15,6 +15,7 @@ type seized struct {
 	PID      int
 	Exe      string
 	Status   map[string]string
+	Cgroup   string
 	Hostname int
 }
 
@@ -113,5 +114,25 @@ func TestAttackBirth(t *testing.T) {
 				t.Errorf("%d times a process seized at its birth has more than the container: %s", n, excess)
 			}
 		})
+	}
+}
+
+// TestAttackBirthAtTheLimit: where the child is placed in a cgroup after its birth, nobody
+// has it before.
+func TestAttackBirthAtTheLimit(t *testing.T) {
+	e := suite.Engine(t, engine.V1)
+	c, attacker := birth{run: []string{"--pids-limit", "1"}}.start(t, e)
+	enough := func(seen []seized) bool { return len(seen) >= 20 }
+	seen := spy(t, e, attacker, "dx/e2e/attacker/seizer", nil, enough, func() {
+		if r := withDx(t, e, c, nil, []string{"true"}); r.Code != 0 {
+			t.Fatalf("dx exec: %+v", r)
+		}
+	})
+	for _, s := range seen {
+		for line := range strings.Lines(s.Cgroup) {
+			if strings.Contains(line, ":pids:") && !strings.Contains(line, c.ID) {
+				t.Errorf("seized outside of its limit: %q, %s", line, s.Exe)
+			}
+		}
 	}
 }

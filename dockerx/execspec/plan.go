@@ -47,7 +47,7 @@ func NewPlan(c *dockerx.Container, spec *Spec) (*Plan, error) {
 func (p *Plan) Close() {
 	p.target.Close()
 	for _, cg := range p.Cgroups {
-		cg.Procs.Close()
+		cg.Close()
 	}
 }
 

@@ -19,9 +19,10 @@ type Program struct {
 	names []string    // what they are, for --explain
 	key   seccomp.Key // of the exceptions from the filter; zero without any
 
-	kept   bool                // by a keeper, which is the first process
-	init   bool                // the child is an init that starts the command
-	paused func(pid int) error // what is to be done while P has stopped itself; may be nil
+	atLimit func() (*Program, error) // for a container at its limit of processes; may be nil
+	kept    bool                     // by a keeper, which is the first process
+	init    bool                     // the child is an init that starts the command
+	paused  func(pid int) error      // what is to be done while P has stopped itself; may be nil
 }
 
 // statusFile holds the place of the report page among a program's files.
@@ -44,7 +45,14 @@ func Compile(plan *Plan) (*Program, error) {
 			return nil, err
 		}
 	}
-	c := &compiler{plan: plan}
+	p, err := (&compiler{plan: plan}).compile()
+	if late := plan.pidsCgroup(); late != nil && err == nil {
+		p.atLimit = func() (*Program, error) { return (&compiler{plan: plan, late: late}).compile() }
+	}
+	return p, err
+}
+
+func (c *compiler) compile() (*Program, error) {
 	c.build()
 	return c.program()
 }
@@ -67,11 +75,13 @@ type compiler struct {
 	files []*os.File
 	names []string
 
-	kept      bool      // steps are P's, whose parent is the keeper
-	files1By1 *Step     // where the keeper closes its files, on old kernels
-	child     bool      // steps are the child's from here on
-	installs  []install // of the seccomp filters, in order
-	err       error     // the first impossible value
+	kept         bool      // steps are P's, whose parent is the keeper
+	late         *Cgroup   // the one in which the child is placed; nil: P enters all
+	enterUnified *Step     // by which P does if it was not born there
+	files1By1    *Step     // where the keeper closes its files, on old kernels
+	child        bool      // steps are the child's from here on
+	installs     []install // of the seccomp filters, in order
+	err          error     // the first impossible value
 }
 
 func (c *compiler) program() (*Program, error) {

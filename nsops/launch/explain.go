@@ -14,7 +14,7 @@ import (
 func (p *Program) Explain(w io.Writer) error {
 	n := 0
 	for _, s := range p.Steps {
-		if s.Nr >= opFail && s.Name != "setns" {
+		if s.Nr >= opFail && !s.spare {
 			continue // plumbing of the loop, no system call
 		}
 		n++

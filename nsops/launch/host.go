@@ -123,10 +123,22 @@ func (c *compiler) confine(attrs map[string]*attribute) {
 }
 
 func (c *compiler) enterCgroups() {
-	for _, cg := range c.plan.Cgroups {
-		// "0" is the writer itself (cgroups(7)).
-		c.call("enter the "+cg.Name+" cgroup", "Cgroups", "write", unix.SYS_WRITE,
-			c.file(cg.Procs, cg.Name+" cgroup"), raw([]byte("0"), `"0"`), num(1))
+	for i := range c.plan.Cgroups {
+		switch cg := &c.plan.Cgroups[i]; cg {
+		case c.late: // the keeper moves the child
+		case c.unified():
+			c.add(c.enterUnified)
+		default:
+			c.add(c.enterStep(cg))
+		}
+	}
+}
+
+func (c *compiler) enterStep(cg *Cgroup) *Step {
+	// "0" is the writer itself (cgroups(7)).
+	return &Step{
+		Name: "write", Nr: unix.SYS_WRITE, Doing: "enter the " + cg.Name + " cgroup", Origin: c.origin("Cgroups"),
+		Args: []Arg{c.file(cg.Procs, cg.Name+" cgroup"), raw([]byte("0"), `"0"`), num(1)},
 	}
 }
 
@@ -176,7 +188,7 @@ func (c *compiler) join(idsFollow bool) {
 		}
 		// EPERM: mark the second attempt, which does nothing otherwise.
 		retry := c.setnsStep(j)
-		retry.Nr = opSet
+		retry.Nr, retry.spare = opSet, true
 		later := c.set("leave it until the user namespace is joined", &slot{step: retry, arg: nrSlot}, named(uintptr(unix.SYS_SETNS), "setns"))
 		s.onError, s.errnos = later, []unix.Errno{unix.EPERM}
 		s.onZero = c.label()

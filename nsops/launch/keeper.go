@@ -21,9 +21,12 @@ const (
 	offReportUnborn  = 48 // PID of the child, if it ended before its execve
 )
 
-// noticeFD is where the keeper has the notice: behind the report page, which is the
-// first file that a program names.
-const noticeFD = reportFile + 1
+// Where the keeper has its files: the first that a program names are the report page,
+// the notice, and the cgroup into which the child is placed, if it is.
+const (
+	noticeFD = reportFile + 1
+	placeFD  = noticeFD + 1
+)
 
 // beKept starts a program of the keeper: what follows is P's. It returns the signal
 // mask of dx's caller, which P has to restore or to replace.
@@ -35,18 +38,21 @@ const noticeFD = reportFile + 1
 func (c *compiler) beKept() (mask Arg) {
 	c.begin()
 	c.file(noticeFile, "notice")
+	if c.late != nil {
+		c.file(c.late.Procs, c.late.Name+" cgroup")
+	}
 	old := space(8, "&old")
 	block := c.call("let no signal end the keeper", "", "rt_sigprocmask", unix.SYS_RT_SIGPROCMASK,
 		named(unix.SIG_SETMASK, "SIG_SETMASK"), allSignals, old, num(8))
 	// Nor stop it: a terminal's signals are for the caller's session.
 	c.call("leave the caller's session", "", "setsid", unix.SYS_SETSID)
-	clone := c.call("start the program", "", "clone", unix.SYS_CLONE,
-		named(unix.CLONE_PARENT_SETTID, "CLONE_PARENT_SETTID"), num(0), named(statusBase+offReportProgram, "&REPORT.program"), num(0), num(0))
 	p := newLabel()
-	clone.onZero = p
-	c.keep(clone)
+	c.keep(c.startP(p))
 	c.kept = true
 	c.add(p)
+	if c.late != nil {
+		c.call("let the keeper hold the child", "", "ptrace", unix.SYS_PTRACE, named(unix.PTRACE_TRACEME, "PTRACE_TRACEME"), num(0), num(0), num(0))
+	}
 	return Arg{text: "&old", share: &block.Args[2]}
 }
 
@@ -56,12 +62,60 @@ func (c *compiler) restoreSignals(mask Arg) {
 		named(unix.SIG_SETMASK, "SIG_SETMASK"), mask, num(0), num(8))
 }
 
+// startP clones P, which goes on at p. In a unified cgroup P is born (Linux 5.7): that
+// takes none of the lock for which a write to cgroup.procs waits, until no processor
+// can be in a read section of it (kernel/cgroup/cgroup.c, cgroup_css_set_fork). It is refused
+// for what the cgroup refuses (EAGAIN: its limit of processes; EBUSY: it has children
+// with controllers), and unknown to older kernels: then P enters it by a write.
+func (c *compiler) startP(p *Step) (births []*Step) {
+	keeper := newLabel()
+	if cg := c.unified(); cg != nil {
+		c.enterUnified = c.enterStep(cg)
+		c.enterUnified.Nr, c.enterUnified.spare = opSet, true
+		born := c.call("start the program in the container's cgroup", "Cgroups", "clone3", unix.SYS_CLONE3, cloneArgs(c.file(cg.Dir, cg.Name+" cgroup directory")), num(cloneArgsSize))
+		born.onZero, born.onPositive, born.onError = p, keeper, goNext
+		births = append(births, born)
+		c.set("or let it enter by itself", &slot{step: c.enterUnified, arg: nrSlot}, named(uintptr(unix.SYS_WRITE), "write"))
+	}
+	clone := c.call("start the program", "", "clone", unix.SYS_CLONE,
+		named(unix.CLONE_PARENT_SETTID, "CLONE_PARENT_SETTID"), num(0), named(statusBase+offReportProgram, "&REPORT.program"), num(0), num(0))
+	clone.onZero = p
+	c.add(keeper)
+	return append(births, clone)
+}
+
+// cloneArgs is struct clone_args, third version (clone3(2)).
+func cloneArgs(cgroup Arg) Arg {
+	words := slices.Repeat([]Arg{num(0)}, cloneArgsSize/8)
+	words[0] = num(uint64(unix.CLONE_INTO_CGROUP | unix.CLONE_PARENT_SETTID))
+	words[3] = num(uint64(statusBase + offReportProgram))
+	words[10] = cgroup
+	return Arg{words: words, text: "{CLONE_INTO_CGROUP|CLONE_PARENT_SETTID, &REPORT.program, " + cgroup.text + "}"}
+}
+
+const cloneArgsSize = 88
+
+// unified is the cgroup in which P can be born.
+func (c *compiler) unified() *Cgroup {
+	for i := range c.plan.Cgroups {
+		if cg := &c.plan.Cgroups[i]; cg.Dir != nil && cg != c.late {
+			return cg
+		}
+	}
+	return nil
+}
+
 // keep adds the keeper's steps.
-func (c *compiler) keep(clone *Step) {
+func (c *compiler) keep(births []*Step) {
 	c.letGo()
 	wait := c.call("wait for the program's end", "", "wait4", unix.SYS_WAIT4,
 		named(0, "program"), named(statusBase+offReportLast, "&REPORT.last"), named(unix.WALL, "__WALL"), num(0))
-	clone.into = &slot{step: wait, arg: 0}
+	for _, b := range births {
+		b.into = &slot{step: wait, arg: 0}
+	}
+	if c.late != nil {
+		c.place()
+	}
 	// EPIPE: dx is gone.
 	c.try("tell dx", "", "write", unix.SYS_WRITE, nil, num(noticeFD), raw([]byte{0}, `"\0"`), num(1))
 	c.call("close the notice", "", "close", unix.SYS_CLOSE, num(noticeFD))
@@ -83,17 +137,26 @@ func (c *compiler) reap(doing string, flags int, name string) *Step {
 }
 
 // letGo lets the keeper hold nothing: no stream whose other end waits for the command
-// to close it, no directory, no namespace. The notice remains.
+// to close it, no directory, no namespace. The notice remains, and what place needs.
 func (c *compiler) letGo() {
 	c.try("be known as dx-keeper", "", "prctl", unix.SYS_PRCTL, nil, named(unix.PR_SET_NAME, "PR_SET_NAME"), str("dx-keeper"))
 	c.chdir("/")
-	if c.plan.Kernel.CloseRange {
-		const doing = "have no file but the notice"
-		c.call(doing, "", "close_range", unix.SYS_CLOSE_RANGE, num(0), num(noticeFD-1), num(0))
-		c.call(doing, "", "close_range", unix.SYS_CLOSE_RANGE, num(noticeFD+1), named(uint64(math.MaxUint32), "~0U"), num(0))
+	if !c.plan.Kernel.CloseRange {
+		c.files1By1 = c.label()
 		return
 	}
-	c.files1By1 = c.label()
+	first, last := c.keepersFiles()
+	const doing = "have no other files"
+	c.call(doing, "", "close_range", unix.SYS_CLOSE_RANGE, num(0), num(first-1), num(0))
+	c.call(doing, "", "close_range", unix.SYS_CLOSE_RANGE, num(last+1), named(uint64(math.MaxUint32), "~0U"), num(0))
+}
+
+// keepersFiles are those that the keeper still needs.
+func (c *compiler) keepersFiles() (first, last int) {
+	if c.late != nil {
+		return reportFile, placeFD
+	}
+	return noticeFD, noticeFD
 }
 
 // closeKeepersFiles is for kernels without close_range, once all files are known.
@@ -104,9 +167,10 @@ func (c *compiler) closeKeepersFiles() {
 	at := slices.Index(c.steps, c.files1By1)
 	behind := slices.Clone(c.steps[at:])
 	c.steps, c.child, c.kept = c.steps[:at], false, false
+	first, last := c.keepersFiles()
 	for fd := range firstFile + len(c.files) + 1 { // the program's own file is the last
-		if fd != noticeFD {
-			c.try("close a file", "", "close", unix.SYS_CLOSE, nil, num(fd))
+		if fd < first || fd > last {
+			c.try("close another file", "", "close", unix.SYS_CLOSE, nil, num(fd))
 		}
 	}
 	c.steps = append(c.steps, behind...)

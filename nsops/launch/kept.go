@@ -17,25 +17,33 @@ import (
 // keep waits until the keeper says that P has ended, and then until the child is the
 // command or has failed.
 func (s *start) keep(ctx context.Context) (*Process, error) {
-	if err := s.wait(ctx, s.noticed); err != nil {
+	noticed := false
+	err := s.wait(ctx, func() bool {
+		noticed = noticed || s.noticed()
+		return noticed && s.decided()
+	})
+	if err != nil {
 		return nil, err
 	}
-	for {
-		if ctx.Err() != nil {
-			s.giveUp()
-			return nil, context.Cause(ctx)
-		}
-		child := s.report.child()
-		if s.executed(child) {
-			return s.process(child), nil
-		}
-		// The keeper ends when there is no child any more. P ends a little before
-		// execve clears PF_FORKNOEXEC (fs/exec.c, begin_new_exec).
-		if child <= 0 || hasEnded(s.pid) {
-			return s.ended()
-		}
-		time.Sleep(50 * time.Microsecond)
+	if ctx.Err() != nil {
+		s.giveUp()
+		return nil, context.Cause(ctx)
 	}
+	if child := s.report.child(); s.executed(child) {
+		return s.process(child), nil
+	}
+	return s.ended()
+}
+
+// decided waits a moment and reports whether the child is the command, or there is none
+// any more and the keeper ends. P ends a little before execve clears PF_FORKNOEXEC
+// (fs/exec.c, begin_new_exec), and sooner for a child that is placed.
+func (s *start) decided() bool {
+	if child := s.report.child(); child <= 0 || s.executed(child) || hasEnded(s.pid) {
+		return true
+	}
+	time.Sleep(50 * time.Microsecond)
+	return false
 }
 
 // noticed waits a moment for the keeper's word, or its end, and reports whether one of

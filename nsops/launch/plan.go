@@ -75,6 +75,13 @@ type Join struct {
 
 // Cgroup is a cgroup to enter.
 type Cgroup struct {
-	Name  string   // for messages: "memory", "unified"
+	Name  string   // its controllers, as /proc/PID/cgroup has them: "memory", "cpu,cpuacct"; or "unified"
 	Procs *os.File // cgroup.procs, open for writing
+	Dir   *os.File // O_PATH on the directory of a unified one (cgroup v2); else nil
+}
+
+// Close closes its files.
+func (cg Cgroup) Close() {
+	cg.Procs.Close()
+	cg.Dir.Close()
 }

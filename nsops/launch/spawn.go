@@ -142,7 +142,11 @@ func (c *compiler) stayHidden() { c.hide("stay undumpable").own = true }
 // child has become the command or has failed; CLONE_PARENT_SETTID leaves its PID in
 // the report page.
 func (c *compiler) spawn() {
-	c.birth(unix.CLONE_VFORK, "|CLONE_VFORK")
+	if c.late != nil {
+		c.birth(unix.CLONE_PTRACE, "|CLONE_PTRACE") // P's end lets the keeper go on
+	} else {
+		c.birth(unix.CLONE_VFORK, "|CLONE_VFORK")
+	}
 	c.set("report failures by exit code", &slot{addr: dataBase}, named(scratch, "SCRATCH"))
 }
 
@@ -152,7 +156,7 @@ func (c *compiler) birth(more int, name string) {
 	clone := c.call("start the process", "", "clone", unix.SYS_CLONE,
 		named(flags, "CLONE_PARENT"+name+"|CLONE_PARENT_SETTID|SIGCHLD"), num(0), named(statusBase+offReportChild, "&REPORT.child"), num(0), num(0))
 	born := newLabel()
-	clone.onZero, clone.own = born, true
+	clone.onZero, clone.own, clone.birth = born, true, true
 	c.call("end: the child is on its own", "", "exit_group", unix.SYS_EXIT_GROUP, num(0)).own = true
 	c.child = true
 	c.add(born)

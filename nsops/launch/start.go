@@ -36,7 +36,27 @@ type Process struct {
 // Start runs the program with the given files as its descriptors 0, 1 and 2. It
 // returns when the command has been executed (execve succeeded), or with a
 // *StepError and nothing left behind. Cancelling ctx kills what was started.
+//
+// A child that may not be born where the container's processes are limited is placed
+// there.
 func (p *Program) Start(ctx context.Context, stdio [3]*os.File) (*Process, error) {
+	pr, err := p.start(ctx, stdio)
+	var denied *StepError
+	if p.atLimit == nil || !errors.As(err, &denied) || denied.Errno != unix.EAGAIN || !denied.Step.birth {
+		return pr, err
+	}
+	again, cannot := p.atLimit()
+	if cannot != nil {
+		return nil, cannot
+	}
+	pr, cannot = again.start(ctx, stdio)
+	if errors.As(cannot, &denied) && denied.Step.Stage == StageSetup {
+		return nil, fmt.Errorf("%w, nor %w", err, cannot)
+	}
+	return pr, cannot
+}
+
+func (p *Program) start(ctx context.Context, stdio [3]*os.File) (*Process, error) {
 	report, err := newReport()
 	if err != nil {
 		return nil, err

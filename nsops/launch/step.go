@@ -26,6 +26,8 @@ type Step struct {
 	errnos     []unix.Errno // with onError: only these (two at most); none: all
 	errnoInto  *slot
 	exit       uint64 // the child's exit code for errno 0 of this step
+	spare      bool   // made only if an earlier step says so
+	birth      bool   // of the child
 	kept       bool   // by a keeper, whose own steps are the first
 	child      bool
 	own        bool   // dx makes it, and no runtime would under the filter: see admit

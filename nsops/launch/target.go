@@ -200,11 +200,24 @@ func setnsTakesPidfd() bool {
 	return err == nil || errors.Is(err, unix.EPERM)
 }
 
-// OpenCgroup opens the file of a cgroup directory by which a process enters it.
+// OpenCgroup opens the files of a cgroup directory by which a process enters it or is
+// born in it.
 func OpenCgroup(name, dir string) (Cgroup, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	d, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, err)
 	}
-	return Cgroup{Name: name, Procs: f}, nil
+	cg := Cgroup{Name: name, Dir: d}
+	fd, err := unix.Openat(int(d.Fd()), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		cg.Close()
+		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, &os.PathError{Op: "open", Path: filepath.Join(dir, "cgroup.procs"), Err: err})
+	}
+	cg.Procs = os.NewFile(uintptr(fd), "cgroup.procs")
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(d.Fd()), &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+		d.Close()
+		cg.Dir = nil
+	}
+	return cg, nil
 }

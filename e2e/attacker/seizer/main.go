@@ -28,6 +28,7 @@ type Seized struct {
 	PID    int
 	Exe    string
 	Status map[string]string // lines of /proc/PID/status about rights
+	Cgroup string            // /proc/PID/cgroup, as the container's mounts show it
 	// Hostname is what sethostname returned in it: 0, or a negative errno.
 	Hostname int
 }
@@ -81,6 +82,8 @@ func examine(pid int) (Seized, bool) {
 	defer unix.PtraceDetach(pid)
 	s := Seized{PID: pid, Status: status(pid)}
 	s.Exe, _ = os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	cgroup, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	s.Cgroup = string(cgroup)
 	var ok bool
 	s.Hostname, ok = sethostname(pid)
 	return s, ok

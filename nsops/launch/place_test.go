@@ -1,0 +1,107 @@
+package launch
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroupOfTest makes a cgroup below one of these directories, or skips.
+func cgroupOfTest(t *testing.T, file string, parents ...string) string {
+	t.Helper()
+	needRoot(t)
+	for _, parent := range parents {
+		dir, err := os.MkdirTemp(parent, "dx-test-")
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = os.Remove(dir) })
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			return dir
+		}
+	}
+	t.Skipf("no cgroup with %s can be made in %q here", file, parents)
+	return ""
+}
+
+// inCgroups runs cat /proc/self/cgroup by a plan with these cgroups.
+func inCgroups(t *testing.T, list ...Cgroup) string {
+	t.Helper()
+	plan := planFor(t, unshared(t, "--pid", "--mount-proc"), "cat", "/proc/self/cgroup")
+	plan.Cgroups = list
+	return mustRun(t, plan)
+}
+
+func openCgroup(t *testing.T, name, dir string) Cgroup {
+	t.Helper()
+	cg, err := OpenCgroup(name, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cg.Close)
+	return cg
+}
+
+// P is born in a unified cgroup, without a write.
+func TestBornInTheCgroup(t *testing.T) {
+	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+	cg := openCgroup(t, "unified", dir)
+	cg.Procs = devNull(t)
+	if got := inCgroups(t, cg); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
+		t.Errorf("the command is not in %s:\n%s", dir, got)
+	}
+}
+
+// Where P cannot be born in it, it enters the cgroup.
+func TestEntersTheCgroup(t *testing.T) {
+	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+	cg := openCgroup(t, "unified", dir)
+	var err error
+	if cg.Dir, err = os.OpenFile("/", unix.O_PATH, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer cg.Dir.Close()
+	if got := inCgroups(t, cg); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
+		t.Errorf("the command is not in %s:\n%s", dir, got)
+	}
+}
+
+// Where no process may be born, the child is placed.
+func TestPlacedInTheCgroup(t *testing.T) {
+	dir := cgroupOfTest(t, "pids.max", "/sys/fs/cgroup/pids", "/sys/fs/cgroup")
+	if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := inCgroups(t, openCgroup(t, "pids", dir)); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
+		t.Errorf("the command is not in %s:\n%s", dir, got)
+	}
+}
+
+// A child that is placed is traced before the filter could deny it, and by its birth.
+func TestPlacedChildIsHeld(t *testing.T) {
+	plan := samplePlan()
+	plan.Cgroups = append(plan.Cgroups, Cgroup{Name: "pids", Procs: os.NewFile(93, "pids")})
+	plan.Seccomp = denying(t)
+	p, err := compiled(t, plan).atLimit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := calls(p, "ptrace")[0]; got != "ptrace" || index(t, p, "ptrace") > index(t, p, "seccomp") {
+		t.Errorf("P is not traced before the filter")
+	}
+	if clone := p.Steps[index(t, p, "clone")]; clone.Args[0].value&unix.CLONE_PTRACE == 0 || clone.Args[0].value&unix.CLONE_VFORK != 0 {
+		t.Errorf("the child is born by %s", clone)
+	}
+	for _, s := range p.Steps {
+		if s.kept && s.Doing == "enter the pids cgroup" {
+			t.Error("P enters the cgroup in which nobody may be born")
+		}
+	}
+	if at := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == "place the child in the pids cgroup" }); at < 0 || p.Steps[at].kept {
+		t.Error("the keeper does not place the child")
+	}
+}
