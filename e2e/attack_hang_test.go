@@ -222,7 +222,7 @@ func childWaits(pid int) bool {
 	for _, task := range tasks {
 		children, _ := os.ReadFile(task)
 		for _, child := range strings.Fields(string(children)) {
-			if waitsForFUSE(child) {
+			if inExecve(child) {
 				return true
 			}
 		}
@@ -273,14 +273,14 @@ func waiting(t *testing.T) map[string]bool {
 	}
 	out := map[string]bool{}
 	for _, name := range names {
-		if waitsForFUSE(filepath.Base(name)) {
+		if inExecve(filepath.Base(name)) {
 			out[filepath.Base(name)] = true
 		}
 	}
 	return out
 }
 
-func waitsForFUSE(pid string) bool {
+func inExecve(pid string) bool {
 	b, _ := os.ReadFile("/proc/" + pid + "/stack")
 	return strings.Contains(string(b), "request_wait_answer")
 }
@@ -423,4 +423,43 @@ func TestAttackLockedMemory(t *testing.T) {
 			t.Errorf("dx %q: %+v, want the process by its name", args, r)
 		}
 	}
+}
+
+// TestAttackSilentExecve: a process in no container, whose filters would have to be read
+// of the kernel, is in an execve(2) that never ends. Nobody can begin to trace it.
+func TestAttackSilentExecve(t *testing.T) {
+	needFUSE(t)
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	attack := exec.Command("unshare", "-m", "sh", "-c", `"$0" -answer getattr,open "$2" & until grep -q silentfuse /proc/self/mounts; do sleep 0.1; done; exec "$1" "$2"`,
+		suite.Build(t, "dx/e2e/attacker/silentfuse"), suite.Build(t, "dx/e2e/attacker/execer"), file)
+	attack.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := attack.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-attack.Process.Pid, syscall.SIGKILL)
+		_ = attack.Wait()
+	})
+	eventually(t, "the process waits in execve", func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", attack.Process.Pid))
+		return strings.Contains(string(b), "Name:\texecer") && strings.Contains(string(b), "Seccomp:\t2") && executes(attack.Process.Pid)
+	})
+	r := boundedCommand(t, exec.Command(suite.Dx(t), "exec", "--ignore-caller-limits", fmt.Sprintf("pid:%d", attack.Process.Pid), "true"))
+	if r.Code == 0 || !strings.Contains(r.Stderr, "execve") {
+		t.Errorf("%+v, want that it waits in execve", r)
+	}
+}
+
+// executes reports whether a thread of a process is in that call.
+func executes(pid int) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stack", pid))
+	for _, file := range files {
+		if b, _ := os.ReadFile(file); bytes.Contains(b, []byte("execve")) {
+			return true
+		}
+	}
+	return false
 }

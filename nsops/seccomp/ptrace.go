@@ -20,23 +20,46 @@ import (
 // stopped. The tracer is one thread; when that ends, also because dx is killed, the
 // kernel lets go of the tracee (kernel/ptrace.c, exit_ptrace), which is also the only
 // way to let go of one that has not stopped.
+//
+// Whoever executes a file of a file system that does not answer holds what PTRACE_SEIZE
+// waits for (cred_guard_mutex). That thread is then left waiting; a signal that ends dx
+// ends it as well.
 func whileStopped(ctx context.Context, p *proc.Process, f func() error) error {
-	return nsops.OnOwnThread(func() error {
-		if _, err := ptrace(unix.PTRACE_SEIZE, p.PID, 0, nil); err != nil {
-			return seizeError(p, err)
-		}
-		if err := p.Alive(); err != nil { // else the number may be another's
-			return err
-		}
-		if _, err := ptrace(unix.PTRACE_INTERRUPT, p.PID, 0, nil); err != nil {
-			return fmt.Errorf("stop it: %w", err)
-		}
-		signal, err := awaitStop(ctx, p)
-		if err != nil {
-			return err
-		}
-		return errors.Join(f(), letGo(p.PID, signal))
-	})
+	done := make(chan error, 1)
+	go func() { done <- nsops.OnOwnThread(func() error { return stopped(ctx, p, f) }) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done: // it has seen that as well, and knows more
+		return err
+	case <-time.After(time.Second):
+		return fmt.Errorf("it does not stop: it is in an execve(2) that does not end: %w", context.Cause(ctx))
+	}
+}
+
+// stopped is whileStopped on the tracer's thread.
+func stopped(ctx context.Context, p *proc.Process, f func() error) error {
+	_, err := ptrace(unix.PTRACE_SEIZE, p.PID, 0, nil)
+	switch {
+	case ctx.Err() != nil: // nobody waits any more, and p may be closed
+		return context.Cause(ctx)
+	case err != nil:
+		return seizeError(p, err)
+	}
+	if err := p.Alive(); err != nil { // else the number may be another's
+		return err
+	}
+	if _, err := ptrace(unix.PTRACE_INTERRUPT, p.PID, 0, nil); err != nil {
+		return fmt.Errorf("stop it: %w", err)
+	}
+	signal, err := awaitStop(ctx, p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(), letGo(p.PID, signal))
 }
 
 // letGo lets the tracee go on with a signal, or with none.

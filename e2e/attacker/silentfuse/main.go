@@ -100,7 +100,7 @@ func (s *server) mount(path string, uid int) error {
 	if err != nil {
 		return err
 	}
-	s.mode = unix.S_IFREG | 0o644
+	s.mode = unix.S_IFREG | 0o755
 	if st.IsDir() {
 		s.mode = unix.S_IFDIR | 0o755
 	}
