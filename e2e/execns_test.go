@@ -133,7 +133,7 @@ func TestExecNSRefuses(t *testing.T) {
 		{[]string{"--ns", "net", "-u", "app"}, "--user has no meaning with --ns"},
 		{[]string{"--ns", "net", "--privileged"}, "--privileged has no meaning with --ns"},
 		{[]string{"--ns", "net", "--no-cgroup"}, "--no-cgroup has no meaning with --ns"},
-		{[]string{"--expose-host"}, "--expose-host is for --ns"},
+		{[]string{"--expose-host"}, "--expose-host requires --ns"},
 	} {
 		r := e.Dx(t, slices.Concat([]string{"exec"}, test.flags, []string{c.Name, "true"})...)
 		if r.Code == 0 || !strings.Contains(r.Stderr, test.want) {
