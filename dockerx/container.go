@@ -10,8 +10,12 @@ package dockerx
 import (
 	"errors"
 	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
+	"dx/dockerx/host"
 	"dx/nsops/escape"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -54,6 +58,10 @@ type Container struct {
 	// a reference to a process.
 	Proof string
 
+	bundle  *host.Bundle  // by which Process was verified; nil: by something else
+	cgroups []proc.Cgroup // of Process; nil: not read yet
+	rootDir *os.File      // of Process; nil: not opened yet
+
 	warn   func(string)
 	doubt  error // see Believed
 	deputy launch.Deputy
@@ -68,7 +76,34 @@ func (c *Container) Believed() error { return c.doubt }
 func (c *Container) Deputy() *launch.Deputy { return &c.deputy }
 
 // Root opens the container's root, for looking at its files.
-func (c *Container) Root() (*rootfs.Root, error) { return rootfs.Open(c.Process, &c.deputy, c.Name) }
+func (c *Container) Root() (*rootfs.Root, error) {
+	dir, err := c.RootDir()
+	return rootfs.At(dir, &c.deputy, c.Name), err
+}
+
+// RootDir opens the container's root with O_PATH, once. It stays the container's.
+func (c *Container) RootDir() (*os.File, error) {
+	if c.rootDir != nil {
+		return c.rootDir, nil
+	}
+	dir, err := c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err == nil {
+		c.rootDir = dir
+	}
+	return dir, err
+}
+
+// Cgroups returns those in which the process was when they were first asked for.
+func (c *Container) Cgroups() (list []proc.Cgroup, err error) {
+	if c.cgroups == nil {
+		c.cgroups, err = c.Process.Cgroups()
+	}
+	return c.cgroups, err
+}
+
+// Bundle returns the bundle by which the process was verified; nil if there was none.
+// It stays the container's.
+func (c *Container) Bundle() *host.Bundle { return c.bundle }
 
 // String names a container and its process in messages: "web (pid 4711)".
 func (c *Container) String() string {
@@ -87,5 +122,12 @@ func (c *Container) Close() error {
 	if c == nil || c.Process == nil {
 		return nil
 	}
-	return errors.Join(c.deputy.Close(), c.Process.Close())
+	errs := []error{c.deputy.Close(), c.Process.Close()}
+	if c.bundle != nil {
+		errs = append(errs, c.bundle.Close())
+	}
+	if c.rootDir != nil {
+		errs = append(errs, c.rootDir.Close())
+	}
+	return errors.Join(errs...)
 }

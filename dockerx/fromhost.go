@@ -135,11 +135,11 @@ func match(found []*host.Found, ref string) (*host.Found, error) {
 
 // fromFound makes a container of what the host shows, once that is verified.
 func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
-	p, proof, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
+	v, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{ID: f.ID, Process: p, Proof: proof, warn: r.warn}
+	c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
 	c.readFreezer(false)
 	c.named(ref, f)
 	return c, nil

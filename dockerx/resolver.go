@@ -133,7 +133,11 @@ func (r *Resolver) process(ref string, pid int) (*Container, error) {
 // readFreezer asks the kernel whether the container is frozen. What the source
 // says, which may lag, counts only where no freezer can be read.
 func (c *Container) readFreezer(claimed bool) {
-	dirs, err := cgroup.Dirs(c.Process)
+	var dirs []cgroup.Dir
+	cgroups, err := c.Cgroups()
+	if err == nil {
+		dirs, err = cgroup.DirsOf(cgroups)
+	}
 	frozen, _, known := cgroup.Freezer(dirs)
 	c.Paused = frozen
 	if !known || err != nil {
@@ -209,14 +213,14 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
 	}
 	doubt := r.doubt()
-	p, proof, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
+	v, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
 	if err != nil {
 		return nil, err
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Process: p, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Docker: d,
-		Proof: proof, doubt: doubt,
+		Process: v.process, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Docker: d,
+		Proof: v.proof, bundle: v.bundle, doubt: doubt,
 	}
 	c.readFreezer(d.State.Paused)
 	return c, nil

@@ -60,10 +60,11 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 	if err == nil {
 		p.Close()
 	}
-	if p, _, err = verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost}); err != nil {
+	v, err := verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost})
+	if err != nil {
 		return nil, err
 	}
-	c := &Container{ID: f.ID, Process: p, warn: r.warn}
+	c := &Container{ID: f.ID, Process: v.process, bundle: v.bundle, warn: r.warn}
 	c.readFreezer(false)
 	return c, nil
 }

@@ -31,55 +31,71 @@ type claim struct {
 // word is a proof is for host.Trust to say.
 //
 // The text says what the proof was.
-func verify(c claim) (*proc.Process, string, error) {
+func verify(c claim) (*verified, error) {
 	p, err := proc.Open(c.pid)
 	if errors.Is(err, proc.ErrGone) {
-		return nil, "", c.stale("that process is gone or a zombie")
+		return nil, c.stale("that process is gone or a zombie")
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	proof, err := c.prove(p)
-	if err != nil {
-		p.Close()
-		return nil, "", err
+	v := &verified{process: p}
+	if err := c.prove(v); err != nil {
+		v.close()
+		return nil, err
 	}
-	return p, proof, nil
+	return v, nil
+}
+
+// verified is a container's init, and what was seen of it on the way.
+type verified struct {
+	process *proc.Process
+	bundle  *host.Bundle // nil: no shim serves it
+	proof   string       // in words
+}
+
+func (v *verified) close() error {
+	if v.bundle != nil {
+		v.bundle.Close()
+	}
+	return v.process.Close()
 }
 
 func (c claim) stale(reason string, args ...any) error {
 	return &StaleError{Ref: c.ref, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
 }
 
-func (c claim) prove(p *proc.Process) (string, error) {
-	proof, err := c.proveByBundle(p)
+func (c claim) prove(v *verified) error {
+	err := c.proveByBundle(v)
 	if errors.Is(err, host.ErrNoBundle) || errors.Is(err, fs.ErrPermission) {
 		// The shim has died, or dx may not look at it.
-		proof, err = c.proveByCgroup(p, err)
+		v.proof, err = c.proveByCgroup(v.process, err)
 	}
-	if err != nil && p.Alive() != nil {
-		return "", c.stale("that process has just ended")
+	if err != nil && v.process.Alive() != nil {
+		return c.stale("that process has just ended")
 	}
-	return proof, err
+	return err
 }
 
 // proveByBundle returns host.ErrNoBundle if no shim can tell.
-func (c claim) proveByBundle(p *proc.Process) (string, error) {
+func (c claim) proveByBundle(v *verified) error {
+	p := v.process
 	b, err := host.Open(p)
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer b.Close()
+	v.bundle = b
 	if b.ID != c.id {
-		return "", c.stale("that is the init of container %s", b.ID)
+		return c.stale("that is the init of container %s", b.ID)
 	}
-	proof := fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
+	v.proof = fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
 	if head, err := b.StateHead(); err == nil {
-		return proof + "; it started when the runtime's state says", c.agrees(p, head)
+		v.proof += "; it started when the runtime's state says"
+		return c.agrees(p, head)
 	}
 	// The bundle's init.pid names it and it is a child of that shim (host.Open):
 	// without a start time that is proof enough.
-	return proof, nil
+	return nil
 }
 
 // agrees compares with what the runtime noted of the init process.

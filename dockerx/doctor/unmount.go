@@ -40,7 +40,7 @@ func Unmount(ctx context.Context, p *proc.Process, path string) (fsType string, 
 	if os.Geteuid() != 0 { // whose rights over the mounts are those of a user namespace
 		kinds = append(kinds, nsops.User)
 	}
-	target, err := launch.OpenTarget(p, kinds)
+	target, err := launch.OpenTarget(p, nil, kinds)
 	if err != nil {
 		return "", err
 	}

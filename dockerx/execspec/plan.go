@@ -52,10 +52,14 @@ func (p *Plan) Close() {
 }
 
 func openTarget(c *dockerx.Container, spec *Spec) (*launch.Target, error) {
-	if spec.Exactly != nil {
-		return launch.OpenExactly(c.Process, spec.Exactly)
+	root, err := c.RootDir()
+	if err != nil {
+		return nil, fmt.Errorf("open the root: %w", err)
 	}
-	return launch.OpenTarget(c.Process, spec.Namespaces)
+	if spec.Exactly != nil {
+		return launch.OpenExactly(c.Process, root, spec.Exactly)
+	}
+	return launch.OpenTarget(c.Process, root, spec.Namespaces)
 }
 
 func (p *Plan) fill(spec *Spec) error {

@@ -50,7 +50,7 @@ type reader struct {
 }
 
 func (r *reader) close() {
-	if r.bundle != nil {
+	if r.bundle != nil && r.bundle != r.c.Bundle() {
 		r.bundle.Close()
 	}
 }
@@ -72,6 +72,10 @@ func (r *reader) init() error {
 	}
 	if err := r.apart(); err != nil {
 		return err
+	}
+	if b := r.c.Bundle(); b != nil {
+		p.Status = b.Status
+		return nil
 	}
 	return p.readStatus(r.c.Process)
 }
@@ -110,6 +114,9 @@ func (r *reader) findBundle() error {
 }
 
 func (r *reader) openBundle() error {
+	if r.bundle = r.c.Bundle(); r.bundle != nil {
+		return r.readBundle()
+	}
 	find := host.Open
 	if r.f.ByNumber {
 		find = host.Find
@@ -139,10 +146,8 @@ func (r *reader) openBundle() error {
 func (r *reader) readBundle() (err error) {
 	f, b := r.f, r.bundle
 	f.ID, f.Bundle, f.Shim.PID = b.ID, b.Path, b.Shim.PID
+	f.Shim.Status = b.ShimStatus
 	if f.Spec, err = b.Spec(); err != nil {
-		return err
-	}
-	if err := f.Shim.readStatus(b.Shim); err != nil {
 		return err
 	}
 	if f.State, err = b.State(); err != nil {
@@ -236,14 +241,19 @@ func (r *reader) cgroups() (err error) {
 	if r.f.Kind == OnHost {
 		return nil
 	}
-	if r.f.Cgroups, err = cgroup.Dirs(r.c.Process); err != nil || r.f.State == nil {
+	list, err := r.c.Cgroups()
+	if err != nil {
+		return err
+	}
+	if r.f.Cgroups, err = cgroup.DirsOf(list); err != nil || r.f.State == nil {
 		return err
 	}
 	r.f.Joinable = map[string]bool{}
-	for _, dir := range believedCgroups(r.f) {
+	paths := believedCgroups(r.f)
+	for _, dir := range paths {
 		r.f.Joinable[dir] = host.Exists(dir)
 	}
-	if v2, ok := r.f.State.CgroupPaths[""]; ok && r.f.Joinable[v2] {
+	if v2, ok := paths[""]; ok && len(paths) == 1 {
 		r.f.Divided = host.HasChildren(v2)
 	}
 	return nil

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -29,6 +30,10 @@ type Bundle struct {
 	Path      string // as the shim's root names it: for messages, not for opening
 	Shim      *proc.Process
 
+	// Status is that of the child of the shim by which Open has found the bundle, and
+	// ShimStatus the shim's: that read last and this read first of all of them.
+	Status, ShimStatus proc.Status
+
 	// Apart says that the process for which the bundle was found (see Find) is in
 	// namespaces of its own within the container: a container in a container, a
 	// sandbox. Less may be its right than what the bundle gives.
@@ -38,11 +43,15 @@ type Bundle struct {
 	// shim and is none.
 	Doubt error
 
-	dir handle
+	dir   handle
+	state *file // see openState
 }
 
 // Close releases the bundle and its shim.
 func (b *Bundle) Close() error {
+	if b.state != nil {
+		b.state.close()
+	}
 	b.dir.close()
 	return b.Shim.Close()
 }
@@ -80,20 +89,54 @@ func (b *Bundle) StatePath() (string, error) {
 
 // State reads the runtime's state: runc's state.json, or crun's status.
 func (b *Bundle) State() (*State, error) {
-	dir, err := b.stateDir()
-	if err != nil {
-		return nil, err
-	}
-	defer dir.close()
-	s, err := parse(dir, "state.json", ParseState)
-	if errors.Is(err, unix.ENOENT) {
-		s, err = parse(dir, "status", ParseCrunStatus)
-	}
-	return s, err
+	return b.readState(func(f file) (*State, error) {
+		data, err := f.all()
+		if err != nil {
+			return nil, err
+		}
+		return ParseState(data)
+	})
 }
 
 // StateHead reads no more of it than who the init process is.
 func (b *Bundle) StateHead() (*State, error) {
+	return b.readState(func(f file) (*State, error) { return ParseStateHead(f) })
+}
+
+// readState reads state.json from its start, in whatever way; crun has a file of
+// another name, which is short.
+func (b *Bundle) readState(read func(file) (*State, error)) (*State, error) {
+	f, err := b.openState()
+	if err != nil {
+		return nil, err
+	}
+	if path.Base(f.path) != "state.json" {
+		read = readCrunStatus
+	}
+	if _, err := unix.Seek(f.fd, 0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.path, err)
+	}
+	s, err := read(*f)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", f.path, err)
+	}
+	return s, nil
+}
+
+func readCrunStatus(f file) (*State, error) {
+	data, err := f.all()
+	if err != nil {
+		return nil, err
+	}
+	return ParseCrunStatus(data)
+}
+
+// openState opens the file of the state once: who wants its head often wants all of it
+// a moment later.
+func (b *Bundle) openState() (*file, error) {
+	if b.state != nil {
+		return b.state, nil
+	}
 	dir, err := b.stateDir()
 	if err != nil {
 		return nil, err
@@ -101,17 +144,13 @@ func (b *Bundle) StateHead() (*State, error) {
 	defer dir.close()
 	f, err := dir.file("state.json")
 	if errors.Is(err, unix.ENOENT) {
-		return parse(dir, "status", ParseCrunStatus)
+		f, err = dir.file("status")
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
-	s, err := ParseStateHead(f)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s: %w", f.path, err)
-	}
-	return s, nil
+	b.state = &f
+	return b.state, nil
 }
 
 func (b *Bundle) stateDir() (handle, error) {

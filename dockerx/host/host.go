@@ -28,34 +28,44 @@ var ErrNoBundle = errors.New("no shim holds a bundle for it")
 // Parent opens the parent of a process. ErrNoBundle if it has none that is
 // visible here.
 func Parent(p *proc.Process) (*proc.Process, error) {
+	parent, _, err := heldParent(p)
+	return parent, err
+}
+
+// heldParent returns the status of the process as well, read when its parent was held.
+func heldParent(p *proc.Process) (*proc.Process, proc.Status, error) {
+	st := proc.Status{PPID: p.ParentPID} // when it was opened
 	for {
-		st, err := p.Stat()
-		if err != nil {
-			return nil, err
+		if st.PPID == 0 {
+			var err error
+			if st, err = p.Status(); err != nil {
+				return nil, st, err
+			}
 		}
 		if st.PPID == 0 {
-			return nil, fmt.Errorf("pid %d has no parent here: %w", p.PID, ErrNoBundle)
+			return nil, st, fmt.Errorf("pid %d has no parent here: %w", p.PID, ErrNoBundle)
 		}
 		parent, err := proc.Open(st.PPID)
 		if err != nil && !errors.Is(err, proc.ErrGone) {
-			return nil, err
+			return nil, st, err
 		}
 		// Still its parent after the handle was taken: the number was not
 		// recycled in between. A reparented process goes round again.
-		again, errStat := p.Stat()
-		if errStat == nil && err == nil && again.PPID == st.PPID {
-			return parent, nil
+		again, errStatus := p.Status()
+		if errStatus == nil && err == nil && again.PPID == st.PPID {
+			return parent, again, nil
 		}
 		if err == nil {
 			parent.Close()
 		}
-		if errStat != nil {
-			return nil, errStat
+		if errStatus != nil {
+			return nil, again, errStatus
 		}
 		if err != nil && again.PPID == st.PPID {
 			// A leader that has exited before its threads: no shim does that.
-			return nil, fmt.Errorf("parent of pid %d: %w: %w", p.PID, ErrNoBundle, err)
+			return nil, again, fmt.Errorf("parent of pid %d: %w: %w", p.PID, ErrNoBundle, err)
 		}
+		st = again
 	}
 }
 
@@ -171,11 +181,11 @@ func openChild(p *proc.Process) (*Bundle, error) {
 // open looks at the bundle in the working directory of p's parent and then at
 // its siblings, for one that match accepts.
 func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
-	shim, err := Parent(p)
+	shim, status, err := heldParent(p)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := shimBundle(shim, match)
+	dir, shimStatus, err := shimBundle(shim, match)
 	var disbelief *DisbeliefError
 	if err != nil {
 		switch {
@@ -187,7 +197,10 @@ func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
 		shim.Close()
 		return nil, err
 	}
-	return &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: shim, dir: dir.handle}, nil
+	return &Bundle{
+		ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: shim, dir: dir.handle,
+		Status: status, ShimStatus: shimStatus,
+	}, nil
 }
 
 // isShim goes by the name, which anybody may read: it only decides whether a

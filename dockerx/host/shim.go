@@ -54,43 +54,45 @@ func validID(namespace, id string) bool {
 // shimBundle finds the bundle of a shim that match accepts: that of its working
 // directory or a sibling. unix.ENOENT if there is none; a DisbeliefError if the
 // process looks like a shim and its word does not count.
-func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, error) {
-	if err := believeShim(shim); err != nil {
-		return nil, err
+func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, proc.Status, error) {
+	status, err := believeShim(shim)
+	if err != nil {
+		return nil, status, err
 	}
 	own, err := standsIn(shim)
 	if err != nil {
-		return nil, err
+		return nil, status, err
 	}
 	if match(own) {
-		return own, nil
+		return own, status, nil
 	}
 	defer own.close()
 	// The folder above, also where the shim's own bundle has been removed.
 	parent, err := own.open("..")
 	if err != nil {
-		return nil, err
+		return nil, status, err
 	}
 	defer parent.close()
 	parent.path = path.Dir(own.path)
-	return siblingBundle(parent, own, match)
+	sibling, err := siblingBundle(parent, own, match)
+	return sibling, status, err
 }
 
 // believeShim comes before the working directory is touched: see asShim.
-func believeShim(p *proc.Process) error {
+func believeShim(p *proc.Process) (proc.Status, error) {
 	cwd, err := p.Readlink("cwd")
 	if err != nil {
-		return err
+		return proc.Status{}, err
 	}
 	_, id, ok := splitBundlePath(cutDeleted(cwd))
 	if !ok {
-		return unix.ENOENT
+		return proc.Status{}, unix.ENOENT
 	}
 	trust, err := NewTrust()
 	if err != nil {
-		return err
+		return proc.Status{}, err
 	}
-	return trust.Shim(p, id)
+	return trust.shim(p, id)
 }
 
 // standsIn opens the bundle in which a shim stands. Its path is that of the directory

@@ -40,7 +40,7 @@ func Shims() ([]*Shim, error) {
 }
 
 func shimOf(p *proc.Process) (*Shim, error) {
-	dir, err := shimBundle(p, func(*bundleDir) bool { return true })
+	dir, _, err := shimBundle(p, func(*bundleDir) bool { return true })
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ var ownTrust = sync.OnceValues(func() (Trust, error) {
 			return Trust{}, err
 		}
 	}
-	cgroups, err := self.Cgroups()
+	cgroups, err := cgroup.Own()
 	if err != nil {
 		return Trust{}, err
 	}
@@ -102,8 +102,17 @@ func (t Trust) Host(p *proc.Process) bool {
 // Check returns the program of a process whose word counts, else a DisbeliefError.
 // What the process itself can shape (its working directory) is not touched.
 func (t Trust) Check(p *proc.Process) (proc.Executable, error) {
-	var exe proc.Executable
-	reason, err := t.doubtIDs(p)
+	exe, _, err := t.check(p)
+	return exe, err
+}
+
+func (t Trust) check(p *proc.Process) (exe proc.Executable, st proc.Status, err error) {
+	st, err = p.Status()
+	reason := ""
+	if err == nil {
+		// This comes first: whoever fails here costs one look at a file of the kernel's.
+		reason = t.doubtIDs(st)
+	}
 	if reason == "" && err == nil {
 		reason, err = t.doubtPlace(p)
 	}
@@ -112,26 +121,21 @@ func (t Trust) Check(p *proc.Process) (proc.Executable, error) {
 	}
 	switch {
 	case err != nil:
-		return exe, &DisbeliefError{PID: p.PID, Reason: fmt.Sprintf("it cannot be looked at (%v)", err), Err: err}
+		return exe, st, &DisbeliefError{PID: p.PID, Reason: fmt.Sprintf("it cannot be looked at (%v)", err), Err: err}
 	case reason != "":
-		return exe, &DisbeliefError{PID: p.PID, Reason: reason}
+		return exe, st, &DisbeliefError{PID: p.PID, Reason: reason}
 	}
-	return exe, nil
+	return exe, st, nil
 }
 
-// doubtIDs comes first: whoever fails here costs one look at a file of the kernel's.
-func (t Trust) doubtIDs(p *proc.Process) (string, error) {
-	st, err := p.Status()
-	if err != nil {
-		return "", err
-	}
+func (t Trust) doubtIDs(st proc.Status) string {
 	if first := st.UID[0]; !t.Owns(first) {
-		return fmt.Sprintf("it runs as uid %d", first), nil
+		return fmt.Sprintf("it runs as uid %d", first)
 	}
 	if st.UID != [4]uint32{st.UID[0], st.UID[0], st.UID[0], st.UID[0]} {
-		return fmt.Sprintf("its uids are %d, %d, %d and %d", st.UID[0], st.UID[1], st.UID[2], st.UID[3]), nil
+		return fmt.Sprintf("its uids are %d, %d, %d and %d", st.UID[0], st.UID[1], st.UID[2], st.UID[3])
 	}
-	return "", nil
+	return ""
 }
 
 // Owns reports whether a uid is root's or dx's own.
@@ -181,7 +185,12 @@ func (t Trust) doubtProgram(p *proc.Process) (exe proc.Executable, reason string
 // Shim returns nil for a process that is a shim of root's, or of dx's user, else a
 // DisbeliefError. id is what it claims to serve.
 func (t Trust) Shim(p *proc.Process, id string) error {
-	exe, err := t.Check(p)
+	_, err := t.shim(p, id)
+	return err
+}
+
+func (t Trust) shim(p *proc.Process, id string) (proc.Status, error) {
+	exe, st, err := t.check(p)
 	var not *DisbeliefError
 	if err == nil && !strings.Contains(path.Base(exe.Path), "containerd-shim") {
 		err = &DisbeliefError{PID: p.PID, Reason: "its program is no shim", Err: errNoShim}
@@ -189,7 +198,7 @@ func (t Trust) Shim(p *proc.Process, id string) error {
 	if errors.As(err, &not) {
 		not.Claim = "claims to be the shim of " + short(id)
 	}
-	return err
+	return st, err
 }
 
 // Cgroup returns nil if a process's cgroup proves that it is in the container with

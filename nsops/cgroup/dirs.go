@@ -66,6 +66,18 @@ func locateHere(cgroups []proc.Cgroup, controllers ...string) ([]located, error)
 	return locateIn(cgroups, mounts, controllers...), nil
 }
 
+// Own returns the cgroups in which dx was when they were first asked for.
+func Own() ([]proc.Cgroup, error) { return own() }
+
+var own = sync.OnceValues(func() ([]proc.Cgroup, error) {
+	p, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return p.Cgroups()
+})
+
 // ownMounts reads them once, and no further than they go: each container adds mounts to
 // the host's table. Cgroups themselves are mounted when the machine starts.
 var ownMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
@@ -74,7 +86,7 @@ var ownMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
 		return nil, err
 	}
 	defer p.Close()
-	hierarchies, err := p.Cgroups()
+	hierarchies, err := Own()
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"os"
 	"slices"
 	"unsafe"
 
@@ -102,8 +101,11 @@ func asking(nr uintptr, args ...uintptr) func() (uint64, bool) {
 // PR_MCE_KILL_GET does not show, but /proc/PID/stat does.
 func memoryErrors() (uint64, bool) {
 	const process, early = 0x80, 0x08000000 // PF_MCE_PROCESS, PF_MCE_EARLY
-	st, err := proc.StatOf(os.Getpid())
-	return uint64(st.Flags) & (process | early), err == nil
+	self, err := proc.Self()
+	if err != nil {
+		return 0, false
+	}
+	return self.Flags & (process | early), true
 }
 
 func memoryPolicy() (uint64, bool) {

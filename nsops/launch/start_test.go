@@ -74,7 +74,7 @@ func unshared(t *testing.T, flags ...string) *proc.Process {
 // planFor is a plan that joins all of p and keeps root's capabilities.
 func planFor(t *testing.T, p *proc.Process, args ...string) *Plan {
 	t.Helper()
-	target, err := OpenTarget(p, nsops.Types)
+	target, err := OpenTarget(p, nil, nsops.Types)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,9 @@ type Target struct {
 }
 
 // OpenTarget opens the namespaces of p that are among kinds and differ from the
-// caller's, and p's root.
-func OpenTarget(p *proc.Process, kinds []nsops.Type) (*Target, error) {
-	t := &Target{}
+// caller's. root is p's, and stays the caller's; nil: it is opened as well.
+func OpenTarget(p *proc.Process, root *os.File, kinds []nsops.Type) (*Target, error) {
+	t := &Target{Root: root}
 	err := t.open(p, kinds)
 	if err == nil {
 		// A process that is still there now was there for every open before.
@@ -53,8 +53,10 @@ func (t *Target) open(p *proc.Process, kinds []nsops.Type) error {
 }
 
 func (t *Target) openRoot(p *proc.Process) (err error) {
-	if t.Root, err = t.own(p.OpenFile("root", unix.O_PATH)); err != nil {
-		return fmt.Errorf("open the root: %w", err)
+	if t.Root == nil {
+		if t.Root, err = t.own(p.OpenFile("root", unix.O_PATH)); err != nil {
+			return fmt.Errorf("open the root: %w", err)
+		}
 	}
 	if slices.ContainsFunc(t.Joins, func(j Join) bool { return j.Type == nsops.User }) {
 		t.SetgroupsDenied, err = setgroupsDenied(p)
@@ -112,8 +114,8 @@ func (t *Target) openNamespace(p *proc.Process, k nsops.Type) error {
 // opens those that were found before, or fails with
 // nsops.ErrMoved. A pidfd would not do,
 // which stands for the namespaces of the moment in which it is used.
-func OpenExactly(p *proc.Process, found map[nsops.Type]nsops.ID) (*Target, error) {
-	t := &Target{}
+func OpenExactly(p *proc.Process, root *os.File, found map[nsops.Type]nsops.ID) (*Target, error) {
+	t := &Target{Root: root}
 	err := t.openExactly(p, found)
 	if err == nil {
 		err = p.Alive()

@@ -15,7 +15,7 @@ func TestOpenExactly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := OpenExactly(p, found.Own)
+	target, err := OpenExactly(p, nil, found.Own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestOpenExactly(t *testing.T) {
 	for _, kind := range []nsops.Type{nsops.Mnt, nsops.User, nsops.Net} {
 		id := found.Own[kind]
 		found.Own[kind] = nsops.ID{Device: id.Device, Inode: id.Inode + 1}
-		if _, err := OpenExactly(p, found.Own); !errors.Is(err, nsops.ErrMoved) {
+		if _, err := OpenExactly(p, nil, found.Own); !errors.Is(err, nsops.ErrMoved) {
 			t.Errorf("another %s namespace: %v", kind, err)
 		}
 		found.Own[kind] = id

@@ -39,7 +39,7 @@ func TestUnmount(t *testing.T) {
 	needRoot(t)
 	silent := mountSilentFUSE(t)
 	p := unshared(t, "--mount", "--propagation", "private", "--pid")
-	target, err := OpenTarget(p, []nsops.Type{nsops.Mnt})
+	target, err := OpenTarget(p, nil, []nsops.Type{nsops.Mnt})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,9 +34,12 @@ type Process struct {
 	PID       int
 	ParentPID int    // when it was opened
 	StartTime uint64 // clock ticks since boot: field 22 of /proc/PID/stat
+	Flags     uint64 // PF_…, when it was opened
 
 	dir   int // /proc/PID; none: not open
 	pidfd int // none on kernels before 5.3, and of OpenDir and OpenReading
+
+	shared bool // it is Self's, and stays open
 }
 
 // none is no descriptor.
@@ -76,7 +79,7 @@ func (p *Process) identify() error {
 	if err == nil && st.Dead() {
 		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
 	}
-	p.ParentPID, p.StartTime = st.PPID, st.StartTime
+	p.ParentPID, p.StartTime, p.Flags = st.PPID, st.StartTime, st.Flags
 	return err
 }
 
@@ -94,8 +97,17 @@ func OpenReading(pid int) (*Process, error) {
 	return p, nil
 }
 
-// Self opens the calling process.
-func Self() (*Process, error) { return Open(os.Getpid()) }
+// Self returns the calling process. It is opened once, and stays open: Close of it does
+// nothing.
+func Self() (*Process, error) { return self() }
+
+var self = sync.OnceValues(func() (*Process, error) {
+	p, err := Open(os.Getpid())
+	if err == nil {
+		p.shared = true
+	}
+	return p, err
+})
 
 func openPidfd(pid int) (int, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -132,6 +144,9 @@ func (p *Process) openDir() error {
 
 // Close releases the handle. Whatever is asked of it afterwards fails with EBADF.
 func (p *Process) Close() error {
+	if p.shared {
+		return nil
+	}
 	var errs []error
 	for _, fd := range []*int{&p.dir, &p.pidfd} {
 		if *fd != none {

@@ -12,6 +12,7 @@ type Status struct {
 	Umask          *uint32   // nil on kernels before 4.7
 	UID, GID       [4]uint32 // real, effective, saved, filesystem
 	Groups         []uint32
+	PPID           int   // in the reader's PID namespace; 0: none there
 	NSpid          []int // from the reader's PID namespace inwards
 	SigBlk, SigIgn uint64
 	CapInh, CapPrm uint64
@@ -76,6 +77,8 @@ func (st *Status) set(key, val string) (err error) {
 		return fourIDs(val, &st.GID)
 	case "Groups":
 		st.Groups, err = numbers[uint32](val)
+	case "PPid":
+		st.PPID, err = strconv.Atoi(val)
 	case "NSpid":
 		st.NSpid, err = numbers[int](val)
 	case "NoNewPrivs":
