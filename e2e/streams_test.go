@@ -94,3 +94,17 @@ func eventually(t *testing.T, what string, true func() bool) {
 }
 
 func checksum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
+
+// TestExecPaths: under which path a command runs that is found in PATH, and what is said
+// of one that cannot run.
+func TestExecPaths(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	e.MustDocker(t, "exec", c.Name, "sh", "-c",
+		"printf '#!/bin/sh\necho $0\n' >/probe; echo '#!/nosuch' >/bin/nosh; echo text >/bin/noprogram; chmod +x /probe /bin/nosh /bin/noprogram")
+	for _, path := range []string{"/:/bin", "/bin/..:/bin", "//:/bin", "/bin//:/bin"} {
+		for _, command := range []string{"probe", "nosh", "noprogram", "/bin/nosh", "/bin/../probe"} {
+			same(t, e, c, []string{"-e", "PATH=" + path}, command)
+		}
+	}
+}

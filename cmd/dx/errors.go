@@ -195,7 +195,11 @@ const (
 func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 	if e.step.Step.Stage == launch.StageExec {
 		// runc's last words, on the process's own stderr.
-		a.line("exec %s: %s", e.command, e.step.Errno.Error())
+		command := e.command
+		if e.step.Path != "" {
+			command = e.step.Path
+		}
+		a.line("exec %s: %s", command, e.step.Errno.Error())
 		if older(v.Runc, 1, 2) {
 			return exitFailure
 		}

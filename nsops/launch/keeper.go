@@ -19,6 +19,7 @@ const (
 	offReportLast    = 32 // wait status of P
 	offReportStatus  = 40 // wait status of the child
 	offReportUnborn  = 48 // PID of the child, if it ended before its execve
+	offReportPath    = 56 // address of the command's path, if P has searched for it
 )
 
 // Where the keeper has its files: the first that a program names are the report page,

@@ -1,7 +1,9 @@
 package launch
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -99,11 +101,26 @@ func (s *start) ended() (*Process, error) {
 	case status != 0:
 		return nil, fmt.Errorf("start the command: its keeper has ended before: %s", statusText(status))
 	case r.unborn():
-		return nil, s.program.childError(last)
+		err := s.program.childError(last)
+		if step := (*StepError)(nil); errors.As(err, &step) && step.Step.Stage == StageExec {
+			step.Path = s.searched()
+		}
+		return nil, err
 	case child <= 0:
 		return nil, fmt.Errorf("the program ended without starting the command: %s", statusText(r.status(offReportLast)))
 	}
 	return &Process{PID: child, over: &last}, nil
+}
+
+// searched returns the path at which P has found the command in PATH: what the page has
+// is its place in the image.
+func (s *start) searched() string {
+	at := binary.NativeEndian.Uint64(s.report.page[offReportPath:])
+	if at < dataBase || at-dataBase >= uint64(len(s.image)-segmentAlign) {
+		return ""
+	}
+	path, _, _ := bytes.Cut(s.image[segmentAlign+at-dataBase:], []byte{0})
+	return string(path)
 }
 
 // waitKeeper waits for the keeper, which ends when the command has.

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -89,7 +90,7 @@ func (c *compiler) searchPath(name string, exec *Step) {
 }
 
 func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
-	path := dir + "/" + name
+	path := filepath.Join(dir, name) // as exec.LookPath does
 	next := newLabel()
 	look := c.stat("look for the command", "Env[PATH]", path)
 	look.onError = next
@@ -101,6 +102,7 @@ func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
 		c.add(next)
 		return
 	}
+	c.set("tell dx", &slot{addr: statusBase + offReportPath}, Arg{text: "path", share: &look.Args[1]})
 	take := c.set("take it", &slot{step: exec, arg: pathArg(exec)}, Arg{text: "path", share: &look.Args[1]})
 	take.onPositive = found
 	c.add(next)

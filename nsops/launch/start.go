@@ -17,6 +17,7 @@ import (
 type StepError struct {
 	Step  *Step
 	Errno unix.Errno
+	Path  string // of an execve: where the command was found in PATH; empty: not searched for
 }
 
 func (e *StepError) Error() string { return fmt.Sprintf("cannot %s: %v", e.Step.Doing, e.Errno) }
