@@ -14,10 +14,10 @@ import (
 	"dx/nsops/proc"
 )
 
-// Type is a kind of namespace, by its name under /proc/PID/ns (namespaces(7)).
+// Type is a type of namespace, by its name under /proc/PID/ns (namespaces(7)).
 type Type string
 
-// The eight kinds.
+// The eight types.
 const (
 	Cgroup Type = "cgroup"
 	IPC    Type = "ipc"
@@ -29,10 +29,10 @@ const (
 	UTS    Type = "uts"
 )
 
-// Types lists the kinds in the order in which dx shows them.
+// Types lists the types in the order in which dx shows them.
 var Types = []Type{Cgroup, IPC, Mnt, Net, PID, Time, User, UTS}
 
-// CloneFlag is the CLONE_NEW… constant of the kind, as setns(2) takes it.
+// CloneFlag is the CLONE_NEW… constant of the type, as setns(2) takes it.
 func (t Type) CloneFlag() uintptr {
 	switch t {
 	case Cgroup:
@@ -71,7 +71,7 @@ func (id ID) IsZero() bool { return id == ID{} }
 // ErrMoved says that a process changed its namespaces while it was looked at.
 var ErrMoved = errors.New("the process has just changed its namespaces")
 
-// Set is the namespaces of one process. A kind that the kernel lacks is absent.
+// Set is the namespaces of one process. A type that the kernel lacks is absent.
 type Set struct {
 	Own map[Type]ID
 	// Children holds the PID and time namespaces into which the process's children
@@ -81,13 +81,13 @@ type Set struct {
 	Children map[Type]ID
 }
 
-// Read reads the namespaces of a process. Kinds unknown to the kernel are left
+// Read reads the namespaces of a process. Types unknown to the kernel are left
 // out. A process that exits meanwhile is proc.ErrGone, also while it is a zombie;
 // one that the caller may not trace is fs.ErrPermission (ptrace(2), access mode
 // PTRACE_MODE_READ_FSCREDS).
 func Read(p *proc.Process) (Set, error) { return read(p) }
 
-// Identify reads one namespace of a process; the zero ID if the kernel lacks the kind.
+// Identify reads one namespace of a process; the zero ID if the kernel lacks the type.
 // Errors are those of Read.
 func Identify(p *proc.Process, t Type) (ID, error) {
 	id, _, err := identifyOwn(p, t)
@@ -153,7 +153,7 @@ func stillThere(d directory, t Type) error {
 }
 
 // identify returns what a link leads to: the zero ID if it is listed and leads
-// nowhere. listed is false for a kind that the kernel lacks.
+// nowhere. listed is false for a type that the kernel lacks.
 func identify(d directory, name string) (id ID, listed bool, err error) {
 	st, err := d.Identity(name)
 	if err == nil {

@@ -73,7 +73,7 @@ func (h *Handle) identify() error {
 	}
 	flag, err := unix.IoctlRetInt(int(h.f.Fd()), unix.NS_GET_NSTYPE)
 	if err != nil {
-		return fmt.Errorf("kind of namespace: %w", err)
+		return fmt.Errorf("type of namespace: %w", err)
 	}
 	h.ID = IDOf(&st)
 	for _, t := range Types {
@@ -82,7 +82,7 @@ func (h *Handle) identify() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a kind of namespace that dx does not know (%#x)", flag)
+	return fmt.Errorf("a type of namespace that dx does not know (%#x)", flag)
 }
 
 // Ancestors returns the PID or user namespace that a process is in and those around it,

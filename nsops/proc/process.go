@@ -158,10 +158,10 @@ func (p *Process) Close() error {
 }
 
 // Signal sends a signal to the process, and to no other that got its number since.
-// It is ENOSYS on kernels without pidfds (before 5.3).
+// It is ENOSYS on kernels without pidfds (before 5.3), and of OpenDir and OpenReading.
 func (p *Process) Signal(sig unix.Signal) error {
 	if p.pidfd == none {
-		return fmt.Errorf("signal pid %d: this kernel has no pidfds (Linux 5.3): %w", p.PID, unix.ENOSYS)
+		return fmt.Errorf("signal pid %d: no pidfd of it is open: this kernel has none (Linux 5.3), or it was opened to be read only: %w", p.PID, unix.ENOSYS)
 	}
 	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
 		return p.wrap("signal", "", err)
