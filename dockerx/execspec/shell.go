@@ -59,11 +59,11 @@ func loginShell(root *rootfs.Root, uid uint32) (string, error) {
 		return "", err
 	}
 	if err != nil {
-		return "", nil
+		return "", nil //nolint:nilerr // an account file that is not there names no shell
 	}
 	users, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool { return uint32(u.Uid) == uid })
 	if err != nil || len(users) == 0 || !path.IsAbs(users[0].Shell) || !strings.HasSuffix(users[0].Shell, "sh") {
-		return "", nil
+		return "", nil //nolint:nilerr // nor does a broken one
 	}
 	return users[0].Shell, nil
 }

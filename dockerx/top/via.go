@@ -117,9 +117,10 @@ func (t *topper) nameUsers() {
 	root, err := t.c.Root()
 	if err != nil && t.c.Ref == "host" {
 		var dir *os.File
-		dir, err = os.Open("/") // an init with more rights than dx
-		defer dir.Close()
-		root = rootfs.At(dir, t.c.Deputy(), t.c.Name)
+		if dir, err = os.Open("/"); err == nil { // an init with more rights than dx
+			defer dir.Close()
+			root = rootfs.At(dir, t.c.Deputy(), t.c.Name)
+		}
 	}
 	if err != nil {
 		return // not for this caller to see: numbers do

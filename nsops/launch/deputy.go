@@ -349,19 +349,6 @@ func fileOf(rights []byte, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), name), nil
 }
 
-// messageHeader writes a struct msghdr for a message of one byte with one descriptor.
-func (c *Call) messageHeader(header, control int) {
-	room := c.Room()
-	clear(room[header : control+unix.CmsgSpace(4)])
-	for off, v := range map[int]uint64{
-		16: c.Address(header + 56), 24: 1, // msg_iov, msg_iovlen
-		32: c.Address(control), 40: uint64(unix.CmsgSpace(4)), // msg_control, msg_controllen
-		56: c.Address(0), // the iovec, behind the header's 56 bytes; its length is the next word
-	} {
-		binary.NativeEndian.PutUint64(room[header+off:], v)
-	}
-}
-
 // release ends a process that waits for the next call.
 func (p *deputyProcess) release() {
 	pid := p.pid
