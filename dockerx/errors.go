@@ -2,20 +2,66 @@ package dockerx
 
 import (
 	"fmt"
+	"strings"
 
 	"dx/dockerx/engine"
 )
 
 // NotFoundError says that no container answers to the reference.
-type NotFoundError struct{ Ref string }
+type NotFoundError struct {
+	Ref    string
+	Engine string // the engine that said so; empty: none did
+	Asked  string // where no engine said so: who was asked, and what could not be seen
+}
 
-func (e *NotFoundError) Error() string { return "No such container: " + e.Ref }
+func (e *NotFoundError) Error() string {
+	text := "No such container: " + e.Ref
+	if e.Asked != "" {
+		text = e.Asked + ": " + text
+	}
+	return text
+}
 
-// AmbiguousError says that the reference is a prefix of several IDs.
-type AmbiguousError struct{ Ref string }
+// AmbiguousError says that several containers can be meant: a prefix of several IDs, or a
+// name that several engines know.
+type AmbiguousError struct {
+	Ref        string
+	Engine     string      // the engine that said so; empty: none did
+	Candidates []Candidate // empty if an engine said so
+}
+
+// Candidate is a container that a reference may mean.
+type Candidate struct {
+	Reference string // that means it and no other
+	ID        string // 64 hex digits; empty if the reference has it
+	PID       int    // 0: it does not run
+}
+
+func (c Candidate) String() string {
+	var about []string
+	if c.ID != "" {
+		about = append(about, c.ID[:min(12, len(c.ID))])
+	}
+	if c.PID != 0 {
+		about = append(about, fmt.Sprintf("pid %d", c.PID))
+	} else if c.Reference != "host:" {
+		about = append(about, "not running")
+	}
+	if about == nil {
+		return c.Reference
+	}
+	return c.Reference + " (" + strings.Join(about, ", ") + ")"
+}
 
 func (e *AmbiguousError) Error() string {
-	return "multiple IDs found with provided prefix: " + e.Ref
+	if len(e.Candidates) == 0 {
+		return "multiple IDs found with provided prefix: " + e.Ref
+	}
+	texts := make([]string, len(e.Candidates))
+	for i, c := range e.Candidates {
+		texts[i] = c.String()
+	}
+	return e.Ref + " is ambiguous: " + strings.Join(texts, ", ")
 }
 
 // State is what keeps a container from being entered.
@@ -34,6 +80,8 @@ type StateError struct {
 	State State
 	ID    string // 64 hex digits
 	Ref   string // as typed
+
+	Engine string // the engine that said so; empty: none did
 }
 
 func (e *StateError) Error() string {
@@ -54,6 +102,7 @@ type EngineError = engine.Error
 // init. dx never enters such a process.
 type StaleError struct {
 	Ref    string
+	ID     string // of the container
 	PID    int
 	Source Source
 	Reason string // "its cgroup /user.slice does not hold the container's ID"

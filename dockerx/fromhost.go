@@ -5,67 +5,171 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
-	"dx/dockerx/docker"
 	"dx/dockerx/host"
 )
-
-// useless says that the engine gave no answer, or one that the kernel
-// contradicts: the host may know better. That there is no such container, or that
-// it does not run, are answers.
-func useless(err error) bool {
-	var e *EngineError
-	var stale *StaleError
-	return errors.As(err, &e) || errors.As(err, &stale)
-}
-
-// pingPatience is how long a ping may take that only tells why inspect did not
-// answer.
-const pingPatience = 20 * time.Millisecond
-
-// whyNot says in one line why the engine's answer is not used.
-func (r *Resolver) whyNot(ctx context.Context, err error) string {
-	var e *EngineError
-	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) {
-		return err.Error()
-	}
-	ctx, cancel := context.WithTimeout(ctx, pingPatience)
-	defer cancel()
-	if strings.HasPrefix(e.Op, "inspect ") && r.engine.Ping(ctx) == nil {
-		return fmt.Sprintf("%s hangs while ping answers: that container's lock is held in dockerd", e.Op)
-	}
-	return fmt.Sprintf("dockerd at %s did not answer in time (%s)", e.Host, e.Op)
-}
-
-// fromHost resolves a reference with no engine, in Docker's order of precedence:
-// ID, name, unique prefix of an ID.
-func (r *Resolver) fromHost(ref string) (*Container, error) {
-	l, err := r.listHost()
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	return r.among(ref, l)
-}
 
 func (r *Resolver) listHost() (*host.Listing, error) {
 	return host.List(func(err error) { r.warn(err.Error()) })
 }
 
-// among resolves a reference among what was found.
-func (r *Resolver) among(ref string, l *host.Listing) (*Container, error) {
-	f, err := match(l.Found, ref)
-	var notFound *NotFoundError
-	if errors.As(err, &notFound) {
-		f, err = r.orphan(l, ref, err)
-	}
+// fromHost resolves a reference without asking an engine.
+func (r *Resolver) fromHost(ref Reference) (*Container, error) {
+	l, err := r.listHost()
 	if err != nil {
-		r.warnOf(l.Doubts(ref))
+		return nil, err
+	}
+	defer l.Close()
+	var s situation
+	s.named, s.forced = r.named, true
+	return r.among(ref, l, s)
+}
+
+// situation is what the engine's silence leaves to be found out.
+func (r *Resolver) situation(denied bool) situation {
+	w := r.whose()
+	return situation{named: r.named, denied: denied, own: w.own, live: w.live()}
+}
+
+// among picks a container of the host by the rules, and takes hold of it.
+func (r *Resolver) among(ref Reference, l *host.Listing, s situation) (*Container, error) {
+	l.AddOrphans()
+	// Also those that do not run: their names come before a prefix of another's ID.
+	l.AddRecorded(r.daemons())
+	if s.forced && severalEngines(l.Found) {
+		s.own = r.whose().own // to prefer its containers
+	}
+	f, foreign, err := choose(l.Found, ref, s.rules(ref))
+	var notFound *NotFoundError
+	switch {
+	case errors.As(err, &notFound):
+		r.warnOf(l.Doubts(ref.name))
+		notFound.Asked = r.asked(l, s)
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
 	r.warnOf(l.Doubts(f.ID))
-	return r.fromFound(ref, f)
+	c, err := r.fromFound(ref.Text, f)
+	switch {
+	case err != nil:
+		return nil, err
+	case foreign && !ref.Qualified() && !s.forced:
+		r.warn(fmt.Sprintf("%s is not known to the engine at %s; it is %s", ref.Text, r.engine.Host(), f.Qualified()))
+	case s.denied && !ref.Qualified():
+		r.warn(fmt.Sprintf("%s runs, though the engine at %s does not know it", ref.Text, r.engine.Host()))
+	}
+	return c, nil
+}
+
+func (r *Resolver) daemons() []host.Daemon { return r.whose().daemons }
+
+func severalEngines(found []*host.Found) bool {
+	for _, f := range found {
+		if f.Engine() != found[0].Engine() {
+			return true
+		}
+	}
+	return false
+}
+
+// asked says who was asked in vain, and what could not be seen.
+func (r *Resolver) asked(l *host.Listing, s situation) string {
+	var parts []string
+	switch err := r.memory.mute(); {
+	case s.denied:
+		parts = append(parts, "neither the engine at "+r.engine.Host()+" nor the host knows it")
+	case s.forced || err == nil:
+		parts = append(parts, "only the host was asked")
+	default:
+		parts = append(parts, "only the host was asked, as the engine at "+r.engine.Host()+" gave no answer")
+	}
+	if l.Hidden > 0 {
+		parts = append(parts, fmt.Sprintf("%d processes may not be looked at without root", l.Hidden))
+	}
+	if s.named && !s.forced && !s.denied && s.own == (host.Engine{}) {
+		parts = append(parts, "containers of other engines are not meant")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// byID takes hold of a container whose ID an engine has told, where the PID that the engine
+// names is not its init. No other container is meant, whatever it is called.
+func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (*Container, error) {
+	l.AddOrphans()
+	l.AddRecorded(r.daemons())
+	var found []*host.Found
+	for _, f := range l.Found {
+		if f.ID == id && f.Engine().Docker && f.Runs() {
+			found = append(found, f)
+		}
+	}
+	if own := r.whose().own; len(found) > 1 && own != (host.Engine{}) {
+		var its []*host.Found
+		for _, f := range found {
+			if f.Engine() == own {
+				its = append(its, f)
+			}
+		}
+		found = its
+	}
+	switch {
+	case len(found) > 1:
+		return nil, ambiguous(ref, found)
+	case len(found) == 0:
+		return nil, r.nowhere(id, told)
+	}
+	c, err := r.fromFound(ref.Text, found[0])
+	if err != nil {
+		return nil, err
+	}
+	c.doubt = r.doubt() // the engine's word has decided which container this is
+	return c, nil
+}
+
+// nowhere is the error for a container that an engine calls running and this host does not
+// have: with a dockerd of this host it has just ended; any other is another kernel's.
+func (r *Resolver) nowhere(id string, told error) error {
+	w := r.whose()
+	var stale *StaleError
+	if w.own != (host.Engine{}) || !errors.As(told, &stale) {
+		return told
+	}
+	return r.otherHost(fmt.Sprintf("it says that %s is container %s, pid %d, which is not on this host", stale.Ref, id[:min(12, len(id))], stale.PID))
+}
+
+// standIn resolves a reference for an engine that gave no answer.
+func (r *Resolver) standIn(ctx context.Context, ref Reference, l *host.Listing, silence error) (*Container, error) {
+	if r.memory.mute() == nil {
+		// One container's lock is held: the list, which takes none, tells the ID.
+		if list, err := r.list(ctx, true); err == nil {
+			r.instead(silence)
+			id, err := matchSummary(list, ref)
+			if err != nil {
+				return nil, r.said(err)
+			}
+			return r.byID(ref, id, l, silence)
+		}
+	}
+	w := r.whose()
+	if w.elsewhere != "" {
+		return nil, r.otherHost(w.elsewhere)
+	}
+	r.instead(silence)
+	return r.among(ref, l, r.situation(false))
+}
+
+// said notes who has said that there is none, or several.
+func (r *Resolver) said(err error) error {
+	var notFound *NotFoundError
+	var ambiguous *AmbiguousError
+	switch {
+	case errors.As(err, &notFound):
+		notFound.Engine = r.engine.Host()
+	case errors.As(err, &ambiguous):
+		ambiguous.Engine, ambiguous.Candidates = r.engine.Host(), nil
+	}
+	return err
 }
 
 // warnOf says whose claim to be the container's was not believed. Any user can make
@@ -80,74 +184,41 @@ func (r *Resolver) warnOf(doubts []error) {
 	}
 }
 
-// orphan looks for one whose shim has died, and then for one that does not run.
-func (r *Resolver) orphan(l *host.Listing, ref string, notFound error) (*host.Found, error) {
-	l.AddOrphans()
-	f, err := match(l.Found, ref)
-	if err != nil {
-		return nil, r.stopped(l.Found, ref, notFound)
-	}
-	if f.Ended() {
+// fromFound makes a container of what the host shows. Whoever names its init may be
+// behind the times: the first that verifies counts.
+func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
+	if !f.Runs() || f.Ended() {
 		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
 	}
-	return f, nil
-}
-
-// stopped says that a container is there but does not run, if Docker's files have
-// it; otherwise notFound.
-func (r *Resolver) stopped(running []*host.Found, ref string, notFound error) error {
-	var all []*host.Found
-	for _, d := range host.Stored(running, func(err error) { r.warn(err.Error()) }) {
-		all = append(all, host.FoundIn(d))
-	}
-	f, err := match(all, ref)
-	if err != nil {
-		return notFound
-	}
-	return &StateError{State: NotRunning, ID: f.ID, Ref: ref}
-}
-
-// match picks the container that ref stands for.
-func match(found []*host.Found, ref string) (*host.Found, error) {
-	name := strings.TrimPrefix(ref, "/")
-	for _, is := range []func(*host.Found) bool{
-		func(f *host.Found) bool { return f.ID == ref && docker.IsID(ref) }, // else it is a name
-		func(f *host.Found) bool { return f.Name() == name },
-		func(f *host.Found) bool { return ref != "" && strings.HasPrefix(f.ID, ref) },
-	} {
-		var hits []*host.Found
-		for _, f := range found {
-			if is(f) {
-				hits = append(hits, f)
-			}
+	var first error
+	tried := map[int]bool{0: true}
+	for pid := range f.Inits() {
+		if tried[pid] {
+			continue
 		}
-		if len(hits) > 1 {
-			// Of one engine only a prefix can be ambiguous; two engines may
-			// both have a "web".
-			return nil, &AmbiguousError{Ref: ref}
+		tried[pid] = true
+		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded()})
+		if err == nil {
+			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
+			c.readFreezer(false)
+			c.named(ref, f)
+			return c, nil
 		}
-		if len(hits) == 1 {
-			return hits[0], nil
+		if first == nil {
+			first = err
 		}
 	}
-	return nil, &NotFoundError{Ref: ref}
-}
-
-// fromFound makes a container of what the host shows, once that is verified.
-func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
-	v, err := verify(claim{ref: ref, id: f.ID, pid: f.PID, source: SourceHost})
-	if err != nil {
-		return nil, err
+	var stale *StaleError
+	if f.Recorded() && errors.As(first, &stale) {
+		// Its files were not written again when it ended: dockerd did not see it.
+		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
 	}
-	c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
-	c.readFreezer(false)
-	c.named(ref, f)
-	return c, nil
+	return nil, first
 }
 
 // named takes what Docker's files call the container.
 func (c *Container) named(ref string, f *host.Found) {
-	c.Ref, c.Name, c.Source = ref, f.Name(), SourceHost
+	c.Ref, c.Name, c.Source, c.Engine = ref, f.Name(), SourceHost, f.EngineName()
 	if d := f.Docker(); d != nil {
 		c.Image, c.Ports = d.Config.Image, portsOf(d.NetworkSettings.Ports)
 	}

@@ -22,18 +22,18 @@ func TestMatchPrecedence(t *testing.T) {
 		id("abd"): id("abd"), // and an ID over a name
 		id("c3"):  id("c3"), "c3": id("c3"),
 	} {
-		f, err := match(found, ref)
+		f, err := match(found, Reference{Text: ref, name: ref})
 		if err != nil || f.ID != want {
 			t.Errorf("%q: %+v, %v; want %s", ref, f, err, want)
 		}
 	}
 	for _, ref := range []string{"ab", "twin"} {
-		if _, err := match(found, ref); !isA[*AmbiguousError](err) {
+		if _, err := match(found, Reference{Text: ref, name: ref}); !isA[*AmbiguousError](err) {
 			t.Errorf("%q: %v, want ambiguous", ref, err)
 		}
 	}
 	for _, ref := range []string{"", "WEB", "zzz", "/abc"} {
-		if _, err := match(found, ref); !isA[*NotFoundError](err) {
+		if _, err := match(found, Reference{Text: ref, name: ref}); !isA[*NotFoundError](err) {
 			t.Errorf("%q: %v, want not found", ref, err)
 		}
 	}

@@ -3,7 +3,9 @@ package dockerx
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -22,54 +24,63 @@ type Listed struct {
 	State           string // docker's: running, paused, exited, created…
 	Status          string // "Up 3 minutes", and what does not fit
 	StartedAt       time.Time
-	Engine          string // the engine's address; empty if it was not asked or does not know it
+	Engine          string // the engine's address; of one that was not asked, what tells it apart
 	Source          Source
 	Labels          map[string]string
-
-	found *host.Found
 }
 
-// name takes what Docker's files call the container.
-func (l *Listed) name() {
-	l.Name = l.found.Name()
-	if d := l.found.Docker(); d != nil {
-		l.Image, l.Labels = d.Config.Image, d.Config.Labels
-	}
+// UnseenError says that a list has what could be seen, and that this may not be all.
+type UnseenError struct {
+	Engine string // which may not be asked
+	Hidden int    // processes that may not be looked at
+	Err    error
 }
+
+func (e *UnseenError) Error() string {
+	return fmt.Sprintf("the engine at %s may not be asked, and %d processes may not be looked at without root: other containers may run", e.Engine, e.Hidden)
+}
+
+// Unwrap is not Err: what can be done is not what can be done about one file.
+func (e *UnseenError) Unwrap() error { return fs.ErrPermission }
 
 // List lists running containers, or all: the kernel's side from the host, the
 // engine's from its list, which answers also while a container's lock is held.
-// Where the two contradict each other, the status says so.
+// Where the two contradict each other, the status says so. With an UnseenError, what
+// could be seen is returned as well.
 func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 	known := r.askKnown(ctx, true)
 	l, err := r.listHost()
 	if err != nil {
+		<-known
 		return nil, err
 	}
 	defer l.Close()
-	kernel := map[string]Listed{}
-	for id, c := range r.shownOn(l) {
-		kernel[id] = listedOf(c)
-		c.Close()
-	}
+	l.AddOrphans()
 	told := <-known
-	asked := r.from != SourceHost && told.err == nil
-	switch {
-	case told.err != nil && r.from == SourceEngine:
-		return nil, told.err
-	case told.err != nil:
-		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
+	if told.err != nil {
+		switch elsewhere := r.whose().elsewhere; {
+		case r.from == SourceEngine:
+			return nil, told.err
+		case elsewhere != "":
+			return nil, r.otherHost(elsewhere)
+		}
+		r.instead(told.err)
 	}
-	if !asked {
-		told.value = storedSummaries(host.Stored(l.Found, func(err error) { r.warn(err.Error()) }))
+	var list []Listed
+	if r.from == SourceHost || told.err != nil {
+		list = r.listHosts(l)
+	} else {
+		list = r.listBoth(l, told.value)
 	}
-	list := r.merge(kernel, told.value, asked)
 	if !all {
 		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) })
 	}
 	slices.SortFunc(list, func(a, b Listed) int {
 		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.Name, b.Name))
 	})
+	if errors.Is(told.err, fs.ErrPermission) && l.Hidden > 0 {
+		return list, &UnseenError{Engine: r.engine.Host(), Hidden: l.Hidden, Err: told.err}
+	}
 	return list, nil
 }
 
@@ -84,14 +95,57 @@ func (r *Resolver) askKnown(ctx context.Context, all bool) <-chan answer[[]engin
 		return known
 	}
 	go func() {
-		list, err := r.engine.List(ctx, all)
+		list, err := r.list(ctx, all)
 		known <- answer[[]engine.Summary]{list, err}
 	}()
 	return known
 }
 
-func listedOf(c shownOne) Listed {
-	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running", Source: SourceHost, found: c.found}
+// listHosts is the list where no engine has told anything.
+func (r *Resolver) listHosts(l *host.Listing) []Listed {
+	l.AddRecorded(r.daemons())
+	s := r.shownOn(l.Found)
+	defer s.close()
+	call := r.callers(r.listSituation(false), s.list)
+	var out []Listed
+	shown := map[*host.Found]bool{}
+	for _, c := range s.list {
+		shown[c.found] = true
+		one := listedOf(c)
+		one.called(c.found, call)
+		out = append(out, one)
+	}
+	for _, f := range l.Found {
+		if d := f.Docker(); d != nil && !shown[f] {
+			one := storedOne(d)
+			one.called(f, call)
+			if runs(one.State) {
+				one.Status += noProcess(l)
+			}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// noProcess is what is said of one that should run and was not found.
+func noProcess(l *host.Listing) string {
+	if l.Hidden > 0 {
+		return " (unverified)"
+	}
+	return " (no such process)"
+}
+
+// called takes what the container is called, and whose it is.
+func (l *Listed) called(f *host.Found, call callers) {
+	l.Name, l.Engine, l.Source = call.call(f), f.EngineName(), SourceHost
+	if d := f.Docker(); d != nil {
+		l.Image, l.Labels = d.Config.Image, d.Config.Labels
+	}
+}
+
+func listedOf(c *shownOne) Listed {
+	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running"}
 	if started, err := c.Process.Started(); err == nil {
 		l.StartedAt = started.Truncate(time.Second)
 		l.Status = "Up " + units.HumanDuration(time.Since(started))
@@ -100,61 +154,78 @@ func listedOf(c shownOne) Listed {
 		l.State = "paused"
 		l.Status += " (Paused)"
 	}
-	if c.found.Orphan {
+	if c.found.Orphan || c.found.Recorded() {
 		l.Status += " (its shim has died)"
 	}
 	return l
 }
 
-// storedSummaries puts Docker's files in the terms of the engine's list.
-func storedSummaries(list []*docker.Container) []engine.Summary {
-	var out []engine.Summary
-	for _, d := range list {
-		s := engine.Summary{ID: d.ID, Name: d.Name, Image: d.Config.Image, Labels: d.Config.Labels}
-		switch {
-		case d.State.Running:
-			s.State, s.Status = "running", "Up"
-		case d.State.StartedAt.IsZero():
-			s.State, s.Status = "created", "Created"
+// storedOne puts Docker's files in the terms of the engine's list.
+func storedOne(d *docker.Container) Listed {
+	l := Listed{ID: d.ID}
+	switch {
+	case d.State.Running:
+		l.State, l.Status = "running", "Up"
+	case d.State.StartedAt.IsZero():
+		l.State, l.Status = "created", "Created"
+	default:
+		l.State = "exited"
+		l.Status = fmt.Sprintf("Exited (%d) %s ago", d.State.ExitCode, units.HumanDuration(time.Since(d.State.FinishedAt)))
+	}
+	return l
+}
+
+// listBoth joins the engine's list and what the host shows.
+func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
+	s := r.shownOn(l.Found)
+	defer s.close()
+	r.addRecorded(l, s, known)
+	var out []Listed
+	unverified := 0
+	for _, k := range known {
+		one := Listed{ID: k.ID, State: k.State, Status: k.Status}
+		switch c := s.take(r, k.ID); {
+		case c != nil:
+			one = listedOf(c)
+			if !runs(k.State) {
+				one.Status += fmt.Sprintf(" (known as %s)", k.State)
+			}
+		case k.State != "running" && k.State != "paused":
+		case l.Hidden > 0 || r.doubt() != nil || r.whose().own == host.Engine{}:
+			one.Status += " (unverified)"
+			unverified++
 		default:
-			s.State = "exited"
-			s.Status = fmt.Sprintf("Exited (%d) %s ago", d.State.ExitCode, units.HumanDuration(time.Since(d.State.FinishedAt)))
+			one.Status += " (no such process)"
 		}
-		out = append(out, s)
+		one.Name, one.Image, one.Labels, one.Source, one.Engine = k.Name, k.Image, k.Labels, SourceEngine, r.engine.Host()
+		out = append(out, one)
+	}
+	if unverified > 0 && l.Hidden > 0 {
+		r.warn(fmt.Sprintf("%d containers are shown by the engine's word, unverified: %d processes may not be looked at; with sudo dx sees the kernel's side", unverified, l.Hidden))
+	}
+	left := s.left()
+	if r.from == SourceEngine || len(left) == 0 || remote(r.engine.Host()) != "" {
+		return out
+	}
+	call := r.callers(r.listSituation(true), s.list)
+	for _, c := range left {
+		one := listedOf(c)
+		one.called(c.found, call)
+		one.Status += " (unknown to the engine)"
+		out = append(out, one)
 	}
 	return out
 }
 
-// merge joins both sides by ID.
-func (r *Resolver) merge(kernel map[string]Listed, known []engine.Summary, asked bool) []Listed {
-	var out []Listed
-	for _, s := range known {
-		l, alive := kernel[s.ID]
-		delete(kernel, s.ID)
-		switch {
-		case !alive:
-			l = Listed{ID: s.ID, State: s.State, Status: s.Status, Source: SourceHost}
-			if doubted := asked && r.doubt() != nil; !doubted && (s.State == "running" || s.State == "paused") {
-				l.Status += " (no such process)"
-			}
-		case !runs(s.State):
-			l.Status += fmt.Sprintf(" (known as %s)", s.State)
+// addRecorded adds those that the engine calls running and that no shim shows.
+func (r *Resolver) addRecorded(l *host.Listing, s *shown, known []engine.Summary) {
+	missing := map[string]bool{}
+	for _, k := range known {
+		if runs(k.State) && len(s.byID[k.ID]) == 0 {
+			missing[k.ID] = true
 		}
-		l.Name, l.Image, l.Labels = s.Name, s.Image, s.Labels
-		if asked {
-			l.Source, l.Engine = SourceEngine, r.engine.Host()
-		}
-		out = append(out, l)
 	}
-	if r.from == SourceEngine {
-		return out
+	for _, c := range r.shownOn(r.recordedOf(l, missing)).list {
+		s.add(c)
 	}
-	for _, l := range kernel {
-		l.name()
-		if asked {
-			l.Status += " (unknown to the engine)"
-		}
-		out = append(out, l)
-	}
-	return out
 }

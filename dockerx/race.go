@@ -1,9 +1,10 @@
 package dockerx
 
 import (
-	"context"
 	"sync"
 	"time"
+
+	"dx/dockerx/host"
 )
 
 // headStart is how long the engine is asked alone: longer than a healthy one
@@ -16,32 +17,52 @@ type answer[T any] struct {
 	err   error
 }
 
-// race asks the engine and, once that is late, the host beside it. The engine's
-// answer counts; where it is of no use the host's does, which by then is there or
-// soon will be, and one line says why. What the host found in vain goes to drop.
-func race[T any](ctx context.Context, r *Resolver, engine func() (T, error), onHost func(*Resolver) (T, error), drop func(T)) (T, error) {
-	said := &heldBack{to: r.warn}
-	asked := make(chan answer[T], 1)
-	ask := sync.OnceFunc(func() {
-		beside := &Resolver{engine: r.engine, from: r.from, warn: said.warn}
+// beside is the look at the host that is made while the engine is late. What it warns of
+// is said only if it is used.
+type beside struct {
+	start func()
+	late  *time.Timer
+	done  chan answer[*host.Listing]
+	said  *heldBack
+}
+
+// lookBeside looks at the host once the engine is late.
+func (r *Resolver) lookBeside() *beside {
+	b := &beside{done: make(chan answer[*host.Listing], 1), said: &heldBack{to: r.warn}}
+	b.start = sync.OnceFunc(func() {
 		go func() {
-			v, err := onHost(beside)
-			asked <- answer[T]{v, err}
+			l, err := host.List(func(err error) { b.said.warn(err.Error()) })
+			if err == nil {
+				for _, f := range l.Found {
+					f.Docker() // what it is called takes as long as to find it
+				}
+			}
+			b.done <- answer[*host.Listing]{l, err}
 		}()
 	})
-	late := time.AfterFunc(headStart, ask)
-	v, err := engine()
-	inTime := late.Stop()
-	if !useless(err) {
-		if !inTime {
-			go func() { drop((<-asked).value) }()
-		}
-		return v, err
+	b.late = time.AfterFunc(headStart, b.start)
+	return b
+}
+
+// drop is for an engine that has answered.
+func (b *beside) drop() {
+	if b.late.Stop() {
+		return
 	}
-	ask()
-	r.warn(r.whyNot(ctx, err) + "; the host is asked instead")
-	a := <-asked
-	said.release()
+	go func() {
+		b.start()
+		if a := <-b.done; a.err == nil {
+			a.value.Close()
+		}
+	}()
+}
+
+// listing waits for the look, which is the caller's to close.
+func (b *beside) listing() (*host.Listing, error) {
+	b.late.Stop()
+	b.start()
+	a := <-b.done
+	b.said.release()
 	return a.value, a.err
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +12,7 @@ import (
 
 	"dx/dockerx/docker"
 	"dx/dockerx/engine"
+	"dx/dockerx/host"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
@@ -24,6 +23,7 @@ const defaultAPITimeout = 250 * time.Millisecond
 // Options configure a Resolver.
 type Options struct {
 	Host       string        // as docker -H; empty: DOCKER_HOST, then the docker context
+	Context    string        // as docker --context; not with Host
 	APITimeout time.Duration // of each call to the engine; 0: 250 ms
 	Warn       func(string)  // gets one line for each thing the user should know; may be nil
 
@@ -36,10 +36,15 @@ type Options struct {
 type Resolver struct {
 	engine *engine.Client
 	from   Source
+	named  bool // the engine was named, and is not docker's default
 	warn   func(string)
 
 	answered atomic.Bool // the engine has answered
+	memory   memory
 	belief   belief
+
+	once  sync.Once
+	found whose // see whose
 }
 
 // NewResolver finds out which engine to ask. It asks nothing yet.
@@ -47,7 +52,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.APITimeout == 0 {
 		o.APITimeout = defaultAPITimeout
 	}
-	address, err := engine.ResolveAddress(o.Host, os.Getenv)
+	address, err := engine.ResolveAddress(o.Host, o.Context, os.Getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +60,11 @@ func NewResolver(o Options) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Resolver{engine: client, from: o.From, warn: serialized(o.Warn)}, nil
+	r := &Resolver{engine: client, from: o.From, named: address.Named(), warn: serialized(o.Warn)}
+	if address.Warning != "" {
+		r.warn(address.Warning)
+	}
+	return r, nil
 }
 
 // serialized makes a callback that may be nil safe for several goroutines.
@@ -89,34 +98,145 @@ type Versions = engine.Versions
 // Close drops the connections to the engine. Containers stay open.
 func (r *Resolver) Close() error { return r.engine.Close() }
 
-// Resolve finds the running container that ref stands for: a name with or
-// without its slash, an ID or a unique prefix of one, "pid:N" for any process,
-// or "host" for the host's init. Its process is verified before it is returned
-// and stays open until Close of the container.
+// Resolve finds the running container that ref stands for: see Reference. Its process is
+// verified before it is returned and stays open until Close of the container.
+//
+// The engine is asked first, and its word is final where it has one. Which of the host's
+// containers can be meant where it has none is for situation to say; docs/references.md
+// has the rules in words.
 //
 // A container that does not run is a StateError; one that is paused is not: see
-// Container.Paused.
-func (r *Resolver) Resolve(ctx context.Context, ref string) (*Container, error) {
-	if ref == "host" {
-		return r.process(ref, 1)
+// Container.Paused. An engine of another host or kernel is an OtherHostError.
+func (r *Resolver) Resolve(ctx context.Context, text string) (*Container, error) {
+	ref, err := ParseReference(text)
+	if err != nil {
+		return nil, err
 	}
-	if n, ok := strings.CutPrefix(ref, "pid:"); ok {
-		pid, err := strconv.ParseUint(n, 10, 31)
-		if err != nil || pid == 0 {
-			return nil, fmt.Errorf("reference %q: %q is not a process number", ref, n)
+	switch {
+	case ref.kind == processOnly:
+		return r.process(text, ref.pid)
+	case ref.kind == hostOnly:
+		return r.process("host", 1)
+	case text == "host":
+		if err := r.bearsHost(ctx); err != nil {
+			return nil, err
 		}
-		return r.process(ref, int(pid))
+		return r.process("host", 1)
 	}
-	if r.from == SourceHost {
+	return r.container(ctx, ref)
+}
+
+func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, error) {
+	switch {
+	case !validName(strings.TrimPrefix(ref.name, "/")):
+		return nil, &NotFoundError{Ref: ref.Text, Asked: "no container can be called so"}
+	case r.from == SourceHost || ref.kind == containerdOnly:
 		return r.fromHost(ref)
+	}
+	if reason := remote(r.engine.Host()); strings.HasPrefix(r.engine.Host(), "ssh:") {
+		return nil, r.otherHost(reason)
 	}
 	if r.from == SourceEngine {
 		return r.fromEngine(ctx, ref)
 	}
-	return race(ctx, r,
-		func() (*Container, error) { return r.fromEngine(ctx, ref) },
-		func(beside *Resolver) (*Container, error) { return beside.fromHost(ref) },
-		func(c *Container) { c.Close() })
+	b := r.lookBeside()
+	c, err := r.fromEngine(ctx, ref)
+	if err == nil || !r.hostMayTell(ref, err) {
+		b.drop()
+		return c, err
+	}
+	l, errHost := b.listing()
+	if errHost != nil {
+		return nil, errHost
+	}
+	defer l.Close()
+	return r.otherwise(ctx, ref, l, err)
+}
+
+// hostMayTell reports whether the host is to be looked at after what the engine has said.
+func (r *Resolver) hostMayTell(ref Reference, err error) bool {
+	var notFound *NotFoundError
+	var state *StateError
+	return useless(err) || errors.As(err, &notFound) && validName(strings.TrimPrefix(ref.name, "/")) ||
+		errors.As(err, &state) && state.State == NotRunning
+}
+
+// otherwise takes the host's answer where the engine has none, or one that the kernel
+// contradicts.
+func (r *Resolver) otherwise(ctx context.Context, ref Reference, l *host.Listing, told error) (*Container, error) {
+	var stale *StaleError
+	var state *StateError
+	var notFound *NotFoundError
+	switch {
+	case errors.As(told, &stale):
+		c, err := r.byID(ref, stale.ID, l, told)
+		if err == nil {
+			r.instead(told)
+		}
+		return c, err
+	case errors.As(told, &state):
+		return r.runsAllTheSame(ref, state, l)
+	case errors.As(told, &notFound):
+		if r.whose().elsewhere != "" {
+			return nil, told
+		}
+		c, err := r.among(ref, l, r.situation(true))
+		if errors.As(err, &notFound) {
+			return nil, told
+		}
+		return c, err
+	}
+	return r.standIn(ctx, ref, l, told)
+}
+
+// runsAllTheSame is for a container that the engine has given up and the kernel runs on.
+func (r *Resolver) runsAllTheSame(ref Reference, told *StateError, l *host.Listing) (*Container, error) {
+	for _, f := range l.Found {
+		if f.ID != told.ID || !f.Engine().Docker {
+			continue
+		}
+		c, err := r.fromFound(ref.Text, f)
+		if err != nil {
+			continue
+		}
+		c.doubt = r.doubt()
+		r.warn(fmt.Sprintf("the engine at %s says that %s does not run; it does, as pid %d", r.engine.Host(), ref.Text, c.Process.PID))
+		return c, nil
+	}
+	return nil, told
+}
+
+// bearsHost returns an AmbiguousError if a container is called "host", be it one that
+// does not run: the word alone may then mean either.
+func (r *Resolver) bearsHost(ctx context.Context) error {
+	ref := Reference{Text: "host", name: "host"}
+	candidates := []Candidate{{Reference: "host:"}}
+	if r.from != SourceHost && remote(r.engine.Host()) == "" {
+		if d, err := r.inspect(ctx, ref.name); err == nil {
+			candidates = append(candidates, Candidate{Reference: "docker:host", ID: d.ID, PID: d.State.Pid})
+		}
+	}
+	if len(candidates) == 1 && r.from != SourceEngine {
+		l, err := r.listHost()
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		l.AddOrphans()
+		l.AddRecorded(r.daemons())
+		f, err := match(l.Found, ref)
+		var several *AmbiguousError
+		if err == nil {
+			several = ambiguous(ref, []*host.Found{f})
+		}
+		if several != nil || errors.As(err, &several) {
+			candidates = append(candidates, several.Candidates...)
+		}
+	}
+	if len(candidates) > 1 {
+		return &AmbiguousError{Ref: "host", Candidates: candidates}
+	}
+	return nil
 }
 
 // process takes hold of a process that is not, or not as such, a container.
@@ -147,28 +267,24 @@ func (c *Container) readFreezer(claimed bool) {
 
 // fromEngine resolves a reference by the Engine API. The engine itself applies
 // Docker's precedence: ID, name, unique prefix.
-func (r *Resolver) fromEngine(ctx context.Context, ref string) (*Container, error) {
-	name := strings.TrimLeft(ref, "/")
-	if !validName(name) {
-		return nil, &NotFoundError{Ref: ref}
-	}
-	c, err := r.inspected(ctx, ref, name)
+func (r *Resolver) fromEngine(ctx context.Context, ref Reference) (*Container, error) {
+	name := strings.TrimPrefix(ref.name, "/")
+	c, err := r.inspected(ctx, ref.Text, name)
 	var stale *StaleError
 	if errors.As(err, &stale) {
 		// It may have ended, or been restarted, since the engine was asked.
-		c, err = r.inspected(ctx, ref, name)
+		c, err = r.inspected(ctx, ref.Text, name)
 	}
 	return c, err
 }
 
 func (r *Resolver) inspected(ctx context.Context, ref, name string) (*Container, error) {
-	d, err := r.engine.Inspect(ctx, name)
-	r.answered.Store(err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrRefused))
+	d, err := r.inspect(ctx, name)
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
-		return nil, &NotFoundError{Ref: ref}
+		return nil, &NotFoundError{Ref: ref, Engine: r.engine.Host()}
 	case errors.Is(err, engine.ErrRefused) && r.ambiguous(ctx, name):
-		return nil, &AmbiguousError{Ref: ref}
+		return nil, &AmbiguousError{Ref: ref, Engine: r.engine.Host()}
 	case err != nil:
 		return nil, err
 	}
@@ -178,7 +294,7 @@ func (r *Resolver) inspected(ctx context.Context, ref, name string) (*Container,
 // ambiguous tells an ambiguous prefix from other refusals by counting: for dockerd
 // 20.10 it is an internal error, for newer ones an invalid argument.
 func (r *Resolver) ambiguous(ctx context.Context, prefix string) bool {
-	list, err := r.engine.List(ctx, true)
+	list, err := r.list(ctx, true)
 	n := 0
 	for _, s := range list {
 		if strings.HasPrefix(s.ID, prefix) {
@@ -206,11 +322,11 @@ func validName(name string) bool {
 func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, error) {
 	switch state := &d.State; {
 	case !state.Running:
-		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
+		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
 	case state.Restarting && !state.Paused:
-		return nil, &StateError{State: Restarting, ID: d.ID, Ref: ref}
+		return nil, &StateError{State: Restarting, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
 	case state.Pid == 0:
-		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref}
+		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
 	}
 	doubt := r.doubt()
 	v, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
@@ -224,88 +340,4 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	}
 	c.readFreezer(d.State.Paused)
 	return c, nil
-}
-
-// Running returns all running containers in the engine's order, the newest first; by
-// name where the engine gives no list. One that cannot be had (its lock is held, its
-// process is not what the engine says) is left out with a warning and never hides the
-// others.
-func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
-	if r.from == SourceEngine {
-		list, err := r.engine.List(ctx, false)
-		if err != nil {
-			return nil, err
-		}
-		return r.inspectedAll(ctx, list, nil), nil
-	}
-	known := r.askKnown(ctx, false)
-	l, err := r.listHost()
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	shown := r.shownOn(l)
-	told := <-known
-	switch {
-	case r.from == SourceHost:
-		return shown.named(), nil
-	case told.err != nil && !useless(told.err):
-		shown.close()
-		return nil, told.err
-	case told.err != nil:
-		r.warn(r.whyNot(ctx, told.err) + "; the host is asked instead")
-		return shown.named(), nil
-	}
-	return r.inspectedAll(ctx, told.value, shown), nil
-}
-
-// maxInspects is how many containers the engine is asked about at a time.
-const maxInspects = 8
-
-// inspectedAll makes containers of the engine's list. Where the host shows the same
-// one, that tells its process; the engine is asked about any other.
-func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, onHost shown) []*Container {
-	found := make([]*Container, len(list))
-	slots := make(chan struct{}, maxInspects)
-	var wg sync.WaitGroup
-	for i, s := range list {
-		if c, ok := onHost[s.ID]; ok {
-			delete(onHost, s.ID)
-			found[i] = c.Container
-			found[i].listed(r.engine.Host(), s)
-			continue
-		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			found[i] = r.asked(ctx, s)
-		})
-	}
-	wg.Wait()
-	onHost.close() // what is left is another engine's
-	return slices.DeleteFunc(found, func(c *Container) bool { return c == nil })
-}
-
-// listed takes what the engine calls the container.
-func (c *Container) listed(engine string, s engine.Summary) {
-	c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOf(s.Ports)
-	c.Source, c.Engine = SourceEngine, engine
-}
-
-// asked asks the engine about one container of its list; nil if it cannot be had.
-func (r *Resolver) asked(ctx context.Context, s engine.Summary) *Container {
-	c, err := r.fromEngine(ctx, s.ID)
-	var notFound *NotFoundError
-	var state *StateError
-	switch {
-	case err == nil:
-		c.Ref = c.Name
-		return c
-	case errors.As(err, &notFound), errors.As(err, &state):
-		return nil // it has stopped since the list was made
-	case useless(err):
-		err = errors.New(r.whyNot(ctx, err))
-	}
-	r.warn(fmt.Sprintf("%s is left out: %v", s.Name, err))
-	return nil
 }

@@ -12,34 +12,74 @@ import (
 	"dx/nsops/proc"
 )
 
-// shown are the containers of a list whose init is alive and theirs, by ID. What they
-// are called is yet to be looked up.
-type shown map[string]shownOne
+// shown are the containers of a list whose init is alive and theirs. What they are called
+// is yet to be looked up. Two engines may have the same ID.
+type shown struct {
+	list []*shownOne
+	byID map[string][]*shownOne
+}
 
 type shownOne struct {
 	*Container
 	found *host.Found
+	taken bool // an engine has told its name
 }
 
 // shownOn makes containers of all that is found on the host.
-func (r *Resolver) shownOn(l *host.Listing) shown {
-	l.AddOrphans()
-	containers := make([]*Container, len(l.Found))
-	errs := make([]error, len(l.Found))
-	nsops.Spread(len(l.Found), func(i int) { containers[i], errs[i] = r.show(l.Found[i]) })
-	out := shown{}
-	for i, f := range l.Found {
+func (r *Resolver) shownOn(found []*host.Found) *shown {
+	containers := make([]*Container, len(found))
+	errs := make([]error, len(found))
+	nsops.Spread(len(found), func(i int) {
+		if found[i].Runs() {
+			containers[i], errs[i] = r.show(found[i])
+		}
+	})
+	out := &shown{byID: map[string][]*shownOne{}}
+	for i, f := range found {
 		var stale *StaleError
 		switch {
-		case errs[i] == nil && out[f.ID].Container == nil:
-			out[f.ID] = shownOne{containers[i], f}
-		case errs[i] == nil:
-			containers[i].Close()
-		case !errors.As(errs[i], &stale): // else a runtime's files have outlived its process
+		case containers[i] != nil:
+			out.add(&shownOne{Container: containers[i], found: f})
+		case errs[i] != nil && !errors.As(errs[i], &stale): // else a runtime's files have outlived its process
 			r.warn(fmt.Sprintf("%s is left out: %v", f.Name(), errs[i]))
 		}
 	}
 	return out
+}
+
+func (s *shown) add(c *shownOne) {
+	s.list = append(s.list, c)
+	s.byID[c.ID] = append(s.byID[c.ID], c)
+}
+
+// take returns the container that an engine lists by its ID; nil if none is shown.
+func (s *shown) take(r *Resolver, id string) *shownOne {
+	var hits []*shownOne
+	for _, c := range s.byID[id] {
+		if !c.taken && (host.IsDockers(c.found.Namespace) || c.found.Engine().Docker) {
+			hits = append(hits, c)
+		}
+	}
+	if len(hits) > 1 {
+		own := r.whose().own
+		hits = slices.DeleteFunc(hits, func(c *shownOne) bool { return c.found.Engine() != own })
+	}
+	if len(hits) == 0 {
+		return nil
+	}
+	hits[0].taken = true
+	return hits[0]
+}
+
+// left are those that no engine has told of.
+func (s *shown) left() []*shownOne {
+	return slices.DeleteFunc(slices.Clone(s.list), func(c *shownOne) bool { return c.taken })
+}
+
+func (s *shown) close() {
+	for _, c := range s.list {
+		c.Close()
+	}
 }
 
 // show makes a container of no more than what the kernel shows: its init is the child
@@ -60,28 +100,47 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 	if err == nil {
 		p.Close()
 	}
-	v, err := verify(claim{ref: f.ID, id: f.ID, pid: f.PID, source: SourceHost})
-	if err != nil {
-		return nil, err
+	c, err := r.fromFound(f.ID, f)
+	var state *StateError
+	if errors.As(err, &state) {
+		return nil, nil
 	}
-	c := &Container{ID: f.ID, Process: v.process, bundle: v.bundle, warn: r.warn}
-	c.readFreezer(false)
-	return c, nil
+	return c, err
 }
 
-// named returns all of them by the names that Docker's files have.
-func (s shown) named() []*Container {
-	var out []*Container
-	for _, c := range s {
-		c.named(c.found.Name(), c.found)
-		out = append(out, c.Container)
-	}
-	slices.SortFunc(out, func(a, b *Container) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
-	return out
+// callers tells what containers of the host are called: their names, as long as these mean
+// them by the rules; else a qualified reference.
+type callers struct {
+	plain func(*host.Found) bool
+	names map[string]int // of Docker's containers
 }
 
-func (s shown) close() {
-	for _, c := range s {
-		c.Close()
+func (r *Resolver) callers(s situation, list []*shownOne) callers {
+	rules := s.rules(Reference{})
+	c := callers{names: map[string]int{}, plain: func(f *host.Found) bool {
+		return rules.first != nil && rules.first(f) || rules.second != nil && rules.second(f)
+	}}
+	for _, one := range list {
+		if one.found.Engine().Docker {
+			c.names[one.found.Name()]++
+		}
 	}
+	return c
+}
+
+func (c callers) call(f *host.Found) string {
+	name := f.Name()
+	switch {
+	case c.plain(f):
+		return name
+	case f.Engine().Docker && c.names[name] == 1:
+		return "docker:" + name
+	}
+	return f.Qualified()
+}
+
+// sorted is by name, for where no engine tells the order.
+func sorted(list []*Container) []*Container {
+	slices.SortFunc(list, func(a, b *Container) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
+	return list
 }

@@ -19,6 +19,10 @@ type claim struct {
 	// shown says that the container is not to be entered: its cgroup's name is then
 	// enough, whoever gave it.
 	shown bool
+
+	// recorded says that a file of root's names the PID: the process may then be in dx's
+	// own PID namespace, as with --pid host.
+	recorded bool
 }
 
 // verify takes hold of the process that a claim names and proves that it is the
@@ -62,7 +66,7 @@ func (v *verified) close() error {
 }
 
 func (c claim) stale(reason string, args ...any) error {
-	return &StaleError{Ref: c.ref, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
+	return &StaleError{Ref: c.ref, ID: c.id, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
 }
 
 func (c claim) prove(v *verified) error {
@@ -124,19 +128,40 @@ func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 		return "", c.stale("no shim serves it and its cgroup %s does not hold the container's ID", deepest(cgroups))
 	}
 	if !c.shown {
-		trust, err := host.NewTrust()
-		if err != nil {
+		if err := c.believeCgroup(p); err != nil {
 			return "", err
-		}
-		if err := trust.Cgroup(p, c.id); err != nil {
-			return "", c.stale("%v", err)
 		}
 	}
 	if b, err := host.Find(p); err == nil {
 		defer b.Close()
-		return "", c.stale("that is not the init but another process of container %s", b.ID)
+		return c.proveByState(p, b)
 	}
 	return fmt.Sprintf("no shim serves pid %d, but its cgroup %s is the container's", p.PID, deepest(cgroups)), nil
+}
+
+func (c claim) believeCgroup(p *proc.Process) error {
+	trust, err := host.NewTrust()
+	if err != nil {
+		return err
+	}
+	believe := trust.Cgroup
+	if c.recorded {
+		believe = trust.CgroupNamed
+	}
+	if err := believe(p, c.id); err != nil {
+		return c.stale("%v", err)
+	}
+	return nil
+}
+
+// proveByState is for a process whose shim serves a bundle, but whose bundle names no init,
+// or another one: the runtime's own state names the process and when it started.
+func (c claim) proveByState(p *proc.Process, b *host.Bundle) (string, error) {
+	state, err := b.StateHead()
+	if b.ID != c.id || err != nil || state.ID != c.id || state.InitPID != p.PID || state.InitStart != p.StartTime {
+		return "", c.stale("that is not the init but another process of container %s", b.ID)
+	}
+	return fmt.Sprintf("the runtime's state names pid %d and when it started, and a shim of root's or of your own is above it", p.PID), nil
 }
 
 // deepest picks the cgroup that tells most: the deepest.

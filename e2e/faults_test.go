@@ -44,10 +44,27 @@ var badEngines = map[string]func(net.Conn){
 }
 
 // TestBadEngine: whatever sits behind the socket, dx gets in by the host's answer
-// and says in one line why the engine was not used.
+// and says in one line why the engine was not used. The container's own engine is dead:
+// one that lives has a socket of its own.
 func TestBadEngine(t *testing.T) {
-	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		c := e.Run(t, engine.Busybox)
+	for cgroups, version := range cgroups {
+		t.Run(cgroups, func(t *testing.T) {
+			t.Parallel()
+			e := suite.Start(t, engine.Options{Cgroup: version, Args: []string{"--live-restore"}})
+			c := e.Run(t, engine.Busybox)
+			if err := e.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			badEnginesGetIn(t, e, c)
+			if err := e.Boot(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func badEnginesGetIn(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Run("engines", func(t *testing.T) {
 		for name, serve := range badEngines {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -74,7 +74,24 @@ func TestHungEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Run("healthy, host asked", func(t *testing.T) { getsIn(t, e, c, "--source", "host") })
-			t.Run("socket missing", func(t *testing.T) { getsIn(t, e, c, "-H", "unix:///nosuch/docker.sock") })
+			t.Run("socket missing", func(t *testing.T) {
+				socket := strings.TrimPrefix(e.Host, "unix://")
+				if err := os.Rename(socket, socket+".away"); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					if err := os.Rename(socket+".away", socket); err != nil {
+						t.Error(err)
+					}
+				})
+				getsIn(t, e, c) // dockerd still listens on a socket of that name
+			})
+			t.Run("another socket missing", func(t *testing.T) {
+				r := timely(t, e, "-H", "unix:///nosuch/docker.sock", "exec", c.Name, "true")
+				if r.Code == 0 || !strings.Contains(r.Stderr, "No such container: "+c.Name) {
+					t.Errorf("a container that another engine has, and this one lives: %v, want that it is not meant", r)
+				}
+			})
 			t.Run("containerd stopped", func(t *testing.T) {
 				stop(t, containerd)
 				getsIn(t, e, c)

@@ -188,19 +188,25 @@ func TestWhoseNetwork(t *testing.T) {
 		isOf(t, e, c, "if:"+there, "interface", "is in its net namespace")
 		isOf(t, e, c, addr, "ip", there+" in its net namespace has "+addr+"/24")
 
-		e.MustDocker(t, "exec", "-d", c.Name, "nc", "-ll", "-p", "4321", "-e", "true")
-		holder := findProcess(t, c.ID, "nc\x00-ll\x00-p\x004321\x00-e\x00true\x00")
-		waitListening(t, c.PID, "10E1") // 4321
-		for _, arg := range []string{":4321", "tcp:4321", "port:4321", "4321/tcp"} {
+		port := strconv.Itoa(freePort(t)) // one that no other engine's container has, either
+		e.MustDocker(t, "exec", "-d", c.Name, "nc", "-ll", "-p", port, "-e", "true")
+		holder := findProcess(t, c.ID, "nc\x00-ll\x00-p\x00"+port+"\x00-e\x00true\x00")
+		waitListening(t, c.PID, port)
+		for _, arg := range []string{":" + port, "tcp:" + port, "port:" + port, port + "/tcp"} {
 			isOf(t, e, c, arg, "port", fmt.Sprintf("process %s (nc) listens on ", holder))
 		}
 	})
 }
 
 // waitListening waits until the kernel says that somebody listens.
-func waitListening(t *testing.T, pid int, hexPort string) {
+func waitListening(t *testing.T, pid int, port string) {
 	t.Helper()
-	await.Until(t, "somebody listens on "+hexPort, func() bool {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hexPort := fmt.Sprintf("%04X", n)
+	await.Until(t, "somebody listens on "+port, func() bool {
 		for _, name := range []string{"tcp", "tcp6"} {
 			b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, name)) // looked for again
 			for _, line := range lines(string(b)) {

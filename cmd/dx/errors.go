@@ -58,6 +58,7 @@ func (a *app) exitCode(err error) int {
 	var older *dialectError
 	var disbelief *dockerx.EngineDisbeliefError
 	var template *output.TemplateError
+	var elsewhere *dockerx.OtherHostError
 	switch {
 	case err == nil:
 		return 0
@@ -80,24 +81,38 @@ func (a *app) exitCode(err error) int {
 		return a.startFailed(start, dockerx.Versions{})
 	case errors.Is(err, execspec.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, false, dockerx.Versions{})
-	case dockerSays(err):
+	case dockerSays(err) && !ofUser(err):
 		a.fromDaemon(err.Error())
 		return exitFailure
 	}
 	a.say("%s%s", err, hint(err))
-	if errors.As(err, &step) || errors.As(err, &disbelief) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
+	if errors.As(err, &step) || errors.As(err, &disbelief) || errors.As(err, &elsewhere) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
 		return exitDx
 	}
 	return exitFailure
 }
 
-// dockerSays tells errors for which docker has a text of its own.
+// dockerSays reports whether an error is one that an engine has told, or would: docker has a
+// text of its own for it. What dx found out without an engine is said as its own.
 func dockerSays(err error) bool {
 	var notFound *dockerx.NotFoundError
 	var ambiguous *dockerx.AmbiguousError
 	var state *dockerx.StateError
+	switch {
+	case errors.As(err, &notFound):
+		return notFound.Engine != ""
+	case errors.As(err, &ambiguous):
+		return ambiguous.Engine != ""
+	case errors.As(err, &state):
+		return state.Engine != ""
+	}
+	return ofUser(err)
+}
+
+// ofUser reports whether a user or group could not be looked up.
+func ofUser(err error) bool {
 	var user *execspec.UserError
-	return errors.As(err, &notFound) || errors.As(err, &ambiguous) || errors.As(err, &state) || errors.As(err, &user)
+	return errors.As(err, &user)
 }
 
 // hint says what the user can do, where something can be done.
@@ -107,8 +122,14 @@ func hint(err error) string {
 	var caller *launch.CallerError
 	var unknown *lookup.UnknownError
 	var unshare *unshareError
+	var other *dockerx.OtherHostError
+	var ambiguous *dockerx.AmbiguousError
 	var exposed *exposedError
 	switch {
+	case errors.As(err, &other):
+		return elsewhereHint(other)
+	case errors.As(err, &ambiguous):
+		return "; say which"
 	case errors.Is(err, launch.ErrSilent):
 		return silentHint(err)
 	case errors.As(err, &exposed):

@@ -49,12 +49,12 @@ func TestDialects(t *testing.T) {
 		"user, 20.10":       {err: user, versions: bookworm, out: user.Error() + "\r\n", code: 126},
 		"user, newest":      {err: user, versions: newest, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
 		"user, -d, 20.10":   {err: user, versions: bookworm, detached: true, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
-		"ambiguous, 20.10":  {err: &dockerx.AmbiguousError{Ref: "0"}, versions: bookworm, log: "Error response from daemon: Multiple IDs found with provided prefix: 0\n", code: 1},
-		"ambiguous, newest": {err: &dockerx.AmbiguousError{Ref: "0"}, versions: newest, log: "Error response from daemon: multiple IDs found with provided prefix: 0\n", code: 1},
-		"stopped, 20.10":    {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0"}, versions: bookworm, log: "Error response from daemon: Container 0 is not running\n", code: 1},
-		"stopped, 26.1":     {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0"}, versions: trixie, log: "Error response from daemon: container 0 is not running\n", code: 1},
+		"ambiguous, 20.10":  {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Multiple IDs found with provided prefix: 0\n", code: 1},
+		"ambiguous, newest": {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: multiple IDs found with provided prefix: 0\n", code: 1},
+		"stopped, 20.10":    {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Container 0 is not running\n", code: 1},
+		"stopped, 26.1":     {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: trixie, log: "Error response from daemon: container 0 is not running\n", code: 1},
 		"user, 26.1":        {err: user, versions: trixie, out: user.Error() + "\r\n", code: 126},
-		"stopped, newest":   {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0"}, versions: newest, log: "Error response from daemon: container 0 is not running\n", code: 1},
+		"stopped, newest":   {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: container 0 is not running\n", code: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, log := tempFile(t), tempFile(t)

@@ -111,7 +111,11 @@ func (a *app) mayExec(o execOptions, c *dockerx.Container) error {
 		return &clientError{code: exitFailure, err: errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")}
 	}
 	if c.Paused && !o.ignorePaused && !o.part.outsideCgroup() {
-		return &dockerx.StateError{State: dockerx.Paused, ID: c.ID, Ref: c.Ref}
+		err := &dockerx.StateError{State: dockerx.Paused, ID: c.ID, Ref: c.Ref}
+		if c.Source == dockerx.SourceEngine {
+			err.Engine = c.Engine // as it would say
+		}
+		return err
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
 // the names of who shares are on the host too.
 func (a *app) sourceFor(refs []string) *app {
 	needless := func(ref string) bool {
-		return ref == "host" || strings.HasPrefix(ref, "pid:") || isSpaceRef(ref)
+		return ref == "host" || ref == "host:" || strings.HasPrefix(ref, "pid:") || isSpaceRef(ref)
 	}
 	if len(refs) == 0 || a.source != "auto" || slices.ContainsFunc(refs, func(ref string) bool { return !needless(ref) }) {
 		return a
@@ -222,8 +222,7 @@ func (g *nsGathering) resolved(ctx context.Context, refs []string) {
 }
 
 // named is resolved with neighbours. The other running containers are read too,
-// to say who shares; they are also where a reference is looked up first, so that an
-// engine that does not answer is waited for once.
+// to say who shares.
 func (g *nsGathering) named(ctx context.Context, refs []string) {
 	running, err := g.find.Running(ctx)
 	if err != nil {
@@ -232,17 +231,15 @@ func (g *nsGathering) named(ctx context.Context, refs []string) {
 	defer closeAll(running)
 	asked := map[int]bool{} // PIDs
 	for _, ref := range refs {
-		c := pick(running, ref)
-		if c == nil {
-			if c, err = g.find.Resolve(ctx, ref); err != nil {
-				g.take(nsSubject{}, err)
-				continue
-			}
-			defer c.Close()
+		c, err := g.find.Resolve(ctx, ref)
+		if err != nil {
+			g.take(nsSubject{}, err)
+			continue
 		}
+		defer c.Close()
 		asked[c.Process.PID] = true
 		s, err := g.read(c)
-		if err == nil && s.set.Own != nil && c.Ref != "host" {
+		if err == nil && s.set.Own != nil && !isHost(c) {
 			s.inside = g.inside(c, s)
 		}
 		g.take(s, err)
@@ -258,33 +255,6 @@ func closeAll(list []*dockerx.Container) {
 	for _, c := range list {
 		c.Close()
 	}
-}
-
-// pick finds a reference among running containers: by ID, then by name. A prefix of an
-// ID counts only where no engine was heard, which would know stopped containers too.
-func pick(running []*dockerx.Container, ref string) *dockerx.Container {
-	name := strings.TrimPrefix(ref, "/")
-	for _, is := range []func(c *dockerx.Container) bool{
-		func(c *dockerx.Container) bool { return c.ID == ref },
-		func(c *dockerx.Container) bool { return c.Name == name && len(ref) < 64 },
-		func(c *dockerx.Container) bool {
-			return c.Source == dockerx.SourceHost && len(ref) > 0 && strings.HasPrefix(c.ID, ref)
-		},
-	} {
-		var hits []*dockerx.Container
-		for _, c := range running {
-			if is(c) {
-				hits = append(hits, c)
-			}
-		}
-		if len(hits) == 1 {
-			return hits[0]
-		}
-		if len(hits) > 1 {
-			return nil
-		}
-	}
-	return nil
 }
 
 // other reads a container only to say what it shares.
@@ -336,12 +306,14 @@ func (g *nsGathering) take(s nsSubject, err error) {
 
 // read reads a container's namespaces. Those of another user's stay unread.
 func (g *nsGathering) read(c *dockerx.Container) (nsSubject, error) {
-	if c.Ref == "host" && c.Source == dockerx.SourcePID {
+	if isHost(c) {
 		return g.subject(c, g.host.set, nil)
 	}
 	set, err := nsops.Read(c.Process)
 	return g.subject(c, set, err)
 }
+
+func isHost(c *dockerx.Container) bool { return c.Ref == "host" && c.Source == dockerx.SourcePID }
 
 func (g *nsGathering) subject(c *dockerx.Container, set nsops.Set, err error) (nsSubject, error) {
 	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source, set: set}

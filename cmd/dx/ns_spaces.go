@@ -20,9 +20,12 @@ import (
 )
 
 // isSpaceRef tells a reference to a namespace from one to a container, whose name has
-// no such characters but for a slash in front.
+// no such characters but for a slash in front. "containerd:NAMESPACE/ID" is a container's.
 func isSpaceRef(ref string) bool {
 	_, _, link := nsops.ParseLink(ref)
+	if r, err := dockerx.ParseReference(ref); err != nil || r.Qualified() {
+		return false
+	}
 	return link || strings.HasPrefix(ref, "inode:") || strings.Contains(strings.TrimPrefix(ref, "/"), "/")
 }
 
@@ -126,19 +129,18 @@ func (a *app) showSpaces(ctx context.Context, find finder, out *output.Printer, 
 }
 
 func (w *nsWorld) resolve(ctx context.Context, find finder, ref string) {
-	if c := pick(w.containers, ref); c != nil {
-		for i := range w.containers {
-			if w.containers[i] == c {
-				w.refs = append(w.refs, i)
-			}
-		}
-		return
-	}
 	c, err := find.Resolve(ctx, ref)
 	if err != nil {
 		w.exitCode(err)
 		w.failed = true
 		return
+	}
+	for i, known := range w.containers {
+		if known.Process.PID == c.Process.PID {
+			w.refs = append(w.refs, i)
+			c.Close()
+			return
+		}
 	}
 	w.refs = append(w.refs, len(w.containers))
 	w.containers = append(w.containers, c)

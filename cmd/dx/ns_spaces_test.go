@@ -52,29 +52,6 @@ func TestNSRefusesFlags(t *testing.T) {
 	}
 }
 
-func TestPick(t *testing.T) {
-	id := func(c string) string { return strings.Repeat(c, 64) }
-	engine := []*dockerx.Container{{ID: id("a"), Name: "web", Source: dockerx.SourceEngine}, {ID: id("b"), Name: "aaaa", Source: dockerx.SourceEngine}}
-	host := []*dockerx.Container{{ID: id("a"), Name: "web", Source: dockerx.SourceHost}, {ID: id("b"), Name: "aaaa", Source: dockerx.SourceHost}, {ID: id("b")[1:] + "c", Name: "x", Source: dockerx.SourceHost}}
-	for _, tc := range []struct {
-		list []*dockerx.Container
-		ref  string
-		want string
-	}{
-		{engine, "web", "web"}, {engine, "/web", "web"}, {engine, id("a"), "web"}, {engine, "aaaa", "aaaa"}, {engine, "nope", ""}, {engine, "", ""},
-		{engine, "aa", ""}, // an engine may have a stopped one that begins so
-		{host, "aa", "web"}, {host, "aaaa", "aaaa"}, {host, "bb", ""}, {host, "", ""},
-	} {
-		got := ""
-		if c := pick(tc.list, tc.ref); c != nil {
-			got = c.Name
-		}
-		if got != tc.want {
-			t.Errorf("%q of %s: %q, want %q", tc.ref, tc.list[0].Source, got, tc.want)
-		}
-	}
-}
-
 func TestEngineIsNotAskedInVain(t *testing.T) {
 	for _, tc := range []struct {
 		source string

@@ -45,7 +45,9 @@ func (a *app) psCommand() *cobra.Command {
 		Long: "List containers: what the kernel runs, beside what the engine says. Where the\n" +
 			"two contradict each other, STATUS says so: \"no such process\" is a container\n" +
 			"that Docker calls running and the kernel does not know, \"unknown to the engine\"\n" +
-			"one that the kernel runs and Docker does not know.",
+			"one that the kernel runs and Docker does not know, \"unverified\" one that dx may not\n" +
+			"look at. The column ENGINE is there if there are several; a name such as\n" +
+			"containerd:default/web means that container to every verb.",
 		Args:                  noArguments(exitFailure),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return a.runPS(cmd.Context(), o, all, filters) },
@@ -67,13 +69,15 @@ func (a *app) runPS(ctx context.Context, o output.Options, all bool, keep psFilt
 	}
 	defer r.Close()
 	// As in docker, a status that is asked for is shown without -a too.
-	list, err := r.List(ctx, all || len(keep["status"]) > 0)
-	if err != nil {
-		return err
+	list, errList := r.List(ctx, all || len(keep["status"]) > 0)
+	var unseen *dockerx.UnseenError
+	if errList != nil && !errors.As(errList, &unseen) {
+		return errList
 	}
 	list = slices.DeleteFunc(list, func(l dockerx.Listed) bool { return !keep.match(l) })
 	records := psRecords(list)
-	return output.Render(out, records, func() output.Table { return psTable(output.Shorten(records, out.Options)) })
+	err = output.Render(out, records, func() output.Table { return psTable(output.Shorten(records, out.Options)) })
+	return errors.Join(err, errList)
 }
 
 func psRecords(list []dockerx.Listed) []psRecord {
@@ -97,6 +101,22 @@ func psTable(list []psRecord) output.Table {
 		cells := output.Row(r.ID, r.Name, pid, r.Image, r.Status, up, string(r.Source))
 		cells[4].Alert = strings.HasSuffix(r.Status, "(no such process)") || strings.HasSuffix(r.Status, "engine)")
 		t.Rows = append(t.Rows, cells)
+	}
+	return withEngines(t, list, func(r psRecord) string { return r.Engine })
+}
+
+// withEngines adds the column ENGINE to a table whose rows are of several engines.
+func withEngines[R any](t output.Table, list []R, engine func(R) string) output.Table {
+	several := false
+	for _, r := range list {
+		several = several || engine(r) != engine(list[0])
+	}
+	if !several {
+		return t
+	}
+	t.Header = append(t.Header, "ENGINE")
+	for i, r := range list {
+		t.Rows[i] = append(t.Rows[i], output.Row(engine(r))...)
 	}
 	return t
 }

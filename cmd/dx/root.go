@@ -21,6 +21,7 @@ type app struct {
 	in, out, err *os.File
 
 	host       string
+	context    string
 	apiTimeout time.Duration
 	source     string
 }
@@ -64,6 +65,7 @@ func (a *app) rootCommand() *cobra.Command {
 
 	f := root.PersistentFlags()
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
+	f.StringVar(&a.context, "context", "", "Docker context that names the engine to ask (not with --host)")
 	f.Var(newPeriod(&a.apiTimeout, 250*time.Millisecond), "api-timeout", "How long to wait for each answer of the engine")
 	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
 
@@ -100,6 +102,7 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 	}
 	return dockerx.NewResolver(dockerx.Options{
 		Host:       a.host,
+		Context:    a.context,
 		From:       source,
 		APITimeout: a.apiTimeout,
 		Warn:       func(line string) { a.say("%s", line) },

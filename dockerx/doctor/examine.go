@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +68,10 @@ func New(o Options) (*Examination, error) {
 	if o.APITimeout == 0 {
 		o.APITimeout = o.Timeout
 	}
-	address, err := engine.ResolveAddress(o.Host, os.Getenv)
+	address, err := engine.ResolveAddress(o.Host, "", os.Getenv)
+	if err == nil && strings.HasPrefix(address.Host, "ssh://") {
+		err = fmt.Errorf("engine %s is on another host: dx examines the host that it runs on", address.Host)
+	}
 	if err != nil {
 		return nil, err
 	}

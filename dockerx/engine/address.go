@@ -24,32 +24,51 @@ type Address struct {
 	Host   string      // unix:///var/run/docker.sock, tcp://127.0.0.1:2376
 	TLS    *tls.Config // nil without TLS
 	Origin string      // what named it: "--host", "DOCKER_HOST", "context NAME", "docker's default"
+
+	// Warning is what docker would warn of on its way to the address; may be empty.
+	Warning string
 }
 
+// byDefault is the Origin of an address that nobody named.
+const byDefault = "docker's default"
+
+// Named reports whether somebody named the engine, so that no other can be meant.
+func (a Address) Named() bool { return a.Origin != byDefault }
+
 // ResolveAddress finds the engine as the docker command line does (docker/cli
-// cli/command/cli.go, resolveContextName): host if not empty, DOCKER_HOST, the
+// cli/command/cli.go, resolveContextName): host or context if not empty, DOCKER_HOST, the
 // context in DOCKER_CONTEXT, currentContext of docker's config file, and at last
 // docker's default socket. getenv is os.Getenv but in tests.
-func ResolveAddress(host string, getenv func(string) string) (Address, error) {
+func ResolveAddress(host, context string, getenv func(string) string) (Address, error) {
 	dir := configDir(getenv)
-	if host != "" {
+	switch {
+	case host != "" && context != "":
+		return Address{}, errors.New("conflicting options: cannot specify both --host and --context")
+	case host != "":
 		return fromHost(host, "--host", dir, getenv)
+	case context == "default":
+		return fromHost(defaultHost, "--context", dir, getenv)
+	case context != "":
+		return fromContext(dir, context)
 	}
 	if host = getenv("DOCKER_HOST"); host != "" {
 		return fromHost(host, "DOCKER_HOST", dir, getenv)
 	}
-	name := getenv("DOCKER_CONTEXT")
+	name, warning := getenv("DOCKER_CONTEXT"), ""
 	if name == "" {
 		cfg, err := readConfig(dir)
 		if err != nil {
-			return Address{}, err
+			// docker goes on as if there were none (docker/cli, config.LoadDefaultConfigFile).
+			warning = fmt.Sprintf("WARNING: Error loading config file: %v", err)
 		}
 		name = cfg.CurrentContext
 	}
 	if name != "" && name != "default" {
 		return fromContext(dir, name)
 	}
-	return fromHost(defaultHost, "docker's default", dir, getenv)
+	a, err := fromHost(defaultHost, byDefault, dir, getenv)
+	a.Warning = warning
+	return a, err
 }
 
 func configDir(getenv func(string) string) string {
@@ -144,7 +163,7 @@ func parseHost(host string) (string, error) {
 	case "tcp", "http", "https":
 		return "tcp://" + withPort(addr), nil
 	case "ssh":
-		return "", fmt.Errorf("engine %s is on another host: dx enters only containers of the host it runs on", host)
+		return "ssh://" + addr, nil // nobody is asked: see New
 	}
 	return "", fmt.Errorf("engine address %q: unknown scheme %q (want unix or tcp)", host, scheme)
 }

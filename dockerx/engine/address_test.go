@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // writeFile makes the folders, too.
@@ -61,7 +64,7 @@ func TestResolveAddress(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := configFolder(t, c.current)
-			a, err := ResolveAddress(c.host, func(name string) string {
+			a, err := ResolveAddress(c.host, "", func(name string) string {
 				if name == "DOCKER_CONFIG" {
 					return dir
 				}
@@ -76,20 +79,69 @@ func TestResolveAddress(t *testing.T) {
 
 func TestResolveAddressRefuses(t *testing.T) {
 	for host, want := range map[string]string{
-		"ssh://user@host":   "on another host",
 		"npipe:////./x":     "unknown scheme",
 		"unixx:///var/sock": "unknown scheme",
 	} {
-		if a, err := ResolveAddress(host, func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
+		if a, err := ResolveAddress(host, "", func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %q", host, a, err, want)
 		}
 	}
-	for context, want := range map[string]string{"absent": `docker context "absent" not found`, "remote": "on another host"} {
+	for context, want := range map[string]string{"absent": `docker context "absent" not found`} {
 		dir := configFolder(t, context)
-		_, err := ResolveAddress("", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+		_, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", context, err, want)
 		}
+	}
+}
+
+// TestSSHIsNotAsked: an engine that is reached by ssh has an address, and gives no answer.
+func TestSSHIsNotAsked(t *testing.T) {
+	dir := configFolder(t, "remote")
+	a, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+	if err != nil || a.Host != "ssh://user@elsewhere" || !a.Named() {
+		t.Fatalf("the address of a context that leads elsewhere is %+v, %v", a, err)
+	}
+	c, err := New(a, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Ping(context.Background()); !errors.Is(err, ErrElsewhere) {
+		t.Errorf("it is asked: %v, want %v", err, ErrElsewhere)
+	}
+}
+
+// TestChoiceOfContext: --context goes before the environment, and not with --host.
+func TestChoiceOfContext(t *testing.T) {
+	dir := configFolder(t, "")
+	env := func(name string) string {
+		return map[string]string{"DOCKER_CONFIG": dir, "DOCKER_HOST": "unix:///elsewhere"}[name]
+	}
+	if a, err := ResolveAddress("", "remote", env); err != nil || a.Host != "ssh://user@elsewhere" {
+		t.Errorf("--context remote is %+v, %v", a, err)
+	}
+	if a, err := ResolveAddress("", "default", env); err != nil || a.Host != defaultHost || !a.Named() {
+		t.Errorf("--context default is %+v, %v, want docker's own, named", a, err)
+	}
+	if _, err := ResolveAddress("unix:///x", "remote", env); err == nil {
+		t.Error("--host and --context together name one engine")
+	}
+}
+
+// TestBrokenConfig: docker warns of a config file that it cannot read, and goes on.
+func TestBrokenConfig(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"currentContext`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] }
+	a, err := ResolveAddress("", "", env)
+	if err != nil || a.Host != defaultHost || !strings.HasPrefix(a.Warning, "WARNING: Error loading config file: "+dir) {
+		t.Errorf("with a broken config file the address is %+v, %v", a, err)
+	}
+	if keys, err := DetachKeys(env); keys != "" || err != nil {
+		t.Errorf("with a broken config file the keys are %q, %v", keys, err)
 	}
 }
 
@@ -109,7 +161,7 @@ func TestContextMadeByDocker(t *testing.T) {
 			t.Fatalf("docker %s: %v: %s", args, err, out)
 		}
 	}
-	a, err := ResolveAddress("", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+	a, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 	if err != nil || a.Host != "unix:///run/made.sock" {
 		t.Errorf("the address is %+v, %v, want docker's current context, unix:///run/made.sock", a, err)
 	}
@@ -122,7 +174,7 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data string) {
 		parseConfig(strings.NewReader(data))
 		parseEndpoint(strings.NewReader(data))
-		if host, err := parseHost(data); err == nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "tcp://") {
+		if host, err := parseHost(data); err == nil && !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "tcp://") && !strings.HasPrefix(host, "ssh://") {
 			t.Errorf("%q is taken for the address %q, which has no scheme that dx knows", data, host)
 		}
 	})

@@ -48,8 +48,16 @@ type Client struct {
 	peers   *peers
 }
 
-// New prepares a client; nothing is sent yet.
+// ErrElsewhere says that the engine is reached by ssh: dx enters only containers of the
+// host that it runs on, and asks no other.
+var ErrElsewhere = errors.New("it is on another host, which dx does not ask")
+
+// New prepares a client; nothing is sent yet. For an address of ssh each call fails with
+// ErrElsewhere.
 func New(address Address, timeout time.Duration) (*Client, error) {
+	if strings.HasPrefix(address.Host, "ssh://") {
+		return &Client{address: address, peers: &peers{}}, nil
+	}
 	scheme := "http"
 	if address.TLS != nil {
 		scheme = "https"
@@ -76,7 +84,12 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 func (c *Client) Host() string { return c.address.Host }
 
 // Close drops idle connections.
-func (c *Client) Close() error { return errors.Join(c.api.Close(), c.peers.close()) }
+func (c *Client) Close() error {
+	if c.api == nil {
+		return nil
+	}
+	return errors.Join(c.api.Close(), c.peers.close())
+}
 
 // Ping returns nil if the engine answers.
 func (c *Client) Ping(ctx context.Context) error {
@@ -118,6 +131,9 @@ func (c *Client) Versions(ctx context.Context) (Versions, error) {
 
 // call runs one request under its own deadline and names what failed.
 func (c *Client) call(ctx context.Context, op string, f func(context.Context) error) error {
+	if c.api == nil {
+		return &Error{Host: c.Host(), Op: op, Err: ErrElsewhere}
+	}
 	var dialErr dialError
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, dialErrorKey{}, &dialErr), c.timeout)
 	defer cancel()

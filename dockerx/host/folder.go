@@ -54,6 +54,7 @@ func (f *Found) bundle() *Bundle {
 func (f *Found) readDocker() (*docker.Container, error) {
 	if f.folder.containers != nil {
 		if d, err := storedContainer(*f.folder.containers, f.ID); err == nil {
+			f.root = f.folder.containers.at()
 			return d, nil
 		}
 	}
@@ -62,6 +63,7 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.alias = spec.Annotations["nerdctl/name"]
 	containers, err := b.containers(spec)
 	if err != nil {
 		return nil, err
@@ -70,5 +72,6 @@ func (f *Found) readDocker() (*docker.Container, error) {
 		f.folder.containers.close()
 	}
 	f.folder.containers = &containers
+	f.root = containers.at()
 	return storedContainer(containers, f.ID)
 }

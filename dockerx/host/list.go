@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -15,6 +17,9 @@ import (
 	"dx/nsops"
 	"dx/nsops/proc"
 )
+
+// Recorded reports whether nothing but Docker's files tells of the container.
+func (f *Found) Recorded() bool { return f.recorded }
 
 // Found is a container that runs, as its shim's bundle tells of it. Nothing of it
 // is verified yet but that the shim is one whose word counts (see Trust). What it can still be asked
@@ -31,7 +36,12 @@ type Found struct {
 	shim    *proc.Process
 	dir     handle // the bundle
 	docker  *docker.Container
-	read    bool // Docker's files have been looked for
+	root    nsops.ID // <data-root>/containers, where they lie
+	engine  Engine   // see Engine
+	alias   string   // nerdctl's name, if it is not Docker's
+
+	recorded bool // nothing but Docker's files tells of it
+	read     bool // Docker's files have been looked for
 }
 
 // FoundIn is a container that Docker's files tell of.
@@ -39,10 +49,13 @@ func FoundIn(d *docker.Container) *Found {
 	return &Found{ID: d.ID, docker: d, read: true, dir: handle{fd: none}}
 }
 
-// Name is Docker's name of the container, else its ID.
+// Name is Docker's name of the container, or nerdctl's, else its ID.
 func (f *Found) Name() string {
 	if d := f.Docker(); d != nil {
 		return d.Name
+	}
+	if f.alias != "" {
+		return f.alias
 	}
 	return f.ID
 }
@@ -75,6 +88,10 @@ func (f *Found) IsInit(p *proc.Process) bool {
 // of them.
 type Listing struct {
 	Found []*Found
+
+	// Hidden is how many processes could not be looked at for lack of rights: any of them
+	// may be a shim.
+	Hidden int
 
 	warn    func(error)
 	trust   Trust
@@ -168,10 +185,14 @@ func (l *Listing) findShims() error {
 	shims := make([]*proc.Process, len(pids))
 	foreign := make([]string, len(pids))
 	doubts := make([]*Doubt, len(pids))
+	hidden := make([]bool, len(pids))
 	nsops.Spread(len(pids), func(i int) {
 		ns, err := proc.ReadlinkOf(pids[i], "ns/pid")
 		switch {
-		case err != nil: // gone, or not ours to see
+		case errors.Is(err, fs.ErrPermission):
+			// Root that lacks rights may be unable to look at init, which is no shim.
+			hidden[i] = pids[i] != 1 || os.Geteuid() != 0
+		case err != nil: // gone
 		case ns != here:
 			foreign[i] = ns
 		default:
@@ -180,6 +201,8 @@ func (l *Listing) findShims() error {
 	})
 	for i, pid := range pids {
 		switch {
+		case hidden[i]:
+			l.Hidden++
 		case foreign[i] != "":
 			l.foreign = append(l.foreign, foreigner{pid, foreign[i]})
 		case shims[i] != nil:
@@ -270,8 +293,7 @@ func (l *Listing) shimOf(f *Found) *proc.Process {
 
 // add adds the container of one bundle.
 func (l *Listing) add(f *Found) {
-	var err error
-	f.PID, err = parse(f.dir, "init.pid", ParseInitPID)
+	err := f.findInit()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -292,6 +314,37 @@ func (l *Listing) add(f *Found) {
 		l.Found[i] = f
 	default:
 		f.dir.close()
+	}
+}
+
+// findInit takes the init that the bundle's init.pid names, or where there is no such
+// file, the runtime's state.
+func (f *Found) findInit() (err error) {
+	f.PID, err = parse(f.dir, "init.pid", ParseInitPID)
+	if errors.Is(err, unix.ENOENT) {
+		if state, errState := f.bundle().StateHead(); errState == nil {
+			f.PID, err = state.InitPID, nil
+		}
+	}
+	return err
+}
+
+// Inits yields the PIDs that anybody names as the container's init, the likeliest
+// first: the bundle's init.pid, the runtime's state, Docker's files. Any of them may be
+// stale; who is content with one has the others not read.
+func (f *Found) Inits() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if !yield(f.PID) {
+			return
+		}
+		if f.shim != nil {
+			if state, err := f.bundle().StateHead(); err == nil && !yield(state.InitPID) {
+				return
+			}
+		}
+		if d := f.Docker(); d != nil && d.State.Running {
+			yield(d.State.Pid)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
+	"dx/nsops"
 	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
@@ -82,7 +83,7 @@ func (o *orphans) look(at foreigner) {
 	}
 	o.seen[id] = true
 	f := &Found{ID: id, PID: at.pid, Orphan: true, read: true, dir: handle{fd: none}}
-	f.docker, _ = DockerOf(p, id) // nil: not Docker's, or its files are gone
+	f.docker, f.root, _ = dockerOf(p, id) // nil: not Docker's, or its files are gone
 	o.found = append(o.found, f)
 }
 
@@ -136,30 +137,38 @@ func sharesPIDs(p *proc.Process, pid int) bool {
 // Docker's data root. os.ErrNotExist if they do not lead there. That the process is
 // the container's is for the caller to prove.
 func DockerOf(init *proc.Process, id string) (*docker.Container, error) {
+	d, _, err := dockerOf(init, id)
+	return d, err
+}
+
+// dockerOf returns as well which directory the container's lies in.
+func dockerOf(init *proc.Process, id string) (*docker.Container, nsops.ID, error) {
+	var nowhere nsops.ID
 	theirs, _, err := mounts.Read(init)
 	if err != nil {
-		return nil, err
+		return nil, nowhere, err
 	}
 	ours, err := mounts.Own()
 	if err != nil {
-		return nil, err
+		return nil, nowhere, err
 	}
 	dir, err := containersDirIn(theirs, ours)
 	if err != nil {
-		return nil, fmt.Errorf("/proc/%d/mountinfo: %w", init.PID, err)
+		return nil, nowhere, fmt.Errorf("/proc/%d/mountinfo: %w", init.PID, err)
 	}
 	// Opened in dx's own root: with the shim there is no other witness left.
 	containers, err := openWithoutLinks(dir)
 	if err != nil {
-		return nil, err
+		return nil, nowhere, err
 	}
 	defer containers.close()
 	// Its mounts are its own: they may lead to whatever somebody likes to call Docker's.
 	var st unix.Stat_t
 	if err := unix.Fstat(containers.fd, &st); err != nil || !trusted(&st) {
-		return nil, fmt.Errorf("%s is not root's alone: %w", dir, os.ErrNotExist)
+		return nil, nowhere, fmt.Errorf("%s is not root's alone: %w", dir, os.ErrNotExist)
 	}
-	return readDocker(containers, id)
+	d, err := readDocker(containers, id)
+	return d, containers.at(), err
 }
 
 // containersDirIn finds <data-root>/containers: init's mounts have the directory within

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx/docker"
+	"dx/nsops"
+	"dx/nsops/proc"
 )
 
 // defaultContainers is where dockerd keeps its containers if nobody says otherwise.
@@ -18,15 +20,33 @@ const defaultContainers = "/var/lib/docker/containers"
 // run: from the data roots of those that were found, and from the default one. What
 // cannot be read is reported to warn and hides nothing else.
 func Stored(found []*Found, warn func(error)) []*docker.Container {
-	roots := []string{defaultContainers}
-	known := map[string]bool{}
 	var out []*docker.Container
 	for _, f := range found {
-		if d := f.Docker(); d != nil && !known[d.ID] {
-			roots = append(roots, path.Dir(path.Dir(d.Origin)))
-			known[d.ID] = true
+		if d := f.Docker(); d != nil {
 			out = append(out, d)
 		}
+	}
+	for _, f := range Recorded(found, nil, warn) {
+		out = append(out, f.docker)
+	}
+	return out
+}
+
+// Recorded returns the containers that only Docker's files tell of: those in the data
+// roots of what was found, of dockerds, and in the default one, which are not among what
+// was found. One that its files call running has the PID that they name, which nobody has
+// verified.
+func Recorded(found []*Found, daemons []Daemon, warn func(error)) []*Found {
+	s := stored{warn: warn, known: map[recordKey]bool{}, seen: map[nsops.ID]bool{}}
+	roots := []string{defaultContainers}
+	for _, f := range found {
+		if d := f.Docker(); d != nil {
+			roots = append(roots, path.Dir(path.Dir(d.Origin)))
+			s.known[recordKey{f.Engine(), f.ID}] = true
+		}
+	}
+	for _, d := range daemons {
+		s.ofDaemon(d)
 	}
 	seen := map[string]bool{}
 	for _, root := range roots {
@@ -34,45 +54,90 @@ func Stored(found []*Found, warn func(error)) []*docker.Container {
 			continue
 		}
 		seen[root] = true
-		list, err := storedIn(root, known, warn)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			warn(err)
+		fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			s.report(fmt.Errorf("open %s: %w", root, err))
+			continue
 		}
-		out = append(out, list...)
+		s.in(handle{fd: fd, path: root})
 	}
-	return out
+	return s.out
 }
 
-// storedIn reads those that are not known yet.
-func storedIn(root string, known map[string]bool, warn func(error)) ([]*docker.Container, error) {
-	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", root, err)
+// recordKey tells containers apart.
+type recordKey struct {
+	engine Engine
+	id     string
+}
+
+type stored struct {
+	warn  func(error)
+	known map[recordKey]bool
+	seen  map[nsops.ID]bool // data roots
+	out   []*Found
+}
+
+func (s *stored) report(err error) {
+	if !errors.Is(err, fs.ErrNotExist) { // removed meanwhile, or not there at all
+		s.warn(err)
 	}
-	dir := handle{fd: fd, path: root}
+}
+
+// ofDaemon opens a data root as its dockerd has it: in another mount namespace the path
+// means something else here.
+func (s *stored) ofDaemon(d Daemon) {
+	p, err := proc.Open(d.PID)
+	if err != nil {
+		return
+	}
+	defer p.Close()
+	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	dir, err := handleIn(root, d.Root+"/containers")
+	if err != nil {
+		s.report(err)
+		return
+	}
+	s.in(dir)
+}
+
+// in reads the containers of one data root that are not known yet, and closes it.
+func (s *stored) in(dir handle) {
 	defer dir.close()
+	at := dir.at()
+	if s.seen[at] {
+		return
+	}
+	s.seen[at] = true
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || !trusted(&st) {
-		return nil, fmt.Errorf("%s: it is %w: %w", root, ErrForeign, fs.ErrNotExist)
+	if err := unix.Fstat(dir.fd, &st); err != nil || !trusted(&st) {
+		return // not Docker's, whatever it is
 	}
 	names, err := dir.names()
 	if err != nil {
-		return nil, err
+		s.report(err)
+		return
 	}
-	var out []*docker.Container
+	whose := Engine{Docker: true, At: at}
 	for _, name := range names {
-		if !docker.IsID(name) || known[name] {
+		if !docker.IsID(name) || s.known[recordKey{whose, name}] {
 			continue
 		}
 		d, err := storedContainer(dir, name)
-		switch {
-		case err == nil:
-			out = append(out, d)
-		case !errors.Is(err, fs.ErrNotExist): // removed meanwhile
-			warn(err)
+		if err != nil {
+			s.report(err)
+			continue
 		}
+		f := FoundIn(d)
+		f.engine, f.root, f.recorded = whose, at, true
+		if d.State.Running {
+			f.PID = d.State.Pid
+		}
+		s.out = append(s.out, f)
 	}
-	return out, nil
 }
 
 func storedContainer(containers handle, id string) (*docker.Container, error) {

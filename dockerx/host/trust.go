@@ -204,7 +204,24 @@ func (t Trust) shim(p *proc.Process, id string) (proc.Status, error) {
 // Cgroup returns nil if a process's cgroup proves that it is in the container with
 // that ID, else a DisbeliefError. No shim may be left that could tell.
 func (t Trust) Cgroup(p *proc.Process, id string) error {
-	reason, err := t.doubtApart(p)
+	return t.cgroup(p, id, []place{{nsops.PID, t.pidns, "PID"}, {nsops.Mnt, t.mntns, "mount"}})
+}
+
+// CgroupNamed is Cgroup for a process that a file of root's names as the container's
+// init: it may be in dx's PID namespace, as with --pid host.
+func (t Trust) CgroupNamed(p *proc.Process, id string) error {
+	return t.cgroup(p, id, []place{{nsops.Mnt, t.mntns, "mount"}})
+}
+
+// place is a namespace of dx's.
+type place struct {
+	kind nsops.Type
+	ours nsops.ID
+	name string
+}
+
+func (t Trust) cgroup(p *proc.Process, id string, elsewhere []place) error {
+	reason, err := doubtApart(p, elsewhere)
 	if reason == "" && err == nil {
 		reason, err = t.doubtCgroup(p, id)
 	}
@@ -220,12 +237,8 @@ func (t Trust) Cgroup(p *proc.Process, id string) error {
 // doubtApart wants a process that has left the host's namespaces, as a container's
 // has: what a command would gain over it is then bounded by those. Who may not see its
 // namespaces may not enter them either.
-func (t Trust) doubtApart(p *proc.Process) (string, error) {
-	for _, ns := range []struct {
-		kind nsops.Type
-		ours nsops.ID
-		name string
-	}{{nsops.PID, t.pidns, "PID"}, {nsops.Mnt, t.mntns, "mount"}} {
+func doubtApart(p *proc.Process, elsewhere []place) (string, error) {
+	for _, ns := range elsewhere {
 		id, err := nsops.Identify(p, ns.kind)
 		switch {
 		case errors.Is(err, fs.ErrPermission):

@@ -94,7 +94,7 @@ func (t *Finder) match(q Query) (hits []Hit, tried string, err error) {
 // not missed.
 func (t *Finder) cannot(c *dockerx.Container, what string, err error) error {
 	switch {
-	case err == nil, errors.Is(err, proc.ErrGone):
+	case err == nil, errors.Is(err, proc.ErrGone), ended(c.Process):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		if line := c.Name + "'s " + what; !slices.Contains(t.unread, line) {
@@ -103,6 +103,16 @@ func (t *Finder) cannot(c *dockerx.Container, what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s's %s: %w", c.Name, what, err)
+}
+
+// ended reports whether a process has ended since it was opened, also if nobody has waited
+// for it: its namespaces and cgroups are gone then, and files of its directory are missing.
+func ended(p *proc.Process) bool {
+	if p.Alive() != nil {
+		return true
+	}
+	st, err := p.Stat()
+	return err != nil || st.Dead()
 }
 
 func (t *Finder) matchCgroup(q Query) ([]Hit, string, error) {

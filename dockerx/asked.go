@@ -1,0 +1,128 @@
+package dockerx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/dockerx/docker"
+	"dx/dockerx/engine"
+)
+
+// memory is what a resolver keeps of its engine's silence: it is waited for once, and
+// spoken of once, however many containers are asked for.
+type memory struct {
+	mu     sync.Mutex
+	silent error // an EngineError; nil: the engine may answer
+	said   map[string]bool
+}
+
+// mute returns why the engine is not asked again; nil if it may be.
+func (m *memory) mute() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.silent
+}
+
+// heard notes an answer. What only one request met (an error of the engine's own, the lock
+// of one container) says nothing of the next.
+func (m *memory) heard(err error, onlyThis bool) {
+	var e *EngineError
+	if !errors.As(err, &e) || errors.Is(err, engine.ErrRefused) || onlyThis {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.silent == nil {
+		m.silent = err
+	}
+}
+
+// first reports whether a line has not been said yet.
+func (m *memory) first(line string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.said == nil {
+		m.said = map[string]bool{}
+	}
+	again := m.said[line]
+	m.said[line] = true
+	return !again
+}
+
+// inspect asks the engine for one container, unless it is known to be mute.
+func (r *Resolver) inspect(ctx context.Context, name string) (*docker.Container, error) {
+	if err := r.memory.mute(); err != nil {
+		return nil, err
+	}
+	d, err := r.engine.Inspect(ctx, name)
+	r.answered.Store(err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrRefused))
+	r.memory.heard(err, r.locked(ctx, err))
+	return d, err
+}
+
+// list asks the engine for all its containers, or for those that run.
+func (r *Resolver) list(ctx context.Context, all bool) ([]engine.Summary, error) {
+	if err := r.memory.mute(); err != nil {
+		return nil, err
+	}
+	list, err := r.engine.List(ctx, all)
+	r.memory.heard(err, false)
+	return list, err
+}
+
+// pingPatience is how long a ping may take that only tells why inspect did not answer.
+const pingPatience = 20 * time.Millisecond
+
+// locked reports whether an inspect has hung because of that one container: ping answers.
+func (r *Resolver) locked(ctx context.Context, err error) bool {
+	var e *EngineError
+	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(e.Op, "inspect ") {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	return r.engine.Ping(ctx) == nil
+}
+
+// useless reports whether the engine gave no answer, or one that the kernel contradicts:
+// the host may know better. That there is no such container is an answer.
+func useless(err error) bool {
+	var e *EngineError
+	var stale *StaleError
+	return errors.As(err, &e) || errors.As(err, &stale)
+}
+
+// whyNot says in one line why the engine's answer is not used.
+func (r *Resolver) whyNot(err error) string {
+	var e *EngineError
+	switch {
+	case !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded):
+		return err.Error()
+	case r.memory.mute() == nil && strings.HasPrefix(e.Op, "inspect "):
+		return fmt.Sprintf("%s hangs while ping answers: that container's lock is held in dockerd", e.Op)
+	}
+	return fmt.Sprintf("dockerd at %s did not answer in time (%s)", e.Host, e.Op)
+}
+
+// instead says once that the host is asked because of an error. That there is no Docker
+// where nobody said that there is one goes without saying.
+func (r *Resolver) instead(err error) {
+	if !r.named && absent(err) {
+		return
+	}
+	if line := r.whyNot(err) + "; the host is asked instead"; r.memory.first(line) {
+		r.warn(line)
+	}
+}
+
+// absent reports whether nobody listens at the engine's address.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)
+}

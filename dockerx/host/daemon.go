@@ -1,0 +1,174 @@
+package host
+
+import (
+	"bytes"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+	"dx/nsops/proc"
+	"dx/nsops/unixdiag"
+)
+
+// Daemon is a dockerd that runs on this host.
+type Daemon struct {
+	PID  int
+	Root string   // its data root, as its own root names it
+	At   nsops.ID // <data-root>/containers: see Engine
+}
+
+// Daemons returns the dockerds of this host whose word counts (see Trust).
+func Daemons() []Daemon {
+	pids, err := proc.PIDs()
+	if err != nil {
+		return nil
+	}
+	var out []Daemon
+	for _, pid := range pids {
+		st, err := proc.StatOf(pid)
+		if err != nil || !strings.HasPrefix(st.Comm, "dockerd") {
+			continue
+		}
+		p, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		if d, ok := DaemonOf(p); ok {
+			out = append(out, d)
+		}
+		p.Close()
+	}
+	return out
+}
+
+// DaemonOf returns what dockerd a process is; ok is false if it is none, or if its word
+// does not count.
+func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
+	trust, err := NewTrust()
+	if err != nil || !trust.Host(p) {
+		return Daemon{}, false
+	}
+	for _, root := range dataRoots(p) {
+		dir, err := OpenPath(p, root+"/containers")
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		err = unix.Fstat(int(dir.Fd()), &st)
+		dir.Close()
+		if err == nil && trusted(&st) {
+			return Daemon{PID: p.PID, Root: root, At: nsops.ID{Device: st.Dev, Inode: st.Ino}}, true
+		}
+	}
+	return Daemon{}, false
+}
+
+// databases are files below its data root that dockerd has open as long as it runs (moby,
+// volume/service/store.go, libnetwork's local-kv.db, builder/builder-next). With
+// userns-remap the data root is one below that of the command line.
+var databases = []string{"/volumes/metadata.db", "/network/files/local-kv.db", "/buildkit/containerdmeta.db"}
+
+// dataRoots are where a dockerd may keep its containers, the likeliest first: above what
+// it has open; where that cannot be seen, where its command line says.
+func dataRoots(p *proc.Process) []string {
+	for _, to := range linksOf(p.PID) {
+		for _, database := range databases {
+			if root, ok := strings.CutSuffix(to, database); ok {
+				return []string{root}
+			}
+		}
+	}
+	st, err := p.Stat()
+	if err != nil || !strings.HasPrefix(st.Comm, "dockerd") {
+		return nil
+	}
+	line, err := p.ReadFile("cmdline")
+	if err != nil {
+		return nil
+	}
+	if root := flagOf(line, "data-root", "graph", "g"); root != "" {
+		return []string{root}
+	}
+	return []string{path.Dir(defaultContainers)}
+}
+
+// flagOf is the value of a flag of a command line as /proc has it: its last one.
+func flagOf(cmdline []byte, names ...string) (value string) {
+	args := strings.Split(string(bytes.TrimRight(cmdline, "\x00")), "\x00")
+	for i, arg := range args {
+		for _, name := range names {
+			rest, ok := strings.CutPrefix(strings.TrimLeft(arg, "-"), name)
+			switch {
+			case !ok || !strings.HasPrefix(arg, "-"):
+			case strings.HasPrefix(rest, "="):
+				value = rest[1:]
+			case rest == "" && i+1 < len(args):
+				value = args[i+1]
+			}
+		}
+	}
+	return value
+}
+
+// linksOf are what the descriptors of a process lead to, as far as dx may know.
+func linksOf(pid int) []string {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(maxLinks) // what could be read is looked at
+	var out []string
+	for _, name := range names {
+		if to, err := os.Readlink(dir + "/" + name); err == nil {
+			out = append(out, to)
+		}
+	}
+	return out
+}
+
+// ListenersOn returns the processes that have a socket open which listens at a path, also
+// where the socket's file has been removed; if dockerds have it, these alone. They are the
+// caller's to close.
+func ListenersOn(path string, daemons []Daemon) []*proc.Process {
+	sockets, err := unixdiag.Sockets()
+	if err != nil {
+		return nil
+	}
+	var st unix.Stat_t
+	exists := unix.Stat(path, &st) == nil
+	var out []*proc.Process
+	for _, s := range sockets {
+		// The kernel tells 32 bits of the inode's number.
+		if !s.Listening || exists && s.FileInode != uint32(st.Ino) || !sameSocket(s.Name, path) {
+			continue
+		}
+		out = append(out, holdersAmong(uint64(s.Inode), daemons)...)
+	}
+	return out
+}
+
+// holdersAmong spares a look at all descriptors of all processes where it can.
+func holdersAmong(inode uint64, daemons []Daemon) []*proc.Process {
+	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+	for _, d := range daemons {
+		if !holds(d.PID, want) {
+			continue
+		}
+		if p, err := proc.Open(d.PID); err == nil {
+			return []*proc.Process{p}
+		}
+	}
+	return Holders(inode)
+}
+
+// sameSocket compares names: systemd says /run/docker.sock where docker says
+// /var/run/docker.sock.
+func sameSocket(a, b string) bool {
+	return strings.TrimPrefix(path.Clean(a), "/var") == strings.TrimPrefix(path.Clean(b), "/var")
+}

@@ -1,0 +1,251 @@
+package dockerx
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"dx/dockerx/docker"
+	"dx/dockerx/host"
+	"dx/nsops"
+)
+
+// at is a made engine.
+func dockerAt(n uint64) host.Engine { return host.Engine{Docker: true, At: nsops.ID{Inode: n}} }
+func containerdAt(n uint64, namespace string) host.Engine {
+	return host.Engine{Namespace: namespace, At: nsops.ID{Inode: n}}
+}
+
+func hexID(head string) string { return head + strings.Repeat("0", 64-len(head)) }
+
+func of(e host.Engine, id, name string, pid int) *host.Found {
+	if !e.Docker {
+		return host.FoundBy(e, id, nil, pid)
+	}
+	return host.FoundBy(e, id, &docker.Container{ID: id, Name: name}, pid)
+}
+
+// TestRules is DESIGN's table of whose container may be meant, case by case.
+func TestRules(t *testing.T) {
+	a, b, ctr := dockerAt(1), dockerAt(2), containerdAt(3, "default")
+	webA, webB, webC := of(a, hexID("aa"), "web", 10), of(b, hexID("bb"), "web", 20), of(ctr, "web", "", 30)
+	stopped := of(a, hexID("cc"), "ab", 0) // is called like the beginning of an ID
+	long := of(a, hexID("ab"), "long", 40)
+	onlyB, onlyC := of(b, hexID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60)
+	twin := of(containerdAt(4, "k8s.io"), webA.ID, "", 70) // an ID in two namespaces
+	all := []*host.Found{webC, webB, webA, stopped, long, onlyB, onlyC, twin}
+	liveA, liveB := map[host.Engine]bool{a: true}, map[host.Engine]bool{b: true}
+	const none, several = "none", "several"
+	for _, c := range []struct {
+		what string
+		s    situation
+		ref  string
+		want any
+	}{
+		{"a named engine hangs: its own", situation{named: true, own: a, live: liveA}, "web", webA},
+		{"a named engine hangs: no other's", situation{named: true, own: a, live: liveA}, "onlyb", none},
+		{"a named engine hangs: not containerd's", situation{named: true, own: a, live: liveA}, "onlyc", none},
+		{"a named engine is gone, another lives", situation{named: true, live: liveB}, "web", webA},
+		{"a named engine is gone, another claims it", situation{named: true, live: liveB}, "onlyb", none},
+		{"a named engine is gone: nobody lives", situation{named: true}, "web", several},
+		{"a named engine is gone: containerd's is not Docker's", situation{named: true}, "onlyc", none},
+		{"a named engine has said no", situation{named: true, denied: true}, "web", none},
+		{"a named engine that is known has said no", situation{named: true, denied: true, own: b}, "onlyc", none},
+		{"a named engine has said no to one in its files", situation{named: true, denied: true, own: a}, "web", webA},
+		{"docker's default hangs: its own first", situation{own: b}, "web", webB},
+		{"docker's default hangs: then another's", situation{own: b}, "onlyc", onlyC},
+		{"docker's default has said no", situation{denied: true}, "onlyc", onlyC},
+		{"docker's default has said no, two others know it", situation{denied: true}, "web", several},
+		{"docker's default is gone", situation{}, "web", several},
+		{"docker's default is gone, one bears it", situation{}, "onlyb", onlyB},
+		{"host only, a named engine is known", situation{named: true, forced: true, own: b}, "web", webB},
+		{"host only", situation{named: true, forced: true}, "web", several},
+		{"a name before a prefix, though it does not run", situation{own: a}, "ab", stopped},
+		{"a prefix of two engines", situation{}, "a", several},
+		{"an ID in two namespaces, the engine is known", situation{own: a}, webA.ID, webA},
+		{"an ID in two namespaces", situation{}, webA.ID, several},
+		{"qualified: containerd", situation{named: true, own: a}, "containerd:default/web", webC},
+		{"qualified: that namespace alone", situation{}, "containerd:k8s.io/" + webA.ID, twin},
+		{"qualified: no such namespace", situation{}, "containerd:other/web", none},
+		{"qualified: docker, the engine's first", situation{own: b}, "docker:web", webB},
+		{"qualified: docker, of two", situation{}, "docker:web", several},
+		{"qualified: docker by ID", situation{named: true, own: a}, "docker:" + webB.ID[:12], webB},
+		{"an ID of containerd's has no prefix", situation{}, "onl", none},
+	} {
+		ref, err := ParseReference(c.ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := choose(all, ref, c.s.rules(ref))
+		var got any = f
+		switch {
+		case isA[*NotFoundError](err):
+			got = none
+		case isA[*AmbiguousError](err):
+			got = several
+		}
+		if got != c.want {
+			t.Errorf("%s: %q is %v (%v), want %v", c.what, c.ref, describeFound(got), err, describeFound(c.want))
+		}
+	}
+}
+
+func describeFound(v any) string {
+	if f, ok := v.(*host.Found); ok && f != nil {
+		return fmt.Sprintf("pid %d", f.PID)
+	}
+	return fmt.Sprint(v)
+}
+
+// TestCandidates: an ambiguous reference lists what to type instead, and each of that
+// means one container.
+func TestCandidates(t *testing.T) {
+	a, b := dockerAt(1), dockerAt(2)
+	all := []*host.Found{of(a, hexID("17"), "web", 26390), of(containerdAt(3, "default"), "web", "", 8520)}
+	_, _, err := choose(all, Reference{Text: "web", name: "web"}, situation{}.rules(Reference{}))
+	if want := "web is ambiguous: containerd:default/web (pid 8520), docker:web (170000000000, pid 26390)"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	all = append(all, of(b, hexID("18"), "web", 0))
+	_, _, err = choose(all, Reference{Text: "web", name: "web"}, situation{}.rules(Reference{}))
+	var several *AmbiguousError
+	if !errors.As(err, &several) || len(several.Candidates) != 3 {
+		t.Fatalf("%v, want three candidates", err)
+	}
+	met := map[*host.Found]bool{}
+	for _, c := range several.Candidates {
+		ref, err := ParseReference(c.Reference)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := choose(all, ref, situation{}.rules(ref))
+		if err != nil || met[f] {
+			t.Errorf("%s means %v, %v, want one of its own", c.Reference, describeFound(f), err)
+		}
+		met[f] = true
+	}
+}
+
+// world is a random host: engines, their containers, and which of them is asked.
+type world struct {
+	all       []*host.Found
+	situation situation
+	ref       Reference
+}
+
+func randomWorld(r *rand.Rand) world {
+	engines := []host.Engine{dockerAt(1), dockerAt(2), containerdAt(3, "default"), containerdAt(4, "k8s.io")}
+	names := []string{"web", "db", "host", "a", "ab", hexID("a"), hexID("b")}
+	ids := []string{hexID("a"), hexID("ab"), hexID("b"), hexID("ba"), hexID("c")}
+	var w world
+	for _, e := range engines {
+		taken, called := map[string]bool{}, map[string]bool{}
+		for range r.IntN(4) {
+			id, name := ids[r.IntN(len(ids))], names[r.IntN(len(names))]
+			if !e.Docker && r.IntN(2) == 0 {
+				id = names[r.IntN(4)]
+			}
+			if taken[id] || called[name] {
+				continue // one engine has no two
+			}
+			taken[id], called[name] = true, true
+			w.all = append(w.all, of(e, id, name, r.IntN(3)))
+		}
+	}
+	r.Shuffle(len(w.all), func(i, j int) { w.all[i], w.all[j] = w.all[j], w.all[i] })
+	w.situation = situation{named: r.IntN(2) == 0, forced: r.IntN(4) == 0, denied: r.IntN(3) == 0, live: map[host.Engine]bool{}}
+	for _, e := range engines[:2] {
+		w.situation.live[e] = r.IntN(2) == 0
+	}
+	if w.situation.own = engines[r.IntN(2)]; r.IntN(3) == 0 {
+		w.situation.own = host.Engine{}
+	}
+	text := append(slices.Clone(names), "b", "/web", "c0", "zz")[r.IntN(len(names)+4)]
+	switch r.IntN(5) {
+	case 0:
+		text = "docker:" + strings.TrimPrefix(text, "/")
+	case 1:
+		text = "containerd:default/" + strings.TrimPrefix(text, "/")
+	}
+	w.ref, _ = ParseReference(text)
+	return w
+}
+
+// means says, in the words of docs/references.md and not of the code, whether a reference
+// calls a container so, and how well: 3 its ID, 2 its name, 1 a prefix; 0 not at all.
+func means(ref Reference, f *host.Found) int {
+	e := f.Engine()
+	text := ref.Text
+	if rest, ok := strings.CutPrefix(text, "docker:"); ok {
+		if !e.Docker {
+			return 0
+		}
+		text = rest
+	}
+	if rest, ok := strings.CutPrefix(text, "containerd:default/"); ok {
+		if e.Namespace != "default" {
+			return 0
+		}
+		text = rest
+	}
+	hex := len(f.ID) == 64
+	switch {
+	case hex && text == f.ID:
+		return 3
+	case strings.TrimPrefix(text, "/") == f.Name():
+		return 2
+	case hex && strings.HasPrefix(f.ID, text):
+		return 1
+	}
+	return 0
+}
+
+// TestNeverAnother: whatever engines there are, and whatever their containers are called,
+// the one that is chosen is called so, is of an engine that may be meant, and no other of
+// these has as good a claim.
+func TestNeverAnother(t *testing.T) {
+	chosen := 0
+	for seed := range uint64(200000) {
+		w := randomWorld(rand.New(rand.NewPCG(seed, 14)))
+		f, _, err := choose(w.all, w.ref, w.situation.rules(w.ref))
+		if err != nil {
+			continue
+		}
+		chosen++
+		if why := wrong(w, f); why != "" {
+			t.Fatalf("seed %d: %q in %+v is the container %s (%s) of %+v: %s", seed, w.ref.Text, w.situation, f.ID, f.Name(), f.Engine(), why)
+		}
+	}
+	if chosen < 1000 {
+		t.Errorf("only %d worlds had an answer: the test tests little", chosen)
+	}
+}
+
+func wrong(w world, f *host.Found) string {
+	s, own := w.situation, func(f *host.Found) bool { return f.Engine() == w.situation.own }
+	strict := s.named && !s.forced && !strings.Contains(w.ref.Text, ":")
+	switch {
+	case means(w.ref, f) == 0:
+		return "it is not called so"
+	case strict && s.own != (host.Engine{}) && !own(f):
+		return "another engine was named"
+	case strict && s.own == (host.Engine{}) && (s.denied || !f.Engine().Docker || s.live[f.Engine()]):
+		return "it is not one of an engine that is gone"
+	}
+	for _, other := range w.all {
+		rival := other != f && means(w.ref, other) >= means(w.ref, f)
+		switch {
+		case other == f || means(w.ref, other) == 0:
+		case strict && s.own == (host.Engine{}) && (!other.Engine().Docker || s.live[other.Engine()]):
+		case own(other) && !own(f) && s.own != (host.Engine{}):
+			return "the engine that is asked has one"
+		case own(f) && !own(other) && s.own != (host.Engine{}):
+		case rival:
+			return "another is called so as well"
+		}
+	}
+	return ""
+}
