@@ -30,8 +30,8 @@ func TestAttackCoreDump(t *testing.T) {
 		flags []string
 		cores string // in the container
 	}{
-		{"host-tools", nil, []string{"debug", "--host-tools"}, "/"},
-		{"host-tools with the host's PIDs", []string{"--pid", "host"}, []string{"debug", "--host-tools"}, "/"},
+		{"host-tools", nil, []string{"debug", "--host-tools", "-w", "/container"}, "/"},
+		{"host-tools with the host's PIDs", []string{"--pid", "host"}, []string{"debug", "--host-tools", "-w", "/container"}, "/"},
 		{"exec --ns pid", []string{"-v", dir + ":/shared"}, []string{"exec", "--ns", "pid"}, "/shared"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

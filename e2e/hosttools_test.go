@@ -30,7 +30,7 @@ touch /container/made; rm /container/made; touch /made 2>/dev/null || echo read-
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.WriteString("box\ndev\netc\nproc\nsleep\nsys\nsleep\n" + bash + "\n/container\nread-only\n")
+		want.WriteString("box\ndev\netc\nproc\nsleep\nsys\nsleep\n" + bash + "\n/\nread-only\n")
 		r := e.Dx(t, "debug", "--host-tools", c.Name, "bash", "-c", look)
 		if r.Stdout != want.String() || r.Code != 0 {
 			t.Errorf("%+v\nwant %s", r, &want)
@@ -160,7 +160,7 @@ func TestHostToolsTerminal(t *testing.T) {
 	c := e.Run(t, engine.Busybox)
 	dir := t.TempDir()
 	s := openScreen(t, e, session(strings.Join(e.DxArgs(t), " ")+" debug --host-tools "+c.Name+" bash --norc", dir))
-	s.wait(`^dx host-tools ` + c.Name + `:/container #$`)
+	s.wait(`^dx host-tools ` + c.Name + `:/ #$`)
 	s.line("tty; test -c $(tty) && echo open; ls /container/dev/pts")
 	s.wait(`^/dev/pts/\d+\nopen\nptmx$`)
 	s.interrupted()

@@ -35,10 +35,10 @@ func (a *app) debugCommand() *cobra.Command {
 			"A program that closes its descriptors loses them.\n\n" +
 			"With --host-tools it is the other way round: the host's root and all its programs,\n" +
 			"as the caller, in the container's pid, net, ipc and uts namespaces; the container's\n" +
-			"root is at /container. Its cgroups, user, capabilities and seccomp filter do NOT\n" +
-			"hold then. Refused where a process of the container could reach the host through\n" +
-			"it. A program that runs as another user there can be reached by the container's\n" +
-			"processes of that user.",
+			"root is at /container, and the command starts in /. The container's cgroups, user,\n" +
+			"capabilities and seccomp filter do NOT hold then. Refused where a process of the\n" +
+			"container could reach the host through it. A program that runs as another user\n" +
+			"there can be reached by the container's processes of that user.",
 		Args: atLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd); err != nil {

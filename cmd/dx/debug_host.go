@@ -83,9 +83,11 @@ func hostSpec(e *execRequest, args []string, own proc.Status) *execspec.Spec {
 	if len(args) == 0 {
 		args = []string{hostShell()}
 	}
+	// Not the container's directory: programs run what they find where they start
+	// (a module that python imports, the hooks of a repository), as the host's root here.
 	cwd := e.options.workdir
 	if cwd == "" {
-		cwd = tools.ContainerDir
+		cwd = "/"
 	}
 	held := caps.Names(own.CapPrm)
 	return &execspec.Spec{
@@ -95,7 +97,7 @@ func hostSpec(e *execRequest, args []string, own proc.Status) *execspec.Spec {
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps.Names(own.CapBnd), Permitted: held, Effective: held},
 		},
 		Origins: map[string]string{
-			"Args": "the command line", "User": "dx's own", "Capabilities": "dx's own", "Cwd": "-w, else " + tools.ContainerDir,
+			"Args": "the command line", "User": "dx's own", "Capabilities": "dx's own", "Cwd": "-w, else /",
 			"Namespaces": fmt.Sprintf("/proc/%d/ns", e.container.Process.PID),
 		},
 	}
