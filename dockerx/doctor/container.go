@@ -78,7 +78,7 @@ func (p *Examination) checkContainer(c container) func(context.Context) []Findin
 		if freezer, ok := frozenBy(pr); ok {
 			return append(out, found(containerFrozen, "%s is frozen", c.Name).of(c).pid(c.PID).path(freezer).evidence(freezer))
 		}
-		for _, hit := range limitHits(pr) {
+		for _, hit := range limitHits(usageOf(pr)) {
 			kind := memoryLimit
 			if hit.pids {
 				kind = pidsLimit

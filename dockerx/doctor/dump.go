@@ -116,7 +116,7 @@ func (p *Examination) doubt(of string, pr *proc.Process, st proc.Stat, status []
 		return fmt.Sprintf("it runs as uid %d, not as dx does", ids.UID[0])
 	case trust == nil || !trust.Host(pr):
 		return "it is not the host's"
-	case hexField(status, "SigCgt")&(1<<(unix.SIGUSR1-1)) == 0:
+	case ids.SigCgt&(1<<(unix.SIGUSR1-1)) == 0:
 		return "it does not catch SIGUSR1, and would die of it"
 	case of == "containerd" && st.PPID != d.PID && !connected(d.PID, pr.PID, sockets):
 		return fmt.Sprintf("it is not certain that it serves dockerd (pid %d): it is no child of it, and they are not connected", d.PID)

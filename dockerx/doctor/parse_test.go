@@ -160,7 +160,6 @@ func FuzzAnswers(f *testing.F) {
 			io.Reader
 			io.Writer
 		}{bytes.NewReader(b), io.Discard}, "id")
-		_, _ = fullPressure(string(b))
 		_ = flagOf(b, "data-root")
 	})
 }

@@ -2,9 +2,9 @@ package doctor
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,15 +25,11 @@ func checkProcess(p *proc.Process, r role, subject string) []Finding {
 		}
 		return []Finding{found(unchecked, "%s was not checked: %v", subject, err)}
 	}
-	state := fmt.Sprintf("/proc/%d/stat: state %c, %s", p.PID, st.State, count(st.NumThreads, "thread"))
 	if freezer, ok := frozenBy(p); ok {
-		return []Finding{found(r.is(frozen), "%s is frozen", subject).pid(p.PID).path(freezer).evidence(state, freezer)}
+		return []Finding{found(r.is(frozen), "%s is frozen", subject).pid(p.PID).path(freezer).evidence(stateOf(p, st), freezer)}
 	}
-	if st.State == 't' {
-		return []Finding{found(r.is(traced), "%s is held by a debugger", subject).pid(p.PID).evidence(state, tracer(p))}
-	}
-	if how := stopEvidence(p, st); how != "" {
-		return []Finding{found(r.is(stopped), "%s is stopped", subject).pid(p.PID).evidence(state, how, where(p, ""))}
+	if f, ok := checkStopped(p, st, r, subject); ok {
+		return []Finding{f}
 	}
 	var out []Finding
 	if stuck := blockedThreads(p); len(stuck) > 0 {
@@ -42,16 +38,41 @@ func checkProcess(p *proc.Process, r role, subject string) []Finding {
 	if n, limit := openFiles(p); limit > 0 && n*100 >= limit*95 {
 		out = append(out, found(r.is(noFiles), "%s has %d of %d files open", subject, n, limit).pid(p.PID))
 	}
-	for _, text := range limitHits(p) {
-		out = append(out, found(r.is(atLimit), "%s: %s", subject, text.text).pid(p.PID).evidence(text.file))
+	usage := usageOf(p)
+	for _, hit := range limitHits(usage) {
+		out = append(out, found(r.is(atLimit), "%s: %s", subject, hit.text).pid(p.PID).evidence(hit.file))
 	}
-	if text := starvation(p); text != "" {
+	if text := starvation(usage); text != "" {
 		out = append(out, found(r.is(starved), "%s gets nearly nothing done", subject).pid(p.PID).evidence(text))
 	}
 	return out
 }
 
-// stopped says how a process is stopped; empty: it is not. Every thread stops by itself,
+func stateOf(p *proc.Process, st proc.Stat) string {
+	return fmt.Sprintf("/proc/%d/stat: state %c, %s", p.PID, st.State, count(st.NumThreads, "thread"))
+}
+
+// checkStopped reports a process that a signal or a debugger has stopped.
+func checkStopped(p *proc.Process, st proc.Stat, r role, subject string) (Finding, bool) {
+	if st.State == 't' && heldByTracer(p) {
+		return found(r.is(traced), "%s is held by a debugger", subject).pid(p.PID).evidence(stateOf(p, st), tracer(p)), true
+	}
+	if how := stopEvidence(p, st); how != "" {
+		return found(r.is(stopped), "%s is stopped", subject).pid(p.PID).evidence(stateOf(p, st), how, where(p, "")), true
+	}
+	return Finding{}, false
+}
+
+// heldByTracer reports whether a traced process stays where it is: strace(1) stops one
+// at each system call, and lets it go on at once.
+func heldByTracer(p *proc.Process) bool {
+	before := switches(p, "")
+	time.Sleep(asleep)
+	st, err := p.Stat()
+	return err == nil && st.State == 't' && switches(p, "") == before
+}
+
+// stopEvidence returns how a process is stopped; empty: it is not. Every thread stops by itself,
 // when it next runs: on a busy machine the first one, whose state is the process's, may
 // do so long after the others. One that has stopped tells for all, as a stop signal is
 // the whole process's (signal(7)); so does one that nobody has taken yet.
@@ -62,8 +83,7 @@ func stopEvidence(p *proc.Process, st proc.Stat) string {
 	if tid := threadIn(p, 'T'); tid != "" {
 		return "thread " + tid + " is in state T"
 	}
-	b, _ := p.ReadFile("status")
-	if pending := hexField(b, "ShdPnd"); pending&(1<<(unix.SIGSTOP-1)) != 0 {
+	if status, err := p.Status(); err == nil && status.ShdPnd&(1<<(unix.SIGSTOP-1)) != 0 {
 		return "SIGSTOP is pending"
 	}
 	return ""
@@ -77,17 +97,6 @@ func threadIn(p *proc.Process, state byte) string {
 		}
 	}
 	return ""
-}
-
-// hexField reads a mask of /proc/PID/status; 0 where there is none.
-func hexField(status []byte, name string) uint64 {
-	for line := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(line, name+":"); ok {
-			n, _ := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
-			return n
-		}
-	}
-	return 0
 }
 
 func are(n int, what string) string {
@@ -120,17 +129,11 @@ func where(p *proc.Process, task string) string {
 }
 
 func tracer(p *proc.Process) string {
-	b, err := p.ReadFile("status")
+	st, err := p.Status()
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "TracerPid:"); ok {
-			pid, _ := strconv.Atoi(strings.TrimSpace(v))
-			return fmt.Sprintf("traced by pid %d (%s)", pid, comm(pid))
-		}
-	}
-	return ""
+	return fmt.Sprintf("traced by pid %d (%s)", st.TracerPID, comm(st.TracerPID))
 }
 
 // asleep is how long a thread must have slept uninterruptibly without a break to
@@ -181,15 +184,20 @@ func sleepers(p *proc.Process) map[string]string {
 	out := map[string]string{}
 	for _, tid := range threadsOf(p) {
 		if st, err := threadStat(p, tid); err == nil && st.State == 'D' {
-			status, _ := p.ReadFile("task/" + tid + "/status")
-			_, switches, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
-			out[tid] = switches
+			out[tid] = switches(p, "task/"+tid+"/")
 		}
 	}
 	return out
 }
 
-// openFiles counts descriptors, and what may be open at most.
+// switches returns how often a thread has been switched out. task is "task/N/" or empty.
+func switches(p *proc.Process, task string) string {
+	status, _ := p.ReadFile(task + "status")
+	_, n, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
+	return n
+}
+
+// openFiles counts descriptors, and what may be open at most; 0: without limit.
 func openFiles(p *proc.Process) (n, limit int) {
 	dir, err := p.OpenFile("fd", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -197,15 +205,13 @@ func openFiles(p *proc.Process) (n, limit int) {
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
-	b, err := p.ReadFile("limits")
+	limits, err := p.Rlimits()
 	if err != nil {
 		return len(names), 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "Max open files"); ok {
-			if f := strings.Fields(v); len(f) > 0 {
-				limit, _ = strconv.Atoi(f[0]) // 0: unlimited
-			}
+	for _, l := range limits {
+		if l.Type == "RLIMIT_NOFILE" && l.Soft < math.MaxInt32 {
+			limit = int(l.Soft)
 		}
 	}
 	return len(names), limit

@@ -31,6 +31,8 @@ type Memory struct {
 	SwapUsage   *uint64     `json:",omitempty"` // v1: of memory and swap together
 	Reservation uint64      // v1: soft limit; v2: memory.low; 0: none
 	OOMKills    *uint64     `json:",omitempty"`
+	// Cache is page cache that can be given back at once; it is part of Usage.
+	Cache uint64 `json:"-"`
 	// Outer is the lowest limit of the cgroups above, where that is lower.
 	Outer *Outer `json:",omitempty"`
 }
@@ -139,6 +141,7 @@ func memoryV1(d located) *Memory {
 	}
 	m := &Memory{Limit: limit, Outer: d.outer("memory.limit_in_bytes", limit)}
 	m.Usage, _ = d.number("memory.usage_in_bytes")
+	m.Cache = d.keyed("memory.stat")["total_inactive_file"]
 	m.Peak = d.optional("memory.max_usage_in_bytes")
 	m.SwapLimit = d.optionalLimit("memory.memsw.limit_in_bytes")
 	m.SwapUsage = d.optional("memory.memsw.usage_in_bytes")
@@ -159,6 +162,7 @@ func memoryV2(d located) *Memory {
 	}
 	m := &Memory{Limit: limit, Outer: d.outer("memory.max", limit)}
 	m.Usage, _ = d.number("memory.current")
+	m.Cache = d.keyed("memory.stat")["inactive_file"]
 	m.Peak = d.optional("memory.peak")
 	m.High = d.optionalLimit("memory.high")
 	m.SwapLimit = d.optionalLimit("memory.swap.max")

@@ -53,7 +53,7 @@ func TestParseStatus(t *testing.T) {
 	umask := uint32(0o22)
 	want := Status{
 		Name: "sh", Umask: &umask, UID: [4]uint32{1000, 1000, 1000, 1000}, GID: [4]uint32{1000, 1000, 1000, 1000},
-		Groups: []uint32{10, 1000}, PPID: 16750, NSpid: []int{16779, 1}, SigIgn: 1<<(2-1) | 1<<(3-1),
+		Groups: []uint32{10, 1000}, PPID: 16750, NSpid: []int{16779, 1}, SigIgn: 1<<(2-1) | 1<<(3-1), SigCgt: 1 << (17 - 1),
 		CapBnd: 0xa80425fb, NoNewPrivs: true, Seccomp: 2, SeccompFilters: 1, CpusAllowedList: "0-1",
 	}
 	got, err := ParseStatus(read(t, "status-container"))

@@ -15,6 +15,7 @@ type Status struct {
 	PPID           int   // in the reader's PID namespace; 0: none there
 	NSpid          []int // from the reader's PID namespace inwards
 	SigBlk, SigIgn uint64
+	SigCgt, ShdPnd uint64
 	CapInh, CapPrm uint64
 	CapEff, CapBnd uint64
 	CapAmb         uint64
@@ -104,6 +105,10 @@ func (st *Status) mask(key string) *uint64 {
 		return &st.SigBlk
 	case "SigIgn":
 		return &st.SigIgn
+	case "SigCgt":
+		return &st.SigCgt
+	case "ShdPnd":
+		return &st.ShdPnd
 	case "CapInh":
 		return &st.CapInh
 	case "CapPrm":
