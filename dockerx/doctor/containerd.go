@@ -1,13 +1,13 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -18,8 +18,7 @@ import (
 // defaultContainerd is where containerd listens if nobody says otherwise.
 const defaultContainerd = "/run/containerd/containerd.sock"
 
-// askContainerd finds containerd by the socket that dockerd is connected to, and asks
-// it over HTTP/2: linking a gRPC client would cost each start of dx.
+// askContainerd finds containerd by the socket that dockerd is connected to, and asks it.
 func (p *Examination) askContainerd(ctx context.Context) []Finding {
 	path := p.containerdSocket()
 	if path == "" {
@@ -35,6 +34,8 @@ func (p *Examination) askContainerd(ctx context.Context) []Finding {
 	}
 	defer conn.Close()
 	p.containerdAt(conn)
+	ctx, cancel := untilAlmost(ctx)
+	defer cancel()
 	version, tasks := askContainerd(ctx, conn)
 	switch {
 	case version != nil:
@@ -142,96 +143,55 @@ func (p *Examination) dialIn(from *proc.Process, path string) (net.Conn, error) 
 	return connectFile(f)
 }
 
-// Frames of HTTP/2 (RFC 9113, section 6).
-const (
-	frameData     = 0
-	frameHeaders  = 1
-	frameSettings = 4
-
-	flagEndStream  = 0x1
-	flagEndHeaders = 0x4
-)
-
-// askContainerd makes two calls, of its version and of its tasks. Any answer will
-// do, an error too: it is asked whether somebody is there.
+// askContainerd makes two calls of gRPC, of its version and of its tasks. Any answer
+// will do, an error too: it is asked whether somebody is there. gRPC is HTTP/2 without
+// TLS, which net/http speaks: its own client would cost each start of dx.
 func askContainerd(ctx context.Context, conn net.Conn) (version, tasks error) {
-	if d, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(d.Add(-grace)) // leaves time to tell
+	transport := grpcTransport(conn)
+	defer transport.CloseIdleConnections()
+	done := make(chan error, 1)
+	go func() { done <- callContainerd(ctx, transport, "tasks.v1.Tasks/List") }()
+	version = callContainerd(ctx, transport, "version.v1.Version/Version")
+	return version, <-done
+}
+
+// maxGRPCHeader bounds the headers of an answer. Its body is not read.
+const maxGRPCHeader = 64 << 10
+
+// grpcTransport speaks HTTP/2 over one connection, and makes no other.
+func grpcTransport(conn net.Conn) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	unused := make(chan net.Conn, 1)
+	unused <- conn
+	return &http.Transport{
+		Protocols: &protocols, MaxResponseHeaderBytes: maxGRPCHeader,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			select {
+			case c := <-unused:
+				return c, nil
+			default:
+				return nil, errors.New("the connection has ended")
+			}
+		},
 	}
-	b := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-	b = appendFrame(b, frameSettings, 0, 0, nil)
-	b = appendCall(b, 1, "/containerd.services.version.v1.Version/Version")
-	b = appendCall(b, 3, "/containerd.services.tasks.v1.Tasks/List")
-	if _, err := conn.Write(b); err != nil {
-		return fmt.Errorf("write: %w", err), nil
-	}
+}
+
+// noMessage is an empty message of gRPC: a flag, and a length (gRPC over HTTP2,
+// PROTOCOL-HTTP2.md).
+var noMessage = make([]byte, 5)
+
+func callContainerd(ctx context.Context, transport *http.Transport, method string) error {
 	begin := time.Now()
-	answered, err := readAnswers(conn, 1, 3)
-	if err == nil || answered[1] && answered[3] {
-		return nil, nil
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/containerd.services."+method, bytes.NewReader(noMessage))
+	if err != nil {
+		return err
 	}
-	took := time.Since(begin).Round(10 * time.Millisecond)
-	if !answered[1] {
-		return fmt.Errorf("Version: no answer in %v: %w", took, err), nil
+	req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Containerd-Namespace": {"moby"}}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		_, name, _ := strings.Cut(method, ".v1.")
+		return fmt.Errorf("%s: no answer in %v: %w", name, time.Since(begin).Round(10*time.Millisecond), err)
 	}
-	return nil, fmt.Errorf("Tasks/List: no answer in %v: %w", took, err)
-}
-
-// maxFrame bounds what is read of one frame, maxFrames how many are.
-const (
-	maxFrame  = 1 << 20
-	maxFrames = 256
-)
-
-// readAnswers reads frames until each stream has had its headers.
-func readAnswers(r io.Reader, streams ...uint32) (map[uint32]bool, error) {
-	answered := map[uint32]bool{}
-	head := make([]byte, 9)
-	for range maxFrames {
-		if _, err := io.ReadFull(r, head); err != nil {
-			return answered, err
-		}
-		size := int64(head[0])<<16 | int64(head[1])<<8 | int64(head[2])
-		if size > maxFrame {
-			return answered, fmt.Errorf("a frame of %d bytes: that is no HTTP/2", size)
-		}
-		if _, err := io.CopyN(io.Discard, r, size); err != nil {
-			return answered, err
-		}
-		if head[3] == frameHeaders {
-			answered[binary.BigEndian.Uint32(head[5:])&0x7fffffff] = true
-		}
-		all := true
-		for _, s := range streams {
-			all = all && answered[s]
-		}
-		if all {
-			return answered, nil
-		}
-	}
-	return answered, errors.New("too many frames")
-}
-
-func appendFrame(b []byte, kind, flags byte, stream uint32, body []byte) []byte {
-	n := len(body)
-	b = append(b, byte(n>>16), byte(n>>8), byte(n), kind, flags)
-	b = binary.BigEndian.AppendUint32(b, stream)
-	return append(b, body...)
-}
-
-// appendCall appends a gRPC call with an empty message. The headers are literals
-// without indexing (RFC 7541, 6.2.2): no table, no Huffman code.
-func appendCall(b []byte, stream uint32, method string) []byte {
-	var h []byte
-	for _, kv := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", "localhost"},
-		{"content-type", "application/grpc"}, {"te", "trailers"}, {"containerd-namespace", "moby"},
-	} {
-		h = append(h, 0, byte(len(kv[0])))
-		h = append(h, kv[0]...)
-		h = append(h, byte(len(kv[1])))
-		h = append(h, kv[1]...)
-	}
-	b = appendFrame(b, frameHeaders, flagEndHeaders, stream, h)
-	return appendFrame(b, frameData, flagEndStream, stream, make([]byte, 5))
+	return resp.Body.Close()
 }

@@ -55,12 +55,8 @@ func (p *Examination) mounts(ctx context.Context) []Finding {
 			alone, together = append(alone, a...), append(together, t...)
 		}
 	}
-	// Leave time to tell, and to end the processes that asked.
-	if d, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, d.Add(-grace))
-		defer cancel()
-	}
+	ctx, cancel := untilAlmost(ctx)
+	defer cancel()
 	return append(out, ask(ctx, alone, together)...)
 }
 

@@ -151,11 +151,10 @@ func FuzzParseGoroutines(f *testing.F) {
 	})
 }
 
-// FuzzAnswers: what containerd or a shim may answer.
+// FuzzAnswers: what a shim may answer, and what its command line may be.
 func FuzzAnswers(f *testing.F) {
-	f.Add(appendFrame(appendFrame(nil, frameSettings, 0, 0, nil), frameHeaders, 0, 1, []byte("x")))
+	f.Add([]byte("\x00\x00\x00\x02\x00\x00\x00\x01\x02\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = readAnswers(bytes.NewReader(b), 1, 3)
 		_ = askState(struct {
 			io.Reader
 			io.Writer

@@ -33,6 +33,15 @@ func look(name string, run func(context.Context) []Finding) probe { return probe
 // can still tell, and how long after it one that is merely slow may take.
 const grace = 150 * time.Millisecond
 
+// untilAlmost ends grace before a probe's deadline: time to tell, and to end what was
+// started.
+func untilAlmost(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, d.Add(-grace))
+	}
+	return context.WithCancel(ctx)
+}
+
 // patience is how long an examination waits, beyond its timeouts, for what has not ended
 // and is not held by the kernel: a machine with a load of twenty keeps dx itself waiting.
 const patience = 30 * time.Second
