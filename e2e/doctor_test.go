@@ -45,6 +45,7 @@ type doctorReport struct {
 		ContainerdUnit                 string
 		Supervised                     bool
 		Running                        int
+		Doubt                          string
 	}
 	Findings []doctorFinding
 	Probes   []struct {
@@ -160,11 +161,43 @@ var faults = map[string]fault{
 		t.Cleanup(func() { _ = os.Rename(path+".away", path) })
 		return nil
 	}, "socket", "socket-unlinked", 2},
+	"container paused": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		docker(t, e, "pause", c.Name)
+		t.Cleanup(func() { docker(t, e, "unpause", c.Name) })
+		return patient
+	}, "", "", 0},
 	"container frozen": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
-		e.Docker(t, "pause", c.Name)
-		t.Cleanup(func() { e.Docker(t, "unpause", c.Name) })
+		freeze(t, e, c)
 		return patient
 	}, "container", "container-frozen", 1},
+	"init stopped": {func(t *testing.T, _ *engine.Engine, c engine.Container) []string {
+		stop(t, c.PID)
+		return patient
+	}, "container", "init-stopped", 1},
+	"init traced": {func(t *testing.T, _ *engine.Engine, c engine.Container) []string {
+		trace(t, c.PID)
+		return patient
+	}, "container", "init-traced", 1},
+	"restart loop": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		crash(t, e)
+		return patient
+	}, "container", "restart-loop", 1},
+	"open files at the limit": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		limitFiles(t, parentOf(t, c.PID))
+		return patient
+	}, "shim", "shim-files", 1},
+	"pids at the limit": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		limitPIDs(t, e, c)
+		return patient
+	}, "container", "pids-limit", 1},
+	"a process killed for memory": {func(t *testing.T, e *engine.Engine, _ engine.Container) []string {
+		outOfMemory(t, e)
+		return patient
+	}, "container", "oom-killed", 1},
+	"broken mount": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
+		mountBroken(t, e, c)
+		return patient
+	}, "mount", "mount-broken", 1},
 	"mount silent": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
 		mountSilent(t, e, c)
 		return patient
@@ -440,8 +473,8 @@ func fill(t *testing.T, path string) bool {
 }
 
 // mountSilent mounts a FUSE file system in a container whose server, this test,
-// never answers.
-func mountSilent(t *testing.T, e *engine.Engine, c engine.Container) {
+// never answers, and returns the server's end.
+func mountSilent(t *testing.T, e *engine.Engine, c engine.Container) *os.File {
 	t.Helper()
 	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
@@ -456,6 +489,7 @@ func mountSilent(t *testing.T, e *engine.Engine, c engine.Container) {
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("mount: %v: %s", err, b)
 	}
+	return dev
 }
 
 // keepInitFromEnding has a process of the host's in the container's PID namespace,

@@ -36,6 +36,8 @@ func (a *app) doctorCommand() *cobra.Command {
 			"container, containerd, a shim, runc, a mount, a disk, the kernel. Everything is asked\n" +
 			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n" +
 			"--unmount looks at nothing, and takes one dead mount away.\n\n" +
+			"What could not be looked at is said to be not checked, and nothing is concluded from\n" +
+			"it: without root, or of an engine that is not a dockerd of this host.\n\n" +
 			"The exit code is 0 if all is well, 1 if something does not work, 2 if the engine does\n" +
 			"not work. 125 means that dx itself failed.",
 		Args:                  noArguments(exitDx),

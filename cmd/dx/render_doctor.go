@@ -31,7 +31,12 @@ func renderDoctor(out *output.Printer, r *doctor.Report) error {
 	}
 	page := out.NewCard()
 	doctorHead(page, r)
-	page.Table(doctorTable(r, o.NoTrunc))
+	if r.Status == "healthy" {
+		doctorNotes(page, r)
+	} else {
+		page.Blank()
+		page.Table(doctorTable(r, o.NoTrunc))
+	}
 	doctorNext(page, r)
 	doctorDumps(page, r)
 	return page.Print()
@@ -46,7 +51,19 @@ func doctorHead(page *output.Card, r *doctor.Report) {
 	for _, also := range r.Verdict.Also {
 		page.Linef("also: %s", also)
 	}
-	page.Blank()
+}
+
+// doctorNotes are what may be worth knowing where nothing is stuck.
+func doctorNotes(page *output.Card, r *doctor.Report) {
+	for _, f := range r.Findings {
+		switch {
+		case f.Text == r.Verdict.Sentence:
+		case f.Unchecked():
+			page.Linef("not checked: %s", f.Text)
+		default:
+			page.Linef("note: %s", f.Text)
+		}
+	}
 }
 
 // doctorTable is the evidence: a line a finding, and one for each thing seen.

@@ -23,10 +23,15 @@ type Container struct {
 
 	State struct {
 		Running, Paused, Restarting, Dead bool
+		OOMKilled                         bool
 		Pid                               int
 		StartedAt, FinishedAt             time.Time
 		ExitCode                          int
 	}
+	// RestartCount is how often the restart policy has started it again, since somebody
+	// last did.
+	RestartCount int
+
 	Config struct {
 		Hostname   string
 		User       string

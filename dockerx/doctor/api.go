@@ -13,7 +13,7 @@ import (
 // The engine's own answers. Each call has its own deadline.
 
 func (p *Examination) ping(ctx context.Context) []Finding {
-	err := p.client.Ping(ctx)
+	err := p.patiently(ctx, nil, p.o.APITimeout, p.client.Ping)
 	p.mu.Lock()
 	p.alive = err == nil
 	p.mu.Unlock()
@@ -32,7 +32,11 @@ func (p *Examination) version(ctx context.Context) []Finding {
 }
 
 func (p *Examination) list(ctx context.Context) []Finding {
-	list, err := p.client.List(ctx, true)
+	var list []engine.Summary
+	err := p.patiently(ctx, nil, p.o.APITimeout, func(ctx context.Context) (err error) {
+		list, err = p.client.List(ctx, true)
+		return err
+	})
 	p.mu.Lock()
 	p.listed, p.asked = list, err == nil
 	p.mu.Unlock()
@@ -67,24 +71,68 @@ func isConnect(err error) bool {
 	return false
 }
 
-// inspect asks for one container; in dockerd that takes the container's lock.
+// inspect asks for one container; in dockerd that takes the container's lock. One that
+// is being started holds its lock, too: who does not answer is asked again.
 func (p *Examination) inspect(c container) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding {
-		d, err := p.client.Inspect(ctx, c.ID)
-		switch {
-		case err == nil:
-			p.mu.Lock()
-			p.details = append(p.details, d)
-			p.mu.Unlock()
-			return nil
-		case errors.Is(err, engine.ErrNotFound):
-			return nil // removed meanwhile, or never known: see records
-		case errors.Is(err, context.DeadlineExceeded):
-			return []Finding{found(containerLock, "inspect of %s does not return", c.Name).of(c).
-				evidence(fmt.Sprintf("ping answers, inspect does not within %v", p.o.APITimeout))}
-		case errors.Is(err, engine.ErrRefused):
-			return []Finding{found(engineRefuses, "inspect of %s is refused: %v", c.Name, err).of(c)}
+		err := p.inspectOnce(ctx, c)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return inspectFinding(c, err)
 		}
-		return []Finding{found(containerLock, "inspect of %s fails", c.Name).of(c).evidence(err.Error())}
+		err = p.patiently(ctx, nil, p.o.APITimeout, func(ctx context.Context) error { return p.inspectOnce(ctx, c) })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return inspectFinding(c, err)
+		}
+		evidence := fmt.Sprintf("ping answers, inspect does not within %v, twice", p.o.APITimeout)
+		if state, ok := p.startsAgain(ctx, c); ok {
+			return []Finding{found(restartLoop, "%s is being started again while it is asked for", c.Name).of(c).evidence(state, evidence)}
+		}
+		return []Finding{found(containerLock, "inspect of %s does not return", c.Name).of(c).evidence(evidence)}
 	}
+}
+
+func (p *Examination) inspectOnce(ctx context.Context, c container) error {
+	d, err := p.client.Inspect(ctx, c.ID)
+	if err == nil {
+		p.mu.Lock()
+		p.details = append(p.details, d)
+		p.mu.Unlock()
+	}
+	return err
+}
+
+func inspectFinding(c container, err error) []Finding {
+	switch {
+	case err == nil, errors.Is(err, engine.ErrNotFound): // removed meanwhile, or never known: see records
+		return nil
+	case errors.Is(err, engine.ErrRefused):
+		return []Finding{found(engineRefuses, "inspect of %s is refused: %v", c.Name, err).of(c)}
+	}
+	return []Finding{found(engineRefuses, "inspect of %s fails", c.Name).of(c).evidence(err.Error())}
+}
+
+// startsAgain reports whether a container is between two runs, by the engine's list now
+// and when it was first asked. The list is made without locks.
+func (p *Examination) startsAgain(ctx context.Context, c container) (state string, ok bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.o.APITimeout)
+	defer cancel()
+	now, err := p.client.List(ctx, true)
+	if err != nil {
+		return "", false
+	}
+	p.mu.Lock()
+	before := p.listed
+	p.mu.Unlock()
+	first, last := stateIn(before, c.ID), stateIn(now, c.ID)
+	state = fmt.Sprintf("the list: %s, then %s", first, last)
+	return state, first == "restarting" || last == "restarting" || first != last
+}
+
+func stateIn(list []engine.Summary, id string) string {
+	for _, s := range list {
+		if s.ID == id {
+			return s.State
+		}
+	}
+	return "not listed"
 }

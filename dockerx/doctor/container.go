@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"dx/dockerx/host"
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -76,23 +76,76 @@ func (p *Examination) checkContainer(c container) func(context.Context) []Findin
 		}
 		defer pr.Close()
 		if freezer, ok := frozenBy(pr); ok {
-			return append(out, found(containerFrozen, "%s is frozen", c.Name).of(c).pid(c.PID).path(freezer).evidence(freezer))
+			return append(out, p.frozenFinding(c, freezer))
 		}
-		for _, hit := range limitHits(usageOf(pr)) {
-			kind := memoryLimit
-			if hit.pids {
-				kind = pidsLimit
-			}
-			out = append(out, found(kind, "%s is at its limit: %s", c.Name, hit.text).of(c).pid(c.PID).path(hit.file).evidence(hit.file))
-		}
+		out = append(out, useFindings(c, usageOf(pr))...)
 		if len(out) > 0 {
 			return out
 		}
-		if stuck := blockedThreads(pr); len(stuck) > 0 {
-			out = append(out, found(initRole.is(blocked), "the init of %s (pid %d) is in uninterruptible sleep", c.Name, c.PID).of(c).pid(c.PID).evidence(stuck...))
-		}
-		return out
+		return append(out, checkInit(c, pr)...)
 	}
+}
+
+// checkInit looks for an init that does not run though nobody has paused the container.
+func checkInit(c container, pr *proc.Process) []Finding {
+	st, err := pr.Stat()
+	if err != nil {
+		return nil
+	}
+	subject := fmt.Sprintf("the init of %s (pid %d)", c.Name, c.PID)
+	if f, ok := checkStopped(pr, st, initRole, subject); ok {
+		return []Finding{f.of(c)}
+	}
+	if stuck := blockedThreads(pr); len(stuck) > 0 {
+		return []Finding{found(initRole.is(blocked), "%s is in uninterruptible sleep", subject).of(c).pid(c.PID).evidence(stuck...)}
+	}
+	return nil
+}
+
+// frozenFinding is a note where a user has paused the container: that is no fault.
+func (p *Examination) frozenFinding(c container, freezer string) Finding {
+	if p.paused(c) {
+		return found(info, "%s is paused, as Docker says, too", c.Name).of(c).pid(c.PID)
+	}
+	return found(containerFrozen, "%s is frozen", c.Name).of(c).pid(c.PID).path(freezer).evidence(freezer)
+}
+
+// paused reports whether Docker knows that a container is paused: by its list, else by
+// its file.
+func (p *Examination) paused(c container) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.listed {
+		if s.ID == c.ID {
+			return s.State == "paused"
+		}
+	}
+	d := c.found.Docker()
+	return d != nil && d.State.Paused
+}
+
+// useFindings are about what a container uses and may use.
+func useFindings(c container, u *cgroup.Usage) []Finding {
+	var out []Finding
+	for _, hit := range limitHits(u) {
+		kind := memoryLimit
+		if hit.pids {
+			kind = pidsLimit
+		}
+		out = append(out, found(kind, "%s is at its limit: %s", c.Name, hit.text).of(c).pid(c.PID).path(hit.file).evidence(hit.file))
+	}
+	if m := u.Memory; m != nil && m.OOMKills != nil && *m.OOMKills > 0 {
+		out = append(out, found(oomKilled, "%s has lost %s to the kernel's OOM killer since it started", c.Name, processes(*m.OOMKills)).of(c).pid(c.PID).
+			evidence(fmt.Sprintf("%s: oom_kill %d", fileOf(u, "memory", "memory.oom_control", "memory.events"), *m.OOMKills)))
+	}
+	return out
+}
+
+func processes(n uint64) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 // initFindings looks whether init is on its way out. Its files are read by number:
@@ -124,53 +177,37 @@ func initFindings(c container) []Finding {
 	return nil
 }
 
-// unreaped finds the processes of a container that are dead and whose parent,
-// outside, does not reap them: for those init waits. waiter is such a parent, if it
-// is not the shim.
+// unreaped finds the processes of a container's PID namespace that are dead and whose
+// parent, outside, does not reap them: for those init waits. waiter is such a parent, if
+// it is neither the shim nor the host's init.
 func unreaped(c container) (left []string, waiter int) {
+	ns, err := proc.ReadlinkOf(c.PID, "ns/pid")
+	if err != nil {
+		return nil, 0
+	}
 	pids, _ := proc.PIDs() // none, where /proc cannot be listed
 	for _, pid := range pids {
-		if pid == c.PID {
+		if pid == c.PID || !inPIDNamespace(pid, ns) {
 			continue
 		}
-		dir := "/proc/" + strconv.Itoa(pid)
-		b, err := os.ReadFile(dir + "/stat")
-		if err != nil {
-			continue
-		}
-		st, err := proc.ParseStat(b)
-		if err != nil || st.State != 'Z' && st.State != 'D' && st.State != 't' || !inPIDNamespaceOf(dir, c) {
+		st, err := proc.StatOf(pid)
+		if err != nil || st.State != 'Z' && st.State != 'D' && st.State != 't' {
 			continue
 		}
 		left = append(left, fmt.Sprintf("pid %d (%s): state %c, its parent is pid %d (%s)", pid, st.Comm, st.State, st.PPID, comm(st.PPID)))
-		if c.shim == nil || st.PPID != c.shim.Shim.PID {
+		if st.State == 'Z' && st.PPID > 1 && !inPIDNamespace(st.PPID, ns) && (c.shim == nil || st.PPID != c.shim.Shim.PID) {
 			waiter = st.PPID
 		}
 	}
 	return left, waiter
 }
 
-// inPIDNamespaceOf guesses: the namespace links of a zombie lead nowhere, but its
-// cgroup and its number in an inner namespace stay.
-func inPIDNamespaceOf(dir string, c container) bool {
-	b, err := os.ReadFile(dir + "/status")
-	if err != nil {
-		return false
-	}
-	st, err := proc.ParseStatus(b)
-	if err != nil || len(st.NSpid) < 2 {
-		return false
-	}
-	b, err = os.ReadFile(dir + "/cgroup")
-	if err != nil {
-		return false
-	}
-	cgroups, err := proc.ParseCgroups(b)
-	if err != nil {
-		return false
-	}
-	id, known := host.CgroupID(cgroups)
-	return !known || id == c.ID
+// inPIDNamespace reports whether a process is in a PID namespace, named as its link
+// reads. Of its links, that one is left to a zombie until it is reaped (kernel
+// kernel/pid_namespace.c, pidns_get).
+func inPIDNamespace(pid int, ns string) bool {
+	own, err := proc.ReadlinkOf(pid, "ns/pid")
+	return err == nil && own == ns
 }
 
 // old is from which age on a runtime that runs is one that has been left over: it

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dx/dockerx/host"
 	"dx/nsops/proc"
 )
@@ -32,11 +34,22 @@ func (p *Examination) askContainerd(ctx context.Context) []Finding {
 	if err != nil {
 		return p.noContainerd(path, err)
 	}
-	defer conn.Close()
 	p.containerdAt(conn)
-	ctx, cancel := untilAlmost(ctx)
-	defer cancel()
-	version, tasks := askContainerd(ctx, conn)
+	conn.Close()
+	p.mu.Lock()
+	who := p.containerd
+	p.mu.Unlock()
+	var version, tasks error
+	_ = p.patiently(ctx, who, p.o.Timeout, func(ctx context.Context) error {
+		conn, err := p.dialIn(d, path)
+		if err != nil {
+			version = err
+			return err
+		}
+		defer conn.Close()
+		version, tasks = askContainerd(ctx, conn)
+		return errors.Join(version, tasks)
+	})
 	switch {
 	case version != nil:
 		return []Finding{found(containerdSilent, "containerd takes connections on %s and does not answer", path).path(path).pid(p.containerdPID()).evidence(version.Error())}
@@ -55,6 +68,9 @@ func (p *Examination) containerdPID() int {
 func (p *Examination) noContainerd(path string, err error) []Finding {
 	if isPermission(err) {
 		return []Finding{found(unchecked, "containerd was not checked: %v", err)}
+	}
+	if errors.Is(err, unix.EAGAIN) {
+		return []Finding{found(containerdSilent, "containerd takes no more connections on %s", path).path(path).evidence(err.Error())}
 	}
 	if path == defaultContainerd && errors.Is(err, fs.ErrNotExist) {
 		// A guess that leads nowhere: this engine has its containerd elsewhere, or
@@ -149,10 +165,10 @@ func (p *Examination) dialIn(from *proc.Process, path string) (net.Conn, error) 
 func askContainerd(ctx context.Context, conn net.Conn) (version, tasks error) {
 	transport := grpcTransport(conn)
 	defer transport.CloseIdleConnections()
-	done := make(chan error, 1)
-	go func() { done <- callContainerd(ctx, transport, "tasks.v1.Tasks/List") }()
-	version = callContainerd(ctx, transport, "version.v1.Version/Version")
-	return version, <-done
+	if version = callContainerd(ctx, transport, "version.v1.Version/Version"); version != nil {
+		return version, nil
+	}
+	return nil, callContainerd(ctx, transport, "tasks.v1.Tasks/List")
 }
 
 // maxGRPCHeader bounds the headers of an answer. Its body is not read.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -29,12 +28,6 @@ func (p *Examination) checkDockerd(context.Context) []Finding {
 		return nil
 	}
 	out := checkProcess(d, dockerdRole, fmt.Sprintf("dockerd (pid %d)", d.PID))
-	if name := comm(d.PID); name != "dockerd" {
-		out = append(out, found(info, "pid %d, which listens on the socket, is called %q", d.PID, name).pid(d.PID))
-	}
-	if reason := p.disbelief(d); reason != nil {
-		out = append(out, found(info, "what listens on the socket tells nothing of its files: %v", reason).pid(d.PID))
-	}
 	return out
 }
 
@@ -57,34 +50,32 @@ func (p *Examination) learn(context.Context) []Finding {
 	p.mu.Lock()
 	d := p.dockerd
 	p.mu.Unlock()
-	if d == nil {
-		return nil
-	}
+	doubt := p.doubtOf(d)
 	var s settings
-	believed := p.disbelief(d) == nil
+	believed := d != nil && p.disbelief(d) == nil
 	if believed {
 		s = settingsOf(d)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settings, p.believed = s, believed
-	p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
+	p.settings, p.believed, p.engine.Doubt = s, believed, doubt
+	if d != nil {
+		p.engine.PID, p.engine.Process, p.engine.Unit, p.engine.LiveRestore = d.PID, comm(d.PID), unitOf(d), s.liveRestore
+	}
 	p.engine.DataRoot, p.engine.ExecRoot = s.dataRoot, s.execRoot
+	if d == nil && doubt == "" {
+		p.engine.DataRoot = p.orphanedRoot()
+	}
+	if doubt != "" {
+		return []Finding{uncheckedRecords(doubt)}
+	}
 	return nil
 }
 
-// checkStorage looks at the disk under the data root. Without dockerd, the containers
-// that still run tell where that is.
+// checkStorage looks at the disk under the data root.
 func (p *Examination) checkStorage(ctx context.Context) []Finding {
 	p.mu.Lock()
 	root := p.engine.DataRoot
-	if p.dockerd == nil {
-		for _, c := range p.kernel {
-			if d := c.found.Docker(); d != nil {
-				root = path.Dir(path.Dir(path.Dir(d.Origin)))
-			}
-		}
-	}
 	p.mu.Unlock()
 	if root == "" {
 		return nil
@@ -180,32 +171,6 @@ func flagOf(cmdline []byte, name string) string {
 		}
 	}
 	return value
-}
-
-// ours says whether a container of the kernel's is this engine's. The data root
-// tells; where it is unknown, every container of Docker's may be.
-func (p *Examination) ours(c container) bool {
-	if c.found.Docker() == nil {
-		return c.found.Namespace == "moby" && p.oursByFolder(c)
-	}
-	return p.engine.PID == 0 || inDataRoot(c, p.engine.DataRoot)
-}
-
-func inDataRoot(c container, root string) bool {
-	return strings.HasPrefix(c.found.Docker().Origin, path.Join(root, "containers")+"/")
-}
-
-// oursByFolder goes by the other bundles of the same folder.
-func (p *Examination) oursByFolder(c container) bool {
-	if p.engine.PID == 0 {
-		return true
-	}
-	for _, other := range p.kernel {
-		if other.found.Docker() != nil && path.Dir(other.found.Bundle) == path.Dir(c.found.Bundle) {
-			return inDataRoot(other, p.engine.DataRoot)
-		}
-	}
-	return false
 }
 
 // peersOf are the sockets at the other ends of a process's connections.

@@ -78,7 +78,7 @@ type Finding struct {
 	Container string `json:",omitempty"` // its name; empty: not about one container
 	ID        string `json:",omitempty"` // of that container
 	PID       int    `json:",omitempty"`
-	Path      string `json:",omitempty"` // of the socket, mount or folder
+	Path      string `json:",omitempty"` // of the socket, mount or directory
 	Abort     string `json:"-"`          // file that ends the connection to a FUSE server
 
 	Text     string   // "dockerd (pid 812) is stopped"
@@ -90,6 +90,9 @@ func found(kind Kind, format string, args ...any) Finding {
 	e := catalogue()[kind]
 	return Finding{Kind: kind, Layer: e.layer, Severity: e.severity, Text: fmt.Sprintf(format, args...)}
 }
+
+// Unchecked reports whether the finding is that something could not be looked at.
+func (f Finding) Unchecked() bool { return f.Kind == unchecked }
 
 func (f Finding) of(c container) Finding {
 	f.Container, f.ID = c.Name, c.ID
@@ -131,7 +134,14 @@ type Engine struct {
 	ContainerdUnit string `json:",omitempty"`
 	Supervised     bool   // containerd is a child of dockerd
 
-	Running int // containers that the kernel runs for this engine
+	// Running is how many containers the kernel runs for this engine, or where there is
+	// Doubt, how many it says itself.
+	Running int
+	// Doubt is why the engine is not known to be a dockerd of this host: its records are
+	// not held against the kernel then.
+	Doubt string `json:",omitempty"`
+
+	root bool // dx runs as root
 }
 
 // Step is something to do next.

@@ -46,8 +46,10 @@ type Examination struct {
 	alive      bool // ping answered
 	dockerd    *proc.Process
 	containerd *proc.Process
-	settings   settings // of dockerd
-	believed   bool     // dockerd's word counts
+	settings   settings   // of dockerd
+	believed   bool       // dockerd's word counts
+	connected  bool       // somebody takes connections on the socket
+	others     []settings // of the dockerds that were not asked, where nobody listens
 	open       []*proc.Process
 	engine     Engine
 }
@@ -80,7 +82,7 @@ func New(o Options) (*Examination, error) {
 		return nil, err
 	}
 	return &Examination{
-		o: o, address: address, client: client, engine: Engine{Host: address.Host},
+		o: o, address: address, client: client, engine: Engine{Host: address.Host, root: os.Geteuid() == 0},
 		runner: newRunner(max(o.Timeout, o.APITimeout), o.Progress),
 	}, nil
 }
@@ -123,7 +125,7 @@ func (p *Examination) Examine(ctx context.Context) *Report {
 	p.mu.Unlock()
 	p.runner.run(ctx, p.questions())
 	p.runner.run(ctx, p.looks())
-	p.runner.run(ctx, []probe{look("records", p.reconcile)})
+	p.runner.run(ctx, []probe{look("records", p.reconcile), look("restarts", p.life)})
 	return p.report(time.Since(begin))
 }
 
@@ -198,12 +200,15 @@ func kernelList(warn func(error)) ([]container, error) {
 	return out, nil
 }
 
-// scope leaves only the containers and shims of this engine, where that can be
-// told, and brings both together.
+// scope leaves only the containers and shims of this engine, and brings both together.
 func (p *Examination) scope() {
 	listed := map[string]string{}
+	running := 0
 	for _, s := range p.listed {
 		listed[s.ID] = s.Name
+		if s.State == "running" || s.State == "paused" {
+			running++
+		}
 	}
 	byID := map[string]*host.Shim{}
 	for _, s := range p.shims {
@@ -211,14 +216,19 @@ func (p *Examination) scope() {
 	}
 	var mine []container
 	for _, c := range p.kernel {
-		if name, ok := listed[c.ID]; ok && name != "" {
-			c.Name = name
-		} else if !ok && !p.ours(c) {
+		name, ok := listed[c.ID]
+		if !ok && !p.ours(c) {
 			continue
+		}
+		if name != "" {
+			c.Name = name
 		}
 		c.shim = byID[c.ID]
 		mine = append(mine, c)
 	}
 	p.kernel = mine
 	p.engine.Running = len(mine)
+	if p.engine.Doubt != "" {
+		p.engine.Running = running
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,6 +47,17 @@ func serveEngine(socket string) error {
 		return err
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	dumpOnSignal()
+	if containers := os.Getenv(serveContainers); containers != "" {
+		f := &fakeEngine{}
+		if err := json.Unmarshal([]byte(containers), &f.containers); err != nil {
+			return err
+		}
+		go http.Serve(l, f)
+		fmt.Println("ready")
+		_, _ = bufio.NewReader(os.Stdin).ReadByte()
+		return nil
+	}
 	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
 		switch {
@@ -60,12 +74,62 @@ func serveEngine(socket string) error {
 	return nil
 }
 
+// serveContainers are those of the engine, as JSON.
+const serveContainers = "DX_TEST_SERVE_CONTAINERS"
+
+// dumpOnSignal writes goroutines where dockerd does.
+func dumpOnSignal() {
+	i := slices.Index(os.Args, "--exec-root")
+	if i < 0 {
+		return
+	}
+	usr1 := make(chan os.Signal, 1)
+	signal.Notify(usr1, syscall.SIGUSR1)
+	go func() {
+		for range usr1 {
+			b := make([]byte, 1<<20)
+			_ = os.WriteFile(filepath.Join(os.Args[i+1], "goroutine-stacks-now.log"), b[:runtime.Stack(b, true)], 0o600)
+		}
+	}()
+}
+
+// startDockerd starts an engine whose process is called dockerd, and has those containers.
+func startDockerd(t *testing.T, containers ...map[string]any) (socket, execRoot string, dockerd *os.Process) {
+	t.Helper()
+	dir := t.TempDir()
+	program, socket, execRoot := filepath.Join(dir, "dockerd"), filepath.Join(dir, "docker.sock"), filepath.Join(dir, "exec")
+	for _, d := range []string{execRoot, filepath.Join(dir, "data")} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(os.Args[0])
+	if err == nil {
+		err = os.WriteFile(program, b, 0o700)
+	}
+	list, errList := json.Marshal(containers)
+	if err := errors.Join(err, errList); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "--data-root", filepath.Join(dir, "data"), "--exec-root", execRoot)
+	cmd.Env = append(os.Environ(), serveAt+"="+socket, serveContainers+"="+string(list))
+	startServing(t, cmd)
+	return socket, execRoot, cmd.Process
+}
+
 // startEngine starts one as a process of its own, which can be stopped and looked at.
 func startEngine(t *testing.T) (socket string, engine *os.Process) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "docker.sock")
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), serveAt+"="+socket, "SECRET=of the engine")
+	startServing(t, cmd)
+	return socket, cmd.Process
+}
+
+// startServing starts an engine, and ends it with the test.
+func startServing(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +149,6 @@ func startEngine(t *testing.T) (socket string, engine *os.Process) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("the engine did not start: %q, %v", line, err)
 	}
-	return socket, cmd.Process
 }
 
 // examine looks at the engine of a socket. patience is for those that never answer;

@@ -2,8 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +43,67 @@ func untilAlmost(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithDeadline(ctx, d.Add(-grace))
 	}
 	return context.WithCancel(ctx)
+}
+
+// patiently asks again where the one who is asked, or the whole machine, has more to do
+// than processors: it is late then, and not silent. A process that is stopped is not
+// waited for. who may be nil: dockerd.
+func (p *Examination) patiently(ctx context.Context, who *proc.Process, timeout time.Duration, ask func(context.Context) error) error {
+	end := time.Now().Add(patience / 2)
+	for {
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		err := ask(attempt)
+		cancel()
+		if !isTimeout(err) || errors.Is(ctx.Err(), context.Canceled) || time.Now().After(end) || !p.late(who) {
+			return err
+		}
+	}
+}
+
+// isTimeout reports whether nobody answered in time: to a request, or on a connection.
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// late reports whether who did not answer may only be waiting for a processor.
+func (p *Examination) late(who *proc.Process) bool {
+	if who == nil {
+		p.mu.Lock()
+		who = p.dockerd
+		p.mu.Unlock()
+	}
+	if who == nil {
+		return crowded()
+	}
+	st, err := who.Stat()
+	if err != nil || st.State == 't' || stopEvidence(who, st) != "" {
+		return false
+	}
+	if _, frozen := frozenBy(who); frozen {
+		return false
+	}
+	return threadIn(who, 'R') != "" || crowded()
+}
+
+// crowded reports whether twice as many threads want to run as there are processors.
+func crowded() bool {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return false
+	}
+	n, ok := runnableIn(string(b))
+	return ok && n > 2*runtime.NumCPU()
+}
+
+// runnableIn reads "0.31 0.40 0.22 5/812 12345" (proc_loadavg(5)).
+func runnableIn(loadavg string) (int, bool) {
+	f := strings.Fields(loadavg)
+	if len(f) < 4 {
+		return 0, false
+	}
+	text, _, _ := strings.Cut(f[3], "/")
+	n, err := strconv.Atoi(text)
+	return n, err == nil
 }
 
 // patience is how long an examination waits, beyond its timeouts, for what has not ended

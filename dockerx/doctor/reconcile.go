@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"dx/dockerx/docker"
@@ -14,9 +15,10 @@ import (
 // claim is what Docker says of a container.
 type claim struct {
 	ID, Name string
-	State    string // running, paused, exited…
-	PID      int    // 0: not said
-	Source   string // "the engine", or the file
+	State    string    // running, paused, exited…
+	PID      int       // 0: not said
+	Started  time.Time // zero: not said
+	Source   string    // "the engine", or the file
 }
 
 func (c claim) running() bool { return c.State == "running" || c.State == "paused" }
@@ -35,11 +37,27 @@ type kernelState struct {
 	HasStored bool
 }
 
-// owner says of a process whose it is.
+// owner is what the kernel has of a process that Docker names.
 type owner struct {
-	Alive bool
-	ID    string // of the container in whose cgroup it is; empty: in none
-	Name  string // its command's
+	Alive   bool
+	ID      string    // of the container in whose cgroup it is; empty: in none
+	Name    string    // its command's
+	Started time.Time // zero: not known
+	Parent  string    // its parent's name; empty: not known
+	Err     error     // why nothing is known of it
+}
+
+// later reports whether a process was certainly started after a container was: it is
+// somebody else then. The clocks of kernel and Docker differ a little.
+func (o owner) later(c claim) bool {
+	return !c.Started.IsZero() && !o.Started.IsZero() && o.Started.After(c.Started.Add(clockSlack))
+}
+
+const clockSlack = 5 * time.Second
+
+// hasShim reports whether the process's parent is called as shims are.
+func (o owner) hasShim() bool {
+	return strings.HasPrefix(o.Parent, "containerd-shim") || strings.HasPrefix(o.Parent, "docker-contain")
 }
 
 // compareRecords holds Docker's claims against the kernel, container by container. It
@@ -86,6 +104,8 @@ func contradiction(c claim, k kernelState, alive bool, owner func(int) owner) []
 	}
 	o := owner(c.PID)
 	switch {
+	case c.PID != 0 && o.Err != nil:
+		return []Finding{found(unchecked, "pid %d, which Docker says is %s, was not checked: %v", c.PID, c.Name, o.Err).of(self)}
 	case c.PID == 0 || !o.Alive:
 		if alive {
 			return []Finding{found(stateStale, "Docker says that %s is pid %d, and it is pid %d", c.Name, c.PID, k.PID).of(self).pid(k.PID).evidence(said)}
@@ -94,13 +114,35 @@ func contradiction(c claim, k kernelState, alive bool, owner func(int) owner) []
 	case o.ID == c.ID && alive:
 		return nil // another of its processes: the init is known
 	case o.ID == c.ID:
-		return []Finding{found(shimMissing, "%s runs (pid %d) and its shim is gone", c.Name, c.PID).of(self).pid(c.PID).evidence(said)}
+		return shimFinding(c, o, said)
 	}
+	return strangerFinding(c, o, said)
+}
+
+// shimFinding is about a container's process for which no shim was found. That it has
+// none shows its parent, to whom the kernel gave it.
+func shimFinding(c claim, o owner, said string) []Finding {
+	self := container{ID: c.ID, Name: c.Name}
+	if o.Parent == "" || o.hasShim() {
+		return []Finding{found(unchecked, "the shim of %s was not checked: dx cannot tell which it is", c.Name).of(self).evidence(said)}
+	}
+	return []Finding{found(shimMissing, "%s runs (pid %d) and its shim is gone", c.Name, c.PID).of(self).pid(c.PID).
+		evidence(said, fmt.Sprintf("its parent is called %q", o.Parent))}
+}
+
+// strangerFinding is about a process that Docker names and that is in no cgroup of that
+// container's: an init may have left it, and one that started later is somebody else.
+func strangerFinding(c claim, o owner, said string) []Finding {
+	self := container{ID: c.ID, Name: c.Name}
 	whose := fmt.Sprintf("pid %d is %q of the host", c.PID, o.Name)
 	if o.ID != "" {
 		whose = fmt.Sprintf("pid %d is %q of container %s", c.PID, o.Name, o.ID)
 	}
-	return []Finding{found(pidRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).evidence(said, whose)}
+	if !o.later(c) {
+		return []Finding{found(unchecked, "whether pid %d is %s was not found out: it is not in that container's cgroup", c.PID, c.Name).of(self).evidence(said, whose)}
+	}
+	return []Finding{found(pidRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).
+		evidence(said, fmt.Sprintf("%s, started %v after the container", whose, o.Started.Sub(c.Started).Round(time.Second)))}
 }
 
 // staleState compares the files with the process that they are about.
@@ -124,6 +166,12 @@ func staleState(k kernelState) []Finding {
 // reconcile gathers both sides. What contradicts itself once may be a container
 // that has just started or ended: it counts if it still does a little later.
 func (p *Examination) reconcile(ctx context.Context) []Finding {
+	p.mu.Lock()
+	doubt := p.engine.Doubt
+	p.mu.Unlock()
+	if doubt != "" {
+		return nil // which has been said
+	}
 	first := compareRecords(p.claims(), p.kernelSide(), p.asked, ownerOf)
 	if len(first) == 0 {
 		return nil
@@ -176,15 +224,19 @@ func (p *Examination) again(ctx context.Context, about []Finding) {
 func (p *Examination) claims() []claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pid := map[string]int{}
+	byID := map[string]*docker.Container{}
 	for _, d := range p.details {
 		if d.State.Running {
-			pid[d.ID] = d.State.Pid
+			byID[d.ID] = d
 		}
 	}
 	var out []claim
 	for _, s := range p.listed {
-		out = append(out, claim{ID: s.ID, Name: s.Name, State: s.State, PID: pid[s.ID], Source: "the engine"})
+		c := claim{ID: s.ID, Name: s.Name, State: s.State, Source: "the engine"}
+		if d := byID[s.ID]; d != nil {
+			c.PID, c.Started = d.State.Pid, d.State.StartedAt
+		}
+		out = append(out, c)
 	}
 	if p.asked || p.engine.DataRoot == "" {
 		return out
@@ -208,7 +260,7 @@ func (p *Examination) stored() []claim {
 }
 
 func storedClaim(d *docker.Container) claim {
-	c := claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Source: d.Origin}
+	c := claim{ID: d.ID, Name: d.Name, State: "exited", PID: d.State.Pid, Started: d.State.StartedAt, Source: d.Origin}
 	switch {
 	case d.State.Restarting:
 		c.State = "restarting"
@@ -235,10 +287,13 @@ func (p *Examination) kernelSide() []kernelState {
 				k.StatePID, k.StateStart = st.InitPID, st.InitStart
 			}
 		}
-		if pr, err := proc.Open(c.PID); err == nil {
+		switch pr, err := proc.Open(c.PID); {
+		case err == nil:
 			k.Start = pr.StartTime
 			k.Alive = c.shim == nil || child(pr, c.shim.Shim.PID)
 			pr.Close()
+		case !host.IsGone(err):
+			continue // not gone, but not to be looked at
 		}
 		out = append(out, k)
 	}
@@ -252,11 +307,24 @@ func child(p *proc.Process, of int) bool {
 
 func ownerOf(pid int) owner {
 	p, err := proc.Open(pid)
-	if err != nil {
+	if host.IsGone(err) {
 		return owner{}
 	}
+	if err != nil {
+		return owner{Err: err}
+	}
 	defer p.Close()
-	cgroups, _ := p.Cgroups()
-	id, _ := host.CgroupID(cgroups)
-	return owner{Alive: true, ID: id, Name: comm(pid)}
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return owner{Err: err}
+	}
+	o := owner{Alive: true, Name: comm(pid)}
+	o.ID, _ = host.CgroupID(cgroups)
+	if o.Started, err = p.Started(); err != nil {
+		o.Started = time.Time{}
+	}
+	if st, err := p.Stat(); err == nil && st.PPID > 0 {
+		o.Parent = comm(st.PPID)
+	}
+	return o
 }

@@ -1,6 +1,10 @@
 package doctor
 
-import "testing"
+import (
+	"os"
+	"testing"
+	"time"
+)
 
 func TestReconcile(t *testing.T) {
 	alive := kernelState{ID: "w", Name: "web", PID: 7, Alive: true, Start: 100}
@@ -9,7 +13,16 @@ func TestReconcile(t *testing.T) {
 		change(&k)
 		return k
 	}
-	owners := map[int]owner{8: {Alive: true, Name: "cron"}, 9: {Alive: true, ID: "x", Name: "nginx"}, 10: {Alive: true, ID: "w"}}
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	owners := map[int]owner{
+		8:  {Alive: true, Name: "cron", Started: begin.Add(time.Hour)},
+		9:  {Alive: true, ID: "x", Name: "nginx", Started: begin.Add(time.Hour)},
+		10: {Alive: true, ID: "w", Parent: "systemd"},
+		11: {Alive: true, ID: "w", Parent: "containerd-shim"},
+		12: {Alive: true, ID: "w"},
+		13: {Alive: true, Name: "sh", Started: begin.Add(-time.Second)},
+		14: {Err: os.ErrPermission},
+	}
 	for name, test := range map[string]struct {
 		claims   []claim
 		kernel   []kernelState
@@ -24,11 +37,16 @@ func TestReconcile(t *testing.T) {
 		"inspect does not answer, alone": {[]claim{{ID: "w", Name: "web", State: "running"}}, nil, true, ""},
 		"running, its init is dead":      {[]claim{{ID: "w", Name: "web", State: "running", PID: 7}}, []kernelState{with(func(k *kernelState) { k.Alive = false })}, true, noProcess},
 		"running, nobody there":          {[]claim{{ID: "w", Name: "web", State: "running", PID: 77}}, nil, true, noProcess},
-		"the number is the host's":       {[]claim{{ID: "w", Name: "web", State: "running", PID: 8}}, nil, true, pidRecycled},
-		"the number is a container's":    {[]claim{{ID: "w", Name: "web", State: "running", PID: 9}}, nil, true, pidRecycled},
-		"wrong number of a live one":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 8}}, []kernelState{alive}, true, pidRecycled},
+		"the number is the host's":       {[]claim{{ID: "w", Name: "web", State: "running", PID: 8, Started: begin}}, nil, true, pidRecycled},
+		"the number is a container's":    {[]claim{{ID: "w", Name: "web", State: "running", PID: 9, Started: begin}}, nil, true, pidRecycled},
+		"wrong number of a live one":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 8, Started: begin}}, []kernelState{alive}, true, pidRecycled},
 		"old number of a live one":       {[]claim{{ID: "w", Name: "web", State: "running", PID: 77}}, []kernelState{alive}, true, stateStale},
 		"its process without a shim":     {[]claim{{ID: "w", Name: "web", State: "running", PID: 10}}, nil, true, shimMissing},
+		"its shim cannot be looked at":   {[]claim{{ID: "w", Name: "web", State: "running", PID: 11}}, nil, true, unchecked},
+		"its parent cannot be seen":      {[]claim{{ID: "w", Name: "web", State: "running", PID: 12}}, nil, true, unchecked},
+		"an init that left its cgroup":   {[]claim{{ID: "w", Name: "web", State: "running", PID: 13, Started: begin}}, nil, true, unchecked},
+		"nobody knows when it started":   {[]claim{{ID: "w", Name: "web", State: "running", PID: 8}}, nil, true, unchecked},
+		"it cannot be looked at":         {[]claim{{ID: "w", Name: "web", State: "running", PID: 14, Started: begin}}, nil, true, unchecked},
 		"exited, but it runs":            {[]claim{{ID: "w", Name: "web", State: "exited"}}, []kernelState{alive}, true, stateStale},
 		"nobody knows it":                {nil, []kernelState{alive}, true, noRecord},
 		"the engine was not asked":       {nil, []kernelState{alive}, false, ""},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,10 +31,10 @@ func (p *Examination) checkShim(c container) func(context.Context) []Finding {
 
 // askShim asks the shim of a container for the container's state, as containerd would.
 func (p *Examination) askShim(c container) func(context.Context) []Finding {
-	return func(ctx context.Context) []Finding { return askShim(ctx, c, ofShim(c)) }
+	return func(ctx context.Context) []Finding { return p.askShimOf(ctx, c, ofShim(c)) }
 }
 
-func askShim(ctx context.Context, c container, subject string) []Finding {
+func (p *Examination) askShimOf(ctx context.Context, c container, subject string) []Finding {
 	if c.shim.Address == "" {
 		return []Finding{found(info, "%s does not say where it listens", subject).of(c)}
 	}
@@ -42,23 +43,33 @@ func askShim(ctx context.Context, c container, subject string) []Finding {
 		return shimGone(err, c, subject)
 	}
 	defer f.Close()
-	conn, err := connectFile(f)
-	if errors.Is(err, unix.EAGAIN) {
+	begin := time.Now()
+	err = p.patiently(ctx, c.shim.Shim, p.o.Timeout, func(ctx context.Context) error { return stateBy(ctx, f, c.ID) })
+	switch {
+	case err == nil || c.shim.Shim.Alive() != nil:
+		return nil
+	case errors.Is(err, unix.EAGAIN):
 		return []Finding{found(shimSilent, "%s takes no more connections", subject).of(c).pid(c.shim.Shim.PID).evidence(err.Error())}
-	}
-	if err != nil {
+	case errors.Is(err, errConnect):
 		return shimGone(err, c, subject)
+	}
+	return []Finding{found(shimSilent, "%s does not answer", subject).of(c).pid(c.shim.Shim.PID).
+		evidence(fmt.Sprintf("Task/State: no answer in %v: %v", time.Since(begin).Round(10*time.Millisecond), err))}
+}
+
+var errConnect = errors.New("no connection")
+
+// stateBy asks the shim that listens on a socket.
+func stateBy(ctx context.Context, socket *os.File, id string) error {
+	conn, err := connectFile(socket)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConnect, err)
 	}
 	defer conn.Close()
 	if d, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(d.Add(-grace))
+		_ = conn.SetDeadline(d)
 	}
-	begin := time.Now()
-	if err := askState(conn, c.ID); err != nil && c.shim.Shim.Alive() == nil {
-		return []Finding{found(shimSilent, "%s does not answer", subject).of(c).pid(c.shim.Shim.PID).
-			evidence(fmt.Sprintf("Task/State: no answer in %v: %v", time.Since(begin).Round(10*time.Millisecond), err))}
-	}
-	return nil
+	return askState(conn, id)
 }
 
 func shimGone(err error, c container, subject string) []Finding {

@@ -50,9 +50,16 @@ func (p *Examination) socket(context.Context) []Finding {
 	if d != nil {
 		p.keep(d)
 	}
+	var others []settings
+	if d == nil {
+		others = p.otherEngines()
+	}
 	p.mu.Lock()
-	p.dockerd = d
+	p.dockerd, p.connected, p.others = d, err == nil, others
 	p.mu.Unlock()
+	if d == nil && errors.Is(err, unix.ENOENT) && !p.address.Named() && !p.hasDocker(os.DirFS("/")) {
+		return []Finding{p.noDocker()}
+	}
 	return socketFindings(path, err, l, listens, d)
 }
 

@@ -25,8 +25,8 @@ func meanwhile(f Finding) Step {
 		of = name(f)
 	}
 	switch f.Kind {
-	case containerFrozen:
-		return Step{Why: "look at its processes as they stand", Command: "dx --source host ns " + of}
+	case containerFrozen, initRole.is(stopped), initRole.is(traced):
+		return Step{Why: "look at its processes as they stand", Command: "dx --source host top " + of}
 	case initExiting, initZombie, noProcess, pidRecycled, pidsLimit:
 		return Step{Why: "see what really runs", Command: "dx --source host ps"}
 	}
@@ -35,17 +35,21 @@ func meanwhile(f Finding) Step {
 
 // looking is what tells more and changes nothing that lasts.
 func looking(f Finding, e Engine) []Step {
+	switch {
+	case f.Kind.isOne(traced, dockerdRole, containerdRole, shimRole, initRole):
+		return []Step{{Why: "see who traces it", Command: fmt.Sprintf("grep TracerPid /proc/%d/status", f.PID)}}
+	case f.Kind.isOne(noFiles, daemons...):
+		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
+	case f.Kind == runtimeStuck, f.Kind.isOne(blocked, dockerdRole, containerdRole, shimRole, initRole):
+		return []Step{{Why: "see where in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
+	}
 	switch f.Kind {
 	case dockerdSilent, listSilent, containerLock, backlogFull, tasksSilent, containerdSilent, shimSilent:
 		return []Step{{Why: "see what the goroutines wait for (SIGUSR1: they write it down and go on)", Command: "dx doctor --dump" + onHost(e)}}
-	case dockerdRole.is(traced), containerdRole.is(traced), shimRole.is(traced):
-		return []Step{{Why: "see who traces it", Command: fmt.Sprintf("grep TracerPid /proc/%d/status", f.PID)}}
-	case dockerdRole.is(noFiles), containerdRole.is(noFiles), shimRole.is(noFiles):
-		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
 	case storageFull:
 		return []Step{
 			{Why: "see what fills it", Command: "du -xh --max-depth=2 " + escape.Shell(f.Path) + " | sort -h | tail"},
-			{Why: "see what Docker could give back", Command: "docker system df"},
+			{Why: "see what Docker could give back", Command: dockerCommand(e, "system df")},
 		}
 	case storageReadOnly:
 		return []Step{{Why: "see why the kernel made it read-only", Command: "dmesg | grep -iE 'remount|I/O error' | tail"}}
@@ -53,52 +57,74 @@ func looking(f Finding, e Engine) []Step {
 		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.Unit, "docker.service") + " -n 50"}}
 	case containerdAbsent:
 		return []Step{{Why: "see how it ended", Command: "journalctl -u " + unit(e.ContainerdUnit, "containerd.service") + " -n 50"}}
-	case dockerdRole.is(blocked), containerdRole.is(blocked), shimRole.is(blocked), initRole.is(blocked), runtimeStuck:
-		return []Step{{Why: "see where in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
 	case socketPermission:
 		return []Step{{Why: "see who may", Command: "ls -l " + escape.Shell(f.Path)}}
 	case memoryLimit, pidsLimit:
-		return []Step{{Why: "see its processes", Command: "dx --source host exec " + name(f) + " ps"}}
+		return []Step{{Why: "see its processes", Command: "dx --source host top " + name(f)}}
+	case restartLoop:
+		return []Step{{Why: "see what it says before it ends", Command: dockerCommand(e, "logs --tail 50 "+name(f))}}
+	case oomKilled:
+		return []Step{{Why: "see whom the kernel has chosen, and why", Command: "dmesg | grep -iE 'oom|killed process' | tail"}}
 	}
 	return nil
 }
 
-// mending is what changes something, the mildest first.
+// mending is what changes something, the mildest first. Who ends something does so for
+// what was seen of it, not for what was not.
 func mending(f Finding, e Engine) []Step {
-	switch f.Kind {
-	case dockerdRole.is(stopped), containerdRole.is(stopped), shimRole.is(stopped):
-		return append([]Step{change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))}, restart(f, e)...)
-	case dockerdRole.is(traced), containerdRole.is(traced), shimRole.is(traced):
+	switch {
+	case f.Kind.isOne(stopped, daemons...):
+		return append([]Step{goOn(f)}, restart(f, e)...)
+	case f.Kind == initRole.is(stopped):
+		return []Step{goOn(f)}
+	case f.Kind.isOne(traced, dockerdRole, containerdRole, shimRole, initRole):
 		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/ && $2 {print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
-	case dockerdRole.is(frozen), containerdRole.is(frozen), shimRole.is(frozen):
+	case f.Kind.isOne(frozen, daemons...):
 		return []Step{change("thaw its cgroup", thaw(f.Path))}
+	case f.Kind == initRole.is(blocked):
+		return nil // nobody ends it
+	}
+	switch f.Kind {
 	case containerFrozen:
-		return []Step{change("let it go on", "docker unpause "+name(f)), change("if Docker does not know that it is frozen", thaw(f.Path))}
-	case shimSilent, shimRefuses, shimRole.is(blocked), shimRole.is(noFiles):
-		return restart(f, e)
-	case shimMissing, noRecord, initZombie, noProcess, pidRecycled, stateStale:
-		return mendRecord(f, e)
+		return []Step{change("let it go on: Docker does not know that it is frozen", thaw(f.Path))}
+	case shimMissing, noRecord:
+		return []Step{change("end the container by the kernel", fmt.Sprintf("kill %d", f.PID))}
+	case noProcess, pidRecycled, initZombie:
+		return []Step{change("let Docker find out; nothing is removed", dockerCommand(e, "stop "+name(f)))}
 	case initExiting:
-		return []Step{change("end the process outside that has not reaped the last one", killWaiter(f))}
+		return killWaiter(f)
 	case runtimeStuck:
 		return []Step{change("end it; the operation it belongs to fails", fmt.Sprintf("kill %d", f.PID))}
 	case storageFull:
-		return []Step{change("remove what nothing uses any more (images, stopped containers stay)", "docker image prune")}
+		return []Step{change("remove what nothing uses any more (images, stopped containers stay)", dockerCommand(e, "image prune"))}
 	case storageReadOnly:
 		return []Step{change("check the disk, then", "mount -o remount,rw "+escape.Shell(f.Path))}
 	case mountSilent, mountBroken:
 		return giveUpMount(f, e)
 	case socketPermission:
-		return []Step{change("ask as root", "sudo dx doctor"), change("or be let in for good (that is as good as root)", "sudo usermod -aG docker $USER")}
-	case memoryLimit:
-		return []Step{change("raise its limit", "docker update --memory SIZE --memory-swap SIZE "+name(f))}
+		return []Step{change("ask as root", "sudo dx doctor"+onHost(e)), change("or be let in for good (that is as good as root)", "sudo usermod -aG docker $USER")}
+	case memoryLimit, oomKilled:
+		return []Step{change("raise its limit", dockerCommand(e, "update --memory SIZE --memory-swap SIZE "+name(f)))}
 	case pidsLimit:
-		return []Step{change("raise its limit", "docker update --pids-limit N "+name(f))}
-	case nameTwice, engineRefuses, probeLate, unchecked, info, tasksSilent:
+		return []Step{change("raise its limit", dockerCommand(e, "update --pids-limit N "+name(f)))}
+	case restartLoop:
+		return []Step{change("or let it rest", dockerCommand(e, "stop "+name(f)))}
+	case containerLock:
+		if !e.LiveRestore {
+			return nil // all containers, for the sake of one
+		}
+	case stateStale, nameTwice, engineRefuses, probeLate, noDocker, unchecked, info, tasksSilent:
 		return nil
 	}
 	return restart(f, e)
 }
+
+func goOn(f Finding) Step {
+	return change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))
+}
+
+// dockerCommand is a command of docker's for the engine that was asked.
+func dockerCommand(e Engine, command string) string { return "docker" + onHost(e) + " " + command }
 
 func change(why, command string) Step { return Step{Why: why, Command: command, Changes: true} }
 
@@ -113,7 +139,10 @@ func restart(f Finding, e Engine) []Step {
 		}
 		return []Step{change("restart containerd: containers live on", "systemctl restart "+unit(e.ContainerdUnit, "containerd.service"))}
 	}
-	if e.Process != "" && e.Process != "dockerd" {
+	if e.Doubt != "" && e.PID == 0 {
+		return nil // it is elsewhere
+	}
+	if e.Doubt != "" {
 		return []Step{change(fmt.Sprintf("restart what listens in dockerd's place: pid %d, called %q", e.PID, e.Process), "")}
 	}
 	cost := "restart dockerd: all containers are stopped (no --live-restore)"
@@ -129,15 +158,8 @@ func restart(f Finding, e Engine) []Step {
 	return []Step{change(cost, "systemctl restart "+unit(e.Unit, "docker.service"))}
 }
 
-func mendRecord(f Finding, e Engine) []Step {
-	if f.Kind == noRecord || f.Kind == shimMissing {
-		return []Step{change("end the container by the kernel", fmt.Sprintf("kill %d", f.PID))}
-	}
-	return append([]Step{change("let Docker find out", "docker rm -f "+name(f))}, restart(Finding{Kind: f.Kind, Layer: LayerDockerd}, e)...)
-}
-
 // name is the container as a command takes it. What would be an option there is nobody's
-// name (moby, daemon/names), but a bundle's folder can be called so.
+// name (moby, daemon/names), but a bundle's directory can be called so.
 func name(f Finding) string {
 	for _, ref := range []string{f.Container, f.ID} {
 		if ref != "" && !strings.HasPrefix(ref, "-") {
@@ -168,11 +190,11 @@ func thaw(cgroup string) string {
 	return "echo 0 >" + escape.Shell(cgroup)
 }
 
-func killWaiter(f Finding) string {
+func killWaiter(f Finding) []Step {
 	if f.PID == 0 {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("kill -KILL %d", f.PID)
+	return []Step{change("end the process outside that has not reaped the last one", fmt.Sprintf("kill -KILL %d", f.PID))}
 }
 
 // giveUpMount names no program of the container's: `nsenter -m umount` would run the

@@ -33,6 +33,10 @@ func (p *Examination) storage(ctx context.Context, dataRoot string) []Finding {
 		deputy.Patience = max(time.Until(end)-grace, grace)
 	}
 	at, err := rootfs.At(root, &deputy, "dockerd").Stat(dataRoot)
+	for again := 0; again < 3 && errors.Is(err, launch.ErrSilent) && crowded(); again++ {
+		deputy.Patience = 0 // the usual one: it was late, not silent
+		at, err = rootfs.At(root, &deputy, "dockerd").Stat(dataRoot)
+	}
 	switch {
 	case errors.Is(err, launch.ErrSilent):
 		return []Finding{found(mountSilent, "the file system of the data root %s does not answer", dataRoot).path(dataRoot)}

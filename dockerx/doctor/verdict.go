@@ -37,13 +37,24 @@ func Diagnose(findings []Finding, e Engine) (Verdict, Severity) {
 	return v, worst
 }
 
+// healthy is one line, and claims no more than was looked at.
 func healthy(list []Finding, e Engine) Verdict {
-	v := Verdict{Sentence: fmt.Sprintf("nothing is stuck: the engine answers, %s run", count(e.Running, "container")), Confidence: Certain}
+	v := Verdict{Sentence: "nothing is stuck: the engine answers, " + count(e.Running, "container") + " run", Confidence: Certain}
+	if e.Running == 1 {
+		v.Sentence += "s"
+	}
 	for _, f := range list {
-		if f.Kind == unchecked {
+		switch f.Kind {
+		case noDocker:
+			v.Sentence = f.Text
+		case unchecked:
 			v.Confidence = Likely
-			v.Sentence = "nothing is stuck as far as dx may look"
-			v.Next = []Step{{Why: "look again with the rights to see everything", Command: "sudo dx doctor"}}
+		}
+	}
+	if v.Confidence == Likely {
+		v.Sentence += ", as far as dx could look"
+		if !e.root {
+			v.Next = []Step{{Why: "look again with the rights to see everything", Command: "sudo dx doctor" + onHost(e)}}
 		}
 	}
 	return v
@@ -106,9 +117,10 @@ func causeOf(f Finding, list []Finding) (Finding, bool) {
 	return Finding{}, false
 }
 
+// same reports whether two findings are one.
 func same(a, b Finding) bool { return a.Kind == b.Kind && a.ID == b.ID && a.Text == b.Text }
 
-// follows says whether f is explained by the cause: through its chain, or because
+// follows reports whether f is explained by the cause: through its chain, or because
 // the cause is a daemon above it that does nothing at all.
 func follows(f, cause Finding, list []Finding) bool {
 	if r, _ := root(f, list); same(r, cause) {
