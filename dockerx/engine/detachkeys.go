@@ -6,7 +6,7 @@ package engine
 func DetachKeys(getenv func(string) string) (string, error) {
 	cfg, err := readConfig(configDir(getenv))
 	if err != nil {
-		return "", nil
+		return "", nil //nolint:nilerr // said once, by ResolveAddress
 	}
 	return cfg.DetachKeys, nil
 }

@@ -17,12 +17,12 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("ready")
-	var held []net.Conn // a connection that is collected is closed
+	held := map[net.Conn]bool{} // a connection that is collected is closed
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			os.Exit(1)
 		}
-		held = append(held, c)
+		held[c] = true
 	}
 }
