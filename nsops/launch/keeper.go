@@ -121,24 +121,50 @@ func (c *compiler) keep(births []*Step) {
 	c.try("tell dx", "", "write", unix.SYS_WRITE, nil, num(noticeFD), raw([]byte{0}, `"\0"`), num(1))
 	c.call("close the notice", "", "close", unix.SYS_CLOSE, num(noticeFD))
 
-	end := &Step{Name: "exit_group", Nr: unix.SYS_EXIT_GROUP, Args: []Arg{num(0)}, Doing: "end with the command"}
-	watch := c.call("wait for the command's end", "", "waitid", unix.SYS_WAITID,
-		named(unix.P_ALL, "P_ALL"), num(0), num(0), named(unix.WEXITED|unix.WNOWAIT|unix.WALL, "WEXITED|WNOWAIT|__WALL"), num(0))
-	watch.onError, watch.errnos = end, []unix.Errno{unix.ECHILD} // there is none
-	unborn := c.reap("reap a child that has not become the command", unix.WCLONE, "|__WCLONE")
-	unborn.into, unborn.onPositive = &slot{addr: statusBase + offReportUnborn}, end
-	unborn.onError, unborn.errnos = goNext, []unix.Errno{unix.ECHILD}
-	c.reap("reap the command", 0, "")
-	c.add(end)
+	c.await()
 }
 
-func (c *compiler) reap(doing string, flags int, name string) *Step {
-	return c.call(doing, "", "wait4", unix.SYS_WAIT4,
-		named(^uint64(0), "-1"), named(statusBase+offReportStatus, "&REPORT.status"), named(unix.WNOHANG|flags, "WNOHANG"+name), num(0))
+// await adds the steps that wait for the child, and for nobody else: the command may
+// have siblings, whose parent is the keeper as well (CLONE_PARENT), and which end as
+// they like. They go to the host's init with the keeper's end, as they would to a shim.
+func (c *compiler) await() {
+	end := &Step{Name: "exit_group", Nr: unix.SYS_EXIT_GROUP, Args: []Arg{num(0)}, Doing: "end with the command"}
+	watch := &Step{
+		Name: "waitid", Nr: unix.SYS_WAITID, Doing: "wait for the command's end",
+		Args: []Arg{named(unix.P_PID, "P_PID"), named(0, "child"), num(0), named(unix.WEXITED|unix.WNOWAIT|unix.WALL, "WEXITED|WNOWAIT|__WALL"), num(0)},
+	}
+	watch.onError, watch.errnos = end, []unix.Errno{unix.EINVAL, unix.ECHILD} // none was born, or it is gone
+	unborn := reapStep("reap a child that has not become the command", unix.WCLONE, "|__WCLONE")
+	unborn.into, unborn.onPositive = &slot{addr: statusBase + offReportUnborn}, end
+	unborn.onError, unborn.errnos = goNext, []unix.Errno{unix.ECHILD}
+	command := reapStep("reap the command", 0, "")
+	for _, to := range []*slot{{step: watch, arg: 1}, {step: unborn, arg: 0}, {step: command, arg: 0}} {
+		c.add(readChild(to))
+	}
+	c.call("close the report page's file", "", "close", unix.SYS_CLOSE, num(reportFile))
+	for _, s := range []*Step{watch, unborn, command, end} {
+		c.add(s)
+	}
+}
+
+func reapStep(doing string, flags int, name string) *Step {
+	return &Step{
+		Name: "wait4", Nr: unix.SYS_WAIT4, Doing: doing,
+		Args: []Arg{named(0, "child"), named(statusBase+offReportStatus, "&REPORT.status"), named(unix.WNOHANG|flags, "WNOHANG"+name), num(0)},
+	}
+}
+
+// readChild reads the child's PID into an argument: the kernel has stored it, an int, in
+// the page, which is a file as well.
+func readChild(to *slot) *Step {
+	return &Step{
+		Name: "pread64", Nr: unix.SYS_PREAD64, Doing: "read the child's PID",
+		Args: []Arg{num(reportFile), {text: "&child", at: to}, num(4), num(offReportChild)},
+	}
 }
 
 // letGo lets the keeper hold nothing: no stream whose other end waits for the command
-// to close it, no directory, no namespace. The notice remains, and what place needs.
+// to close it, no directory, no namespace. The report and the notice remain, and what place needs.
 func (c *compiler) letGo() {
 	c.try("be known as dx-keeper", "", "prctl", unix.SYS_PRCTL, nil, named(unix.PR_SET_NAME, "PR_SET_NAME"), str("dx-keeper"))
 	c.chdir("/")
@@ -157,7 +183,7 @@ func (c *compiler) keepersFiles() (first, last int) {
 	if c.late != nil {
 		return reportFile, placeFD
 	}
-	return noticeFD, noticeFD
+	return reportFile, noticeFD
 }
 
 // closeKeepersFiles is for kernels without close_range, once all files are known.

@@ -69,7 +69,8 @@ func (s *start) executed(pid int) bool {
 }
 
 // isChildOf reports whether a process is an unreaped child of another, whose PID cannot
-// be anybody else's meanwhile. It is no adopted one: a keeper adopts nobody.
+// be anybody else's meanwhile. It is no adopted one: a keeper adopts nobody. It
+// may be the command's sibling (CLONE_PARENT), whose PID no page has.
 func isChildOf(pid, parent int) bool {
 	st, err := proc.StatOf(pid)
 	return err == nil && st.PPID == parent

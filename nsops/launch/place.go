@@ -53,15 +53,10 @@ func (c *compiler) place() {
 	read.into = &slot{step: move, arg: 2}
 	move.onError, move.errnos = on, []unix.Errno{unix.ESRCH}
 	detach := c.ptrace("let it go", unix.PTRACE_DETACH, "PTRACE_DETACH", num(0))
-	// The kernel has stored its PID, an int, in the page, which is a file as well.
-	pid := &Step{
-		Name: "pread64", Nr: unix.SYS_PREAD64, Doing: "read its PID",
-		Args: []Arg{num(reportFile), {text: "&child", at: &slot{step: detach, arg: 1}}, num(4), num(offReportChild)},
-	}
-	c.steps = slices.Insert(c.steps, len(c.steps)-1, pid)
+	c.steps = slices.Insert(c.steps, len(c.steps)-1, readChild(&slot{step: detach, arg: 1}))
 	detach.onError, detach.errnos = goNext, []unix.Errno{unix.ESRCH}
 	c.add(on)
-	for _, fd := range []int{0, reportFile, placeFD} { // 0 is the list: the lowest that was free
+	for _, fd := range []int{0, placeFD} { // 0 is the list: the lowest that was free
 		c.try("close what that took", "", "close", unix.SYS_CLOSE, nil, num(fd))
 	}
 }

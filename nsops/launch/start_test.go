@@ -23,8 +23,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("DX_TEST_HELPER") == "no-new-calls" {
+	switch os.Getenv("DX_TEST_HELPER") {
+	case "no-new-calls":
 		denyNewCalls()
+	case "sibling":
+		haveSibling()
 	}
 	os.Exit(m.Run())
 }
