@@ -1,12 +1,18 @@
 package launch
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/await"
+	"dx/nsops/proc"
 )
 
 // haveSibling is a command that starts a child of its own parent's, which ends with 7,
@@ -37,4 +43,48 @@ func TestSiblingIsNotTheCommand(t *testing.T) {
 		t.Errorf("%q, %s, %v, want exit code 3", out, statusText(status), err)
 	}
 	checkNoChildren(t)
+}
+
+// A keeper that has borne nobody when the start is given up bears nobody later.
+func TestGivenUpBeforeBirth(t *testing.T) {
+	needRoot(t)
+	mark := filepath.Join(t.TempDir(), "ran")
+	prog, err := Compile(planFor(t, unshared(t, "--mount"), "touch", mark))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := &compiler{plan: &Plan{}}
+	stop.stop("be slow")
+	early := slices.IndexFunc(prog.Steps, func(s *Step) bool { return s.Name == "setsid" })
+	prog.Steps = slices.Insert(prog.Steps, early, stop.steps...)
+	ctx, cancel := context.WithCancel(context.Background())
+	keeper := 0
+	go func() {
+		await.Holds(func() bool { keeper = stoppedChild(); return keeper != 0 })
+		cancel()
+	}()
+	null := devNull(t)
+	if _, err := prog.Start(ctx, [3]*os.File{null, null, null}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a start that was cancelled before P was born: %v, want %v", err, context.Canceled)
+	}
+	_ = unix.Kill(keeper, unix.SIGCONT)
+	await.Holds(func() bool { st, err := proc.StatOf(keeper); return err != nil || st.Dead() })
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the command ran after its start had been given up")
+	}
+	checkNoChildren(t)
+}
+
+// stoppedChild is the PID of a child of the test's that is stopped; 0: there is none.
+func stoppedChild() int {
+	pids, err := proc.PIDs()
+	if err != nil {
+		return 0
+	}
+	for _, pid := range pids {
+		if st, err := proc.StatOf(pid); err == nil && st.PPID == os.Getpid() && st.State == 'T' {
+			return pid
+		}
+	}
+	return 0
 }

@@ -92,6 +92,9 @@ func (s *start) giveUp() {
 		s.end(s.report.program())
 		s.end(s.report.child())
 	}
+	if s.report.program() <= 0 { // it has had no processor yet, or is stopped: there is nobody to keep
+		kill(s.pid, s.pidfd)
+	}
 	abandon(s.pid)
 }
 
