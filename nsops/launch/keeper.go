@@ -53,6 +53,7 @@ func (c *compiler) beKept() (mask Arg) {
 	c.add(p)
 	if c.late != nil {
 		c.call("let the keeper hold the child", "", "ptrace", unix.SYS_PTRACE, named(unix.PTRACE_TRACEME, "PTRACE_TRACEME"), num(0), num(0), num(0))
+		c.stop("stop until the keeper's end is the child's as well")
 	}
 	return Arg{text: "&old", share: &block.Args[2]}
 }
@@ -109,12 +110,16 @@ func (c *compiler) unified() *Cgroup {
 // keep adds the keeper's steps.
 func (c *compiler) keep(births []*Step) {
 	c.letGo()
+	if c.late != nil {
+		c.bind()
+	}
 	wait := c.call("wait for the program's end", "", "wait4", unix.SYS_WAIT4,
 		named(0, "program"), named(statusBase+offReportLast, "&REPORT.last"), named(unix.WALL, "__WALL"), num(0))
 	for _, b := range births {
 		b.into = &slot{step: wait, arg: 0}
 	}
 	if c.late != nil {
+		wait.onError, wait.errnos = goNext, []unix.Errno{unix.ECHILD} // it has ended in bind
 		c.place()
 	}
 	// EPIPE: dx is gone.
@@ -139,7 +144,7 @@ func (c *compiler) await() {
 	unborn.onError, unborn.errnos = goNext, []unix.Errno{unix.ECHILD}
 	command := reapStep("reap the command", 0, "")
 	for _, to := range []*slot{{step: watch, arg: 1}, {step: unborn, arg: 0}, {step: command, arg: 0}} {
-		c.add(readChild(to))
+		c.add(readPID("child", offReportChild, to))
 	}
 	c.call("close the report page's file", "", "close", unix.SYS_CLOSE, num(reportFile))
 	for _, s := range []*Step{watch, unborn, command, end} {
@@ -154,12 +159,12 @@ func reapStep(doing string, flags int, name string) *Step {
 	}
 }
 
-// readChild reads the child's PID into an argument: the kernel has stored it, an int, in
-// the page, which is a file as well.
-func readChild(to *slot) *Step {
+// readPID reads the PID of P or of the child into an argument: the kernel has stored it,
+// an int, in the page, which is a file as well.
+func readPID(whose string, off int, to *slot) *Step {
 	return &Step{
-		Name: "pread64", Nr: unix.SYS_PREAD64, Doing: "read the child's PID",
-		Args: []Arg{num(reportFile), {text: "&child", at: to}, num(4), num(offReportChild)},
+		Name: "pread64", Nr: unix.SYS_PREAD64, Doing: "read the PID of the " + whose,
+		Args: []Arg{num(reportFile), {text: "&" + whose, at: to}, num(4), num(off)},
 	}
 }
 

@@ -60,7 +60,7 @@ func TestGivenUpBeforeBirth(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	keeper := 0
 	go func() {
-		await.Holds(func() bool { keeper = stoppedChild(); return keeper != 0 })
+		await.Holds(func() bool { keeper = stoppedChildOf(os.Getpid()); return keeper != 0 })
 		cancel()
 	}()
 	null := devNull(t)
@@ -75,14 +75,14 @@ func TestGivenUpBeforeBirth(t *testing.T) {
 	checkNoChildren(t)
 }
 
-// stoppedChild is the PID of a child of the test's that is stopped; 0: there is none.
-func stoppedChild() int {
+// stoppedChildOf is the PID of a child that is stopped, or held by a tracer; 0: there is none.
+func stoppedChildOf(parent int) int {
 	pids, err := proc.PIDs()
 	if err != nil {
 		return 0
 	}
 	for _, pid := range pids {
-		if st, err := proc.StatOf(pid); err == nil && st.PPID == os.Getpid() && st.State == 'T' {
+		if st, err := proc.StatOf(pid); err == nil && st.PPID == parent && (st.State == 'T' || st.State == 't') {
 			return pid
 		}
 	}

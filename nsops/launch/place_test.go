@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/await"
+	"dx/nsops/proc"
 )
 
 // cgroupOfTest makes a cgroup below one of these directories, or skips.
@@ -103,5 +106,42 @@ func TestPlacedChildIsHeld(t *testing.T) {
 	}
 	if at := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == "place the child in the pids cgroup" }); at < 0 || p.Steps[at].kept {
 		t.Error("the keeper does not place the child")
+	}
+}
+
+// A container that sees the host's processes may end the keeper while it holds the child,
+// which is not in its cgroup yet.
+func TestPlacedChildDiesWithTheKeeper(t *testing.T) {
+	dir := cgroupOfTest(t, "pids.max", "/sys/fs/cgroup/pids", "/sys/fs/cgroup")
+	mark := filepath.Join(t.TempDir(), "ran")
+	plan := planFor(t, unshared(t, "--mount"), "touch", mark)
+	plan.Cgroups = []Cgroup{openCgroup(t, "pids", dir)}
+	first, err := Compile(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := first.atLimit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := &compiler{plan: &Plan{}}
+	stop.stop("be stopped by the container")
+	held := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == "wait until the child is held" })
+	p.Steps = slices.Insert(p.Steps, held, stop.steps...)
+	child := 0
+	go func() {
+		keeper := 0
+		await.Holds(func() bool { keeper = stoppedChildOf(os.Getpid()); return keeper != 0 })
+		await.Holds(func() bool { child = stoppedChildOf(keeper); return child != 0 })
+		_ = unix.Kill(keeper, unix.SIGKILL)
+	}()
+	null := devNull(t)
+	if _, err := p.Start(t.Context(), [3]*os.File{null, null, null}); err == nil {
+		t.Error("the command was started, though its keeper had ended")
+	}
+	_ = unix.Kill(child, unix.SIGCONT)
+	await.Holds(func() bool { st, err := proc.StatOf(child); return err != nil || st.Dead() })
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the command ran outside of the container's cgroup")
 	}
 }
