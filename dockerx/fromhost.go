@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dx/dockerx/host"
@@ -98,21 +99,7 @@ func (r *Resolver) asked(l *host.Listing, s situation) string {
 func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (*Container, error) {
 	l.AddOrphans()
 	l.AddRecorded(r.daemons())
-	var found []*host.Found
-	for _, f := range l.Found {
-		if f.ID == id && f.Engine().Docker && f.Runs() {
-			found = append(found, f)
-		}
-	}
-	if own := r.whose().own; len(found) > 1 && own != (host.Engine{}) {
-		var its []*host.Found
-		for _, f := range found {
-			if f.Engine() == own {
-				its = append(its, f)
-			}
-		}
-		found = its
-	}
+	found := r.ofEngine(l.Found, id)
 	switch {
 	case len(found) > 1:
 		return nil, ambiguous(ref, found)
@@ -125,6 +112,25 @@ func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (
 	}
 	c.doubt = r.doubt() // the engine's word has decided which container this is
 	return c, nil
+}
+
+// ofEngine are the running containers with an ID that the engine has told, and which may be
+// its own: a data root that was copied has the same IDs.
+func (r *Resolver) ofEngine(all []*host.Found, id string) []*host.Found {
+	var found []*host.Found
+	for _, f := range all {
+		if f.ID == id && f.Engine().Docker && f.Runs() {
+			found = append(found, f)
+		}
+	}
+	if len(found) == 0 || r.whose().own == (host.Engine{}) {
+		return found
+	}
+	others := func(f *host.Found) bool { return f.Engine() != r.whose().own }
+	if len(found) == 1 && found[0].Docker() == nil {
+		return found // nothing tells whose it is
+	}
+	return slices.DeleteFunc(found, others)
 }
 
 // nowhere is the error for a container that an engine calls running and this host does not

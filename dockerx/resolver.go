@@ -191,10 +191,7 @@ func (r *Resolver) otherwise(ctx context.Context, ref Reference, l *host.Listing
 
 // runsAllTheSame is for a container that the engine has given up and the kernel runs on.
 func (r *Resolver) runsAllTheSame(ref Reference, told *StateError, l *host.Listing) (*Container, error) {
-	for _, f := range l.Found {
-		if f.ID != told.ID || !f.Engine().Docker {
-			continue
-		}
+	for _, f := range r.ofEngine(l.Found, told.ID) {
 		c, err := r.fromFound(ref.Text, f)
 		if err != nil {
 			continue

@@ -249,3 +249,27 @@ func wrong(w world, f *host.Found) string {
 	}
 	return ""
 }
+
+// TestCopiedDataRoot: an ID that an engine tells means its own container, not that of an
+// engine whose data root was copied from it.
+func TestCopiedDataRoot(t *testing.T) {
+	a, b := dockerAt(1), dockerAt(2)
+	webA, webB := of(a, hexID("aa"), "web", 10), of(b, hexID("aa"), "web", 20)
+	unread := host.FoundBy(host.Engine{Docker: true, At: nsops.ID{Inode: 3}}, hexID("aa"), nil, 30)
+	for _, c := range []struct {
+		own       host.Engine
+		all, want []*host.Found
+	}{
+		{a, []*host.Found{webA, webB}, []*host.Found{webA}},
+		{a, []*host.Found{webB}, nil},
+		{a, []*host.Found{unread}, []*host.Found{unread}},
+		{host.Engine{}, []*host.Found{webB}, []*host.Found{webB}},
+		{host.Engine{}, []*host.Found{webA, webB}, []*host.Found{webA, webB}},
+	} {
+		r := &Resolver{found: whose{own: c.own}}
+		r.once.Do(func() {})
+		if got := r.ofEngine(c.all, webA.ID); !slices.Equal(got, c.want) {
+			t.Errorf("of %v, the engine %v has %v, want %v", c.all, c.own, got, c.want)
+		}
+	}
+}

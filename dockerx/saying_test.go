@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"dx/dockerx/internal/testengine"
 )
 
 // saying is an engine that only says things: its containers are nowhere.
@@ -187,5 +190,32 @@ func TestSources(t *testing.T) {
 	}
 	if got, err := ParseSource("kernel"); err == nil {
 		t.Errorf("kernel is taken for %v", got)
+	}
+}
+
+// TestNotRunningHere: a container that an engine calls stopped is not that of another
+// engine, which has the same ID since its data root was copied.
+func TestNotRunningHere(t *testing.T) {
+	e := requireEngine(t)
+	root := t.TempDir()
+	for _, dir := range []string{"containers", "volumes"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, err := os.Create(filepath.Join(root, "volumes", "metadata.db")) // by which a dockerd is known
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	id := e.Inspect(e.Run(testengine.Default...), "{{.Id}}")
+	for state, pid := range map[string]int{"exited": 0, "running": 1<<31 - 2} {
+		stopped := saying{id, "made-web", map[string]any{"Status": state, "Running": pid != 0, "Pid": pid}}
+		r, _ := resolverOf(t, serve(t, []saying{stopped}), "")
+		c, err := r.Resolve(context.Background(), "made-web")
+		if err == nil {
+			t.Errorf("%s: pid %d of another engine was taken for it", state, c.Process.PID)
+			c.Close()
+		}
 	}
 }
