@@ -209,8 +209,12 @@ func (r *Resolver) bearsHost(ctx context.Context) error {
 	ref := Reference{Text: "host", name: "host"}
 	candidates := []Candidate{{Reference: "host:"}}
 	if r.from != SourceHost && remote(r.engine.Host()) == "" {
-		if d, err := r.inspect(ctx, ref.name); err == nil {
+		d, err := r.inspect(ctx, ref.name)
+		switch {
+		case err == nil:
 			candidates = append(candidates, Candidate{Reference: "docker:host", ID: d.ID, PID: d.State.Pid})
+		case r.from == SourceEngine && !errors.Is(err, engine.ErrNotFound):
+			return fmt.Errorf("whether a container is called host is not known (host: means the host in any case): %w", err)
 		}
 	}
 	if len(candidates) == 1 && r.from != SourceEngine {

@@ -143,6 +143,26 @@ func TestContainerCalledHost(t *testing.T) {
 	}
 }
 
+// TestHostOfADeafEngine: where nobody but the engine may tell whether a container is called
+// host, its silence is no answer.
+func TestHostOfADeafEngine(t *testing.T) {
+	address, _ := deaf(t)
+	r, err := NewResolver(Options{Host: address, From: SourceEngine, APITimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for ref, want := range map[string]bool{"host": false, "host:": true} {
+		c, err := r.Resolve(context.Background(), ref)
+		if (err == nil) != want {
+			t.Errorf("%s: found is %v, want %v (%v)", ref, err == nil, want, err)
+		}
+		if err == nil {
+			c.Close()
+		}
+	}
+}
+
 // TestNoDockerNoNoise: nobody has said that there is an engine, and there is none.
 func TestNoDockerNoNoise(t *testing.T) {
 	r, warnings := resolverOf(t, "unix://"+filepath.Join(t.TempDir(), "absent.sock"), "")
