@@ -69,7 +69,7 @@ func TestAttackByTheMakerOfAUserNamespace(t *testing.T) {
 	t.Setenv("SECRET", "THE_SECRET_OF_ROOT")
 	ref := "pid:" + strconv.Itoa(cmd.Process.Pid)
 	r := hostRun(t, suite.Dx(t), "exec", "--ns", "user,net", ref, "true")
-	if r.Code != 125 || !strings.Contains(r.Stderr, "user namespace of uid 65534's") {
+	if r.Code != 125 || !strings.Contains(r.Stderr, "user namespace") {
 		t.Errorf("not refused: %+v", r)
 	}
 	if r := hostRun(t, suite.Dx(t), "exec", "--ns", "net", ref, "true"); r.Code != 0 {

@@ -169,8 +169,8 @@ func TestExecNoCgroup(t *testing.T) {
 		}
 		// Beside cgroup v1, v2 may be without a pids controller.
 		r := e.Dx(t, "exec", c.Name, "true")
-		if limited && (r.Code != 125 || !strings.Contains(r.Stderr, "--no-cgroup gets in")) {
-			t.Errorf("at the limit: %+v", r)
+		if limited && r.Code != 0 {
+			t.Errorf("at the limit, where docker exec gets in: %+v", r)
 		}
 		const look = "hostname; sh -c 'id -u'; readlink /proc/self/ns/net; grep -E '^(Cap|Seccomp:)' /proc/self/status"
 		r = e.Dx(t, "exec", "--no-cgroup", c.Name, "sh", "-c", look)
