@@ -123,7 +123,8 @@ func (m *Members) learn(p *proc.Process, id ID) {
 }
 
 // ScopeOf is the scope of a process: what of its cgroups and namespaces is not the
-// caller's and the host's as well. It is empty for a process like the caller.
+// caller's and the host's as well. It is empty for a process like the caller. One that has
+// ended meanwhile is proc.ErrGone.
 func ScopeOf(p *proc.Process, cgroups []proc.Cgroup) (Scope, error) {
 	s := Scope{Cgroups: map[string]string{}}
 	own, err := ownPlace()
@@ -137,14 +138,14 @@ func ScopeOf(p *proc.Process, cgroups []proc.Cgroup) (Scope, error) {
 		}
 	}
 	for t, to := range map[Type]*ID{PID: &s.PID, Mnt: &s.Mnt} {
-		st, err := p.Identity("ns/" + string(t))
+		id, err := Identify(p, t)
 		if errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		if err != nil {
 			return s, err
 		}
-		if id := IDOf(&st); !own.in[t][id] {
+		if !own.in[t][id] {
 			*to = id
 		}
 	}

@@ -1,6 +1,7 @@
 package nsops
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,6 +40,31 @@ func TestScopeOfTheCaller(t *testing.T) {
 	s, err := ScopeOf(self, cgroups)
 	if err != nil || !s.IsEmpty() {
 		t.Errorf("the scope of what is like the caller is %+v, %v, want an empty one", s, err)
+	}
+}
+
+// TestScopeOfAProcessThatEnds: one that has ended since it was opened is gone, whatever is
+// missing of it.
+func TestScopeOfAProcessThatEnds(t *testing.T) {
+	cmd := exec.Command("sleep", "100000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	p, err := proc.Open(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "the process is a zombie", func() bool {
+		st, err := p.Stat()
+		return err == nil && st.Dead()
+	})
+	if s, err := ScopeOf(p, nil); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("the scope of a zombie: %+v, %v, want ErrGone", s, err)
 	}
 }
 

@@ -105,14 +105,15 @@ func (t *Finder) cannot(c *dockerx.Container, what string, err error) error {
 	return fmt.Errorf("%s's %s: %w", c.Name, what, err)
 }
 
-// ended reports whether a process has ended since it was opened, also if nobody has waited
-// for it: its namespaces and cgroups are gone then, and files of its directory are missing.
+// ended reports whether a process has begun to end since it was opened, also if nobody has
+// waited for it: its namespaces and cgroups are gone then, and files of its directory are
+// missing.
 func ended(p *proc.Process) bool {
 	if p.Alive() != nil {
 		return true
 	}
 	st, err := p.Stat()
-	return err != nil || st.Dead()
+	return err != nil || st.Exiting()
 }
 
 func (t *Finder) matchCgroup(q Query) ([]Hit, string, error) {

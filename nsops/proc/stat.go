@@ -30,6 +30,15 @@ const PFForkNoExec = 0x40
 // PFKthread is PF_KTHREAD: a kernel thread.
 const PFKthread = 0x00200000
 
+// PFExiting is PF_EXITING: in do_exit, and not to come back.
+const PFExiting = 0x4
+
+// Exiting reports whether the process has begun to exit, zombies included. Its namespaces
+// are gone before it is a zombie (kernel/exit.c, do_exit: exit_task_namespaces comes before
+// exit_notify), and the init of a PID namespace waits in between until all others in it
+// have been reaped (zap_pid_ns_processes).
+func (s Stat) Exiting() bool { return s.Flags&PFExiting != 0 || s.Dead() }
+
 // Dead says that the process has exited: zombie or being torn down.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State == 'x' }
 
