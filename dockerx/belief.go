@@ -81,13 +81,8 @@ func doubtPeer(p engine.Peer) string {
 const unseen = "the process that listens there is not one that dx sees"
 
 func doubtUnix(trust host.Trust, p engine.Peer) string {
-	// The file may have been removed since, which says nothing of who answered.
-	if s, err := engine.OpenSocket(p.Path); err == nil {
-		st, err := s.Stat()
-		s.Close()
-		if err == nil && !trust.Owns(st.Uid) {
-			return fmt.Sprintf("%s belongs to uid %d", p.Path, st.Uid)
-		}
+	if p.File != nil && !trust.Owns(p.File.Uid) {
+		return fmt.Sprintf("%s belongs to uid %d", p.Path, p.File.Uid)
 	}
 	if p.Process == nil {
 		return unseen

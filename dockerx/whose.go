@@ -1,7 +1,9 @@
 package dockerx
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -64,7 +66,7 @@ func (r *Resolver) unixOwner(w *whose, socket string) {
 			return
 		}
 	}
-	listeners := host.ListenersOn(socket, w.daemons)
+	listeners := r.listeners(socket, w.daemons)
 	for _, p := range listeners {
 		w.take(p)
 		p.Close()
@@ -72,6 +74,15 @@ func (r *Resolver) unixOwner(w *whose, socket string) {
 	if unseen && len(listeners) == 0 && os.Geteuid() == 0 {
 		w.elsewhere = "who listens there is in another PID namespace or kernel"
 	}
+}
+
+// listeners are those who have the socket at a path; nobody, where that cannot be looked at.
+func (r *Resolver) listeners(socket string, daemons []host.Daemon) []*proc.Process {
+	file, err := r.engine.SocketFile()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return host.ListenersOn(socket, file.Ino, daemons)
 }
 
 func (r *Resolver) tcpOwner(w *whose) {

@@ -368,30 +368,6 @@ func TestAttackPipes(t *testing.T) {
 	}
 }
 
-// TestAttackSilentNames: what dx's caller names leads into a container's silent file
-// system: as a path, a socket, tools, an environment, a root. dx says so.
-func TestAttackSilentNames(t *testing.T) {
-	needFUSE(t)
-	e := suite.Engine(t, engine.Host)
-	c := silentContainer(t, e, "", "/silent")
-	there := fmt.Sprintf("/proc/%d/root/silent/x", c.PID)
-	for _, args := range [][]string{
-		{"who", "path:" + there}, {"ns", there}, {"-H", "unix://" + there, "--source", "engine", "ps"}, {"-H", "unix://" + there, "doctor"},
-		{"debug", "--tools", there, c.Name, "true"}, {"exec", "--env-file", there, c.Name, "true"}, {"unshare", "--root", there, "true"},
-	} {
-		t.Run(strings.ReplaceAll(strings.Join(args, " "), there, "PATH"), func(t *testing.T) {
-			if args[0] == "-H" && args[len(args)-1] == "ps" {
-				t.Skip("a fault: who listens at that path is looked for by dx itself, and not by a deputy")
-			}
-			t.Parallel()
-			r := bounded(t, e, args...)
-			if said := r.Stdout + r.Stderr; r.Code == 0 || !strings.Contains(said, "does not answer") {
-				t.Errorf("exit %d, %q does not say that it does not answer", r.Code, said)
-			}
-		})
-	}
-}
-
 // TestAttackSilentNamespace: the place where a namespace is mounted lies behind a
 // silent file system. A list goes on without it.
 func TestAttackSilentNamespace(t *testing.T) {
@@ -403,70 +379,4 @@ func TestAttackSilentNamespace(t *testing.T) {
 			t.Errorf("dx %q: exit %d, %q does not show %s: %s", args, r.Code, r.Stdout, c.Name, r.Stderr)
 		}
 	}
-}
-
-// TestAttackLockedMemory: a process has its memory locked, so that nobody can read its
-// command line, for as long as its FUSE server likes.
-func TestAttackLockedMemory(t *testing.T) {
-	needFUSE(t)
-	e := suite.Start(t, engine.Options{})
-	c := silentContainer(t, e, "lookup,getattr,open,read", "/etc/hosts")
-	e.MustDocker(t, "cp", suite.Build(t, "dx/e2e/attacker/mmlock"), c.Name+":/mmlock")
-	e.MustDocker(t, "exec", "-d", c.Name, "/mmlock", "/etc/hosts")
-	locked := ""
-	eventually(t, "a process waits with its memory locked", func() bool {
-		files, _ := filepath.Glob("/proc/[0-9]*/stat") // ps(1) would hang
-		for _, file := range files {
-			if b, _ := os.ReadFile(file); strings.Contains(string(b), " (mmlock) D ") {
-				locked = filepath.Base(filepath.Dir(file))
-			}
-		}
-		return locked != ""
-	})
-	pid := "pid:" + locked
-	for _, args := range [][]string{{"top", c.Name}, {"top", pid}, {"inspect", pid}, {"diff", c.Name, pid}, {"ns", "--procs"}, {"doctor"}} {
-		r := bounded(t, e, args...)
-		if args[0] == "top" && (r.Code != 0 || !strings.Contains(r.Stdout, "[mmlock]")) {
-			t.Errorf("dx %q: %+v, want the process by its name", args, r)
-		}
-	}
-}
-
-// TestAttackSilentExecve: a process in no container, whose filters would have to be read
-// of the kernel, is in an execve(2) that never ends. Nobody can begin to trace it.
-func TestAttackSilentExecve(t *testing.T) {
-	needFUSE(t)
-	file := t.TempDir() + "/file"
-	if err := os.WriteFile(file, nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	attack := exec.Command("unshare", "-m", "sh", "-c", `"$0" -answer getattr,open "$2" & until grep -q silentfuse /proc/self/mounts; do sleep 0.1; done; exec "$1" "$2"`,
-		suite.Build(t, "dx/e2e/attacker/silentfuse"), suite.Build(t, "dx/e2e/attacker/execer"), file)
-	attack.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := attack.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-attack.Process.Pid, syscall.SIGKILL)
-		_ = attack.Wait()
-	})
-	eventually(t, "the process waits in execve", func() bool {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", attack.Process.Pid))
-		return strings.Contains(string(b), "Name:\texecer") && strings.Contains(string(b), "Seccomp:\t2") && executes(attack.Process.Pid)
-	})
-	r := boundedCommand(t, exec.Command(suite.Dx(t), "exec", "--ignore-caller-limits", fmt.Sprintf("pid:%d", attack.Process.Pid), "true"))
-	if r.Code == 0 || !strings.Contains(r.Stderr, "execve") {
-		t.Errorf("%+v, want that it waits in execve", r)
-	}
-}
-
-// executes reports whether a thread of a process is in that call.
-func executes(pid int) bool {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stack", pid))
-	for _, file := range files {
-		if b, _ := os.ReadFile(file); bytes.Contains(b, []byte("execve")) {
-			return true
-		}
-	}
-	return false
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotFound says that the engine answered that it has no such container.
@@ -46,6 +47,7 @@ type Client struct {
 	api     *client.Client
 	base    string // of URLs; who is dialled does not depend on it
 	peers   *peers
+	place   *place
 }
 
 // ErrElsewhere says that the engine is reached by ssh: dx enters only containers of the
@@ -56,13 +58,13 @@ var ErrElsewhere = errors.New("it is on another host, which dx does not ask")
 // ErrElsewhere.
 func New(address Address, timeout time.Duration) (*Client, error) {
 	if strings.HasPrefix(address.Host, "ssh://") {
-		return &Client{address: address, peers: &peers{}}, nil
+		return &Client{address: address, peers: &peers{}, place: &place{}}, nil
 	}
 	scheme := "http"
 	if address.TLS != nil {
 		scheme = "https"
 	}
-	who := &peers{}
+	who, where := &peers{}, &place{}
 	api, err := client.NewClientWithOpts(
 		client.WithHTTPClient(&http.Client{
 			Transport:     &http.Transport{TLSClientConfig: address.TLS, MaxResponseHeaderBytes: maxHeader},
@@ -70,14 +72,17 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 		}),
 		client.WithHost(address.Host),
 		client.WithScheme(scheme),
-		client.WithDialContext(dialer(address.Host, timeout, who)),
+		client.WithDialContext(dialer(address.Host, timeout, who, where)),
 		client.WithVersion(os.Getenv("DOCKER_API_VERSION")),
 		client.WithAPIVersionNegotiation(),
 	)
 	if err != nil {
 		return nil, &Error{Host: address.Host, Op: "connect", Err: err}
 	}
-	return &Client{address: address, timeout: timeout, api: api, base: scheme + "://" + authority(address.Host), peers: who}, nil
+	return &Client{
+		address: address, timeout: timeout, api: api, base: scheme + "://" + authority(address.Host),
+		peers: who, place: where,
+	}, nil
 }
 
 // Host is the engine's address.
@@ -172,33 +177,28 @@ func authority(host string) string {
 	return client.DummyHost
 }
 
-// dialTo dials by what stands for the address.
-func dialTo(addr, network string, dial func(string) (net.Conn, error)) (net.Conn, error) {
-	if network != "unix" {
-		return dial(addr)
-	}
-	s, err := OpenSocket(addr)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	return s.dial(dial)
-}
-
-func dialer(host string, timeout time.Duration, who *peers) func(context.Context, string, string) (net.Conn, error) {
+func dialer(host string, timeout time.Duration, who *peers, where *place) func(context.Context, string, string) (net.Conn, error) {
 	// The transport dials apart from the request's context, so that a dial that
 	// is slow for one serves another: it needs a deadline of its own.
 	d := &net.Dialer{Timeout: timeout}
 	network, addr := network(host)
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := dialTo(addr, network, func(address string) (net.Conn, error) { return d.DialContext(ctx, network, address) })
+		dial := func(address string) (net.Conn, error) { return d.DialContext(ctx, network, address) }
+		var conn net.Conn
+		var file *unix.Stat_t
+		var err error
+		if network == "unix" {
+			conn, file, err = where.dial(addr, dial)
+		} else {
+			conn, err = dial(addr)
+		}
 		if err != nil {
 			if e, ok := ctx.Value(dialErrorKey{}).(*dialError); ok {
 				e.set(err)
 			}
 			return nil, err
 		}
-		who.note(conn, addr)
+		who.note(conn, addr, file)
 		return conn, nil
 	}
 }

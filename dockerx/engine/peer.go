@@ -27,6 +27,8 @@ type Peer struct {
 	Inodes []uint64
 	// Path is the socket's file, for a unix socket.
 	Path string
+	// File is what stat(2) said of that file when it was connected to; nil: not known.
+	File *unix.Stat_t
 	// Elsewhere says that the address is not one of this host alone.
 	Elsewhere bool
 }
@@ -60,8 +62,9 @@ func (p *peers) close() error {
 }
 
 // note looks at a new connection before anything is asked over it.
-func (p *peers) note(conn net.Conn, addr string) {
+func (p *peers) note(conn net.Conn, addr string, file *unix.Stat_t) {
 	peer, err := peerOf(conn, addr)
+	peer.File = file
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {

@@ -62,6 +62,9 @@ func (s *Socket) Stat() (unix.Stat_t, error) {
 		return *s.stat, nil
 	}
 	var st unix.Stat_t
+	if strings.HasPrefix(s.Path, "@") {
+		return st, unix.ENOENT // abstract
+	}
 	return st, unix.Stat(s.Path, &st)
 }
 

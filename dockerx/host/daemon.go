@@ -134,20 +134,18 @@ func linksOf(pid int) []string {
 	return out
 }
 
-// ListenersOn returns the processes that have a socket open which listens at a path, also
-// where the socket's file has been removed; if dockerds have it, these alone. They are the
-// caller's to close.
-func ListenersOn(path string, daemons []Daemon) []*proc.Process {
+// ListenersOn returns the processes that have a socket open which listens at a path whose
+// file has that inode; 0: the file has been removed. If dockerds have it, these alone.
+// They are the caller's to close.
+func ListenersOn(path string, inode uint64, daemons []Daemon) []*proc.Process {
 	sockets, err := unixdiag.Sockets()
 	if err != nil {
 		return nil
 	}
-	var st unix.Stat_t
-	exists := unix.Stat(path, &st) == nil
 	var out []*proc.Process
 	for _, s := range sockets {
 		// The kernel tells 32 bits of the inode's number.
-		if !s.Listening || exists && s.FileInode != uint32(st.Ino) || !sameSocket(s.Name, path) {
+		if !s.Listening || inode != 0 && s.FileInode != uint32(inode) || !sameSocket(s.Name, path) {
 			continue
 		}
 		out = append(out, holdersAmong(uint64(s.Inode), daemons)...)
