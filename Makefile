@@ -81,7 +81,7 @@ e2e: ## Tests of dx on real containers, cgroup v1 and v2
 # Not part of `make test`: ten times all of it takes an hour and more.
 .PHONY: stress
 stress: deps ## Unit and e2e tests, RUNS times (10) under load and odd conditions
-	e2e/stress/run $(RUNS)
+	.ci/fast-cgroups e2e/stress/run $(RUNS)
 
 # Neither is part of `make test`: they take many minutes and gigabytes of disk.
 .PHONY: e2e-matrix
