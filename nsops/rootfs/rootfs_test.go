@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -15,20 +16,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops/launch"
+	"dx/nsops/proc"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("DX_TEST_HELPER") == "no-openat2" {
-		denyOpenat2()
+	if errno, ok := withoutOpenat2[os.Getenv("DX_TEST_HELPER")]; ok {
+		denyOpenat2(errno)
 	}
 	os.Exit(m.Run())
 }
 
-func denyOpenat2() {
+// withoutOpenat2 is what openat2(2) answers before Linux 5.6, and under a seccomp profile
+// older than the call.
+var withoutOpenat2 = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM}
+
+func denyOpenat2(answer unix.Errno) {
 	prog := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_OPENAT2},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(answer)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -41,16 +47,18 @@ func denyOpenat2() {
 	}
 }
 
-// TestOldKernel runs the tests of this package where openat2 answers ENOSYS.
+// TestOldKernel runs the tests of this package where there is no openat2.
 func TestOldKernel(t *testing.T) {
 	if os.Getenv("DX_TEST_HELPER") != "" {
 		t.Skip("this is it")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^Test", "-test.v")
-	cmd.Env = append(os.Environ(), "DX_TEST_HELPER=no-openat2")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: TestReadFile") {
-		t.Errorf("%v: %s", err, out)
+	for answer := range withoutOpenat2 {
+		cmd := exec.Command(os.Args[0], "-test.run=^Test", "-test.v")
+		cmd.Env = append(os.Environ(), "DX_TEST_HELPER="+answer)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestReadFile") {
+			t.Errorf("openat2 answers %s: %v: %s", answer, err, out)
+		}
 	}
 }
 
@@ -111,6 +119,7 @@ func TestReadFile(t *testing.T) {
 	}
 	for path, want := range map[string]error{
 		"/nowhere": fs.ErrNotExist, "/dangling": fs.ErrNotExist, "/file/x": unix.ENOTDIR, "/fifo": ErrNotRegular, "/a": ErrNotRegular, "/": ErrNotRegular,
+		"/" + strings.Repeat("x", launch.RoomSize): unix.ENAMETOOLONG,
 		"/round": unix.ELOOP, "/magic": fs.ErrNotExist, "/" + strings.Repeat("x", 5000): unix.ENAMETOOLONG,
 	} {
 		if b, err := r.ReadFile(path); !errors.Is(err, want) {
@@ -135,6 +144,56 @@ func TestMagicLinks(t *testing.T) {
 	}
 	if b, err := r.ReadFile("/proc/self/comm"); err != nil || len(b) == 0 {
 		t.Errorf("a file of no size: %q %v", b, err)
+	}
+	// seq_file answers a page at a time: a short answer is not the end of it.
+	b, err := r.ReadFile(fmt.Sprintf("/proc/%d/smaps", os.Getpid()))
+	if err != nil || len(b) < 2*os.Getpagesize() || !bytes.Contains(b, []byte("[stack]")) {
+		t.Errorf("a file in many parts: %d bytes, %v, want all up to the stack", len(b), err)
+	}
+}
+
+// TestProcIsProc: what is mounted at /proc may be anybody's, and names in it lead anywhere
+// (CVE-2025-52881).
+func TestProcIsProc(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts need root")
+	}
+	errs := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its mounts
+		errs <- func() error {
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			if err := unix.Mount("forged", "/proc", "tmpfs", 0, ""); err != nil {
+				return err
+			}
+			if err := os.MkdirAll("/proc/self/fd", 0o755); err != nil {
+				return err
+			}
+			if err := checkProc(); err == nil || !strings.Contains(err.Error(), "/proc is no procfs") {
+				return fmt.Errorf("a tmpfs passes for a procfs: %v", err)
+			}
+			return nil
+		}()
+	}()
+	if err := <-errs; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIsProgram: execute bits of a directory or a device make no program.
+func TestIsProgram(t *testing.T) {
+	for mode, want := range map[uint32]bool{
+		unix.S_IFREG | 0o755: true, unix.S_IFREG | 0o001: true, unix.S_IFREG | 0o644: false,
+		unix.S_IFDIR | 0o755: false, unix.S_IFCHR | 0o777: false, unix.S_IFLNK | 0o777: false,
+	} {
+		if got := (Info{Stat_t: unix.Stat_t{Mode: mode}}).IsProgram(); got != want {
+			t.Errorf("mode %o: %v, want %v", mode, got, want)
+		}
 	}
 }
 
@@ -165,8 +224,10 @@ func TestOpenAndStat(t *testing.T) {
 	}
 }
 
-// TestNothingLeft: descriptors are closed on both sides.
+// TestNothingLeft: descriptors are closed on both sides, and what the caller has opened
+// stays open.
 func TestNothingLeft(t *testing.T) {
+	limitDescriptors(t, 128)
 	r := rootAt(t, hostile(t))
 	count := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
@@ -176,7 +237,7 @@ func TestNothingLeft(t *testing.T) {
 		return len(list)
 	}
 	before := count()
-	for range 2000 { // more than a process may have open
+	for range 256 { // more than a process may have open
 		if _, err := r.ReadFile("/a/back"); err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +246,44 @@ func TestNothingLeft(t *testing.T) {
 	if after := count(); after > before {
 		t.Errorf("%d descriptors, then %d", before, after)
 	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.dir.Stat(); err != nil {
+		t.Errorf("the caller's descriptor after Close: %v", err)
+	}
+	self, err := proc.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	own, err := Open(self, r.deputy, "the test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := own.dir.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("what Open has opened after Close: %v", err)
+	}
+}
+
+// limitDescriptors lowers how many this process and a deputy may have open.
+func limitDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func BenchmarkReadFile(b *testing.B) {
