@@ -5,11 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,53 +14,26 @@ import (
 
 	"dx/dockerx/internal/testengine"
 	"dx/e2e/await"
+	"dx/e2e/fakeengine"
 )
 
-// proxy stands before the real engine and spoils what spoil says.
-func (e testEngine) proxy(spoil func(http.ResponseWriter, *http.Request) bool, edit func(string) string) string {
+// edited is the real engine with another text in its answers.
+func (e testEngine) edited(old, text string) string {
 	e.T.Helper()
-	p := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
-	network, addr, _ := strings.Cut(e.Host, "://")
-	p.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
-	p.ModifyResponse = func(r *http.Response) error {
-		body, err := io.ReadAll(r.Body)
-		if err != nil || edit == nil {
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			return err
-		}
-		edited := edit(string(body))
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(edited)), int64(len(edited))
-		r.Header.Set("Content-Length", fmt.Sprint(len(edited)))
-		return nil
-	}
-	socket := filepath.Join(e.T.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		e.T.Fatal(err)
-	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if spoil == nil || !spoil(w, r) {
-			p.ServeHTTP(w, r)
-		}
-	})}
-	go srv.Serve(l)
-	e.T.Cleanup(func() { srv.Close() })
-	return "unix://" + socket
+	return fakeengine.Edited(e.T, e.Host, func(body []byte) []byte { return bytes.ReplaceAll(body, []byte(old), []byte(text)) })
 }
 
 func TestOneHungContainerHidesNoOther(t *testing.T) {
 	e := requireEngine(t)
 	hung, well := e.Run(testengine.Default...), e.Run(testengine.Default...)
 	id := e.Inspect(hung, "{{.Id}}")
-	host := e.proxy(func(_ http.ResponseWriter, r *http.Request) bool {
+	host := fakeengine.Proxy(t, e.Host, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if strings.Contains(r.URL.Path, id) || strings.Contains(r.URL.Path, hung) {
-			<-r.Context().Done()
-			return true
+			fakeengine.Hung(w, r)
+			return
 		}
-		return false
-	}, nil)
+		pass.ServeHTTP(w, r)
+	})
 	var warnings []string
 	r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 5 * time.Second, Warn: func(s string) { warnings = append(warnings, s) }})
 	if err != nil {
@@ -101,7 +70,7 @@ func TestLyingEngine(t *testing.T) {
 		"another":        e.Inspect(other, "{{.State.Pid}}"),
 		"nobody":         "2147483646",
 	} {
-		host := e.proxy(nil, func(body string) string { return strings.ReplaceAll(body, pid+",", `"Pid":`+lie+",") })
+		host := e.edited(pid+",", `"Pid":`+lie+",")
 		r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
@@ -112,7 +81,7 @@ func TestLyingEngine(t *testing.T) {
 		}
 		r.Close()
 	}
-	host := e.proxy(nil, func(body string) string { return strings.ReplaceAll(body, pid+",", `"Pid":0,`) })
+	host := e.edited(pid+",", `"Pid":0,`)
 	r, err := NewResolver(Options{Host: host, From: SourceEngine, APITimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -3,14 +3,9 @@ package dockerx
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -18,74 +13,26 @@ import (
 	"time"
 
 	"dx/dockerx/internal/testengine"
+	"dx/e2e/fakeengine"
 )
 
-// saying is an engine that only says things: its containers are nowhere.
-type saying struct {
-	ID, Name string
-	State    map[string]any
-}
-
-// serve answers as moby does, without Docker.
-func serve(t *testing.T, list []saying) string {
+// serveContainers is an engine that only says things: its containers are nowhere.
+func serveContainers(t *testing.T, list []fakeengine.Container) string {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		path := regexp.MustCompile(`^/v[0-9.]+`).ReplaceAllString(r.URL.Path, "")
-		switch path {
-		case "/_ping":
-			io.WriteString(w, "OK")
-		case "/version":
-			io.WriteString(w, `{"Version":"28.2.2"}`)
-		case "/containers/json":
-			var out []map[string]any
-			for _, c := range list {
-				out = append(out, map[string]any{"Id": c.ID, "Names": []string{"/" + c.Name}, "Image": "made", "State": c.State["Status"], "Status": "as made"})
-			}
-			json.NewEncoder(w).Encode(out)
-		default:
-			inspect(w, list, strings.TrimSuffix(strings.TrimPrefix(path, "/containers/"), "/json"))
-		}
-	})}
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	return "unix://" + socket
+	return fakeengine.Serve(t, &fakeengine.Engine{Containers: list})
 }
 
-func inspect(w http.ResponseWriter, list []saying, ref string) {
-	var hits []saying
-	for _, c := range list {
-		if c.Name == ref || strings.HasPrefix(c.ID, ref) {
-			hits = append(hits, c)
-		}
-	}
-	switch len(hits) {
-	case 0:
-		w.WriteHeader(http.StatusNotFound)
-		json.NewEncoder(w).Encode(map[string]string{"message": "No such container: " + ref})
-	case 1:
-		json.NewEncoder(w).Encode(map[string]any{
-			"Id": hits[0].ID, "Name": "/" + hits[0].Name, "State": hits[0].State, "Config": map[string]any{"Image": "made"}, "HostConfig": map[string]any{},
-		})
-	default:
-		w.WriteHeader(http.StatusBadRequest)
-		json.NewEncoder(w).Encode(map[string]string{"message": "multiple IDs found with provided prefix: " + ref})
-	}
+// stateOf is what an engine says of a container, in the fields of inspect.
+func stateOf(id, name string, state map[string]any) fakeengine.Container {
+	return fakeengine.Container{ID: id, Name: name, State: state}
 }
 
-func madeList() []saying {
-	id := func(head string) string { return head + strings.Repeat("0", 64-len(head)) }
-	const nobody = 2147483646 // above PID_MAX_LIMIT
-	return []saying{
-		{id("ab1"), "made-gone", map[string]any{"Status": "running", "Running": true, "Pid": nobody}},
-		{id("ab2"), "made-stopped", map[string]any{"Status": "exited", "ExitCode": 3}},
-		{id("cd3"), "made-restarting", map[string]any{"Status": "restarting", "Running": true, "Restarting": true, "Pid": 0}},
-		{id("ef4"), "made-empty", map[string]any{"Status": "running", "Running": true, "Pid": 0}},
+func madeList() []fakeengine.Container {
+	return []fakeengine.Container{
+		fakeengine.Running(hexID("ab1"), "made-gone", fakeengine.NoPID),
+		stateOf(hexID("ab2"), "made-stopped", map[string]any{"Status": "exited", "ExitCode": 3}),
+		stateOf(hexID("cd3"), "made-restarting", map[string]any{"Status": "restarting", "Running": true, "Restarting": true, "Pid": 0}),
+		fakeengine.Running(hexID("ef4"), "made-empty", 0),
 	}
 }
 
@@ -112,7 +59,7 @@ func resolverOf(t *testing.T, host string, from Source) (*Resolver, func() []str
 
 // TestWhatAnEngineSays: the errors are moby's (daemon/container.go, daemon/exec.go).
 func TestWhatAnEngineSays(t *testing.T) {
-	r, _ := resolverOf(t, serve(t, madeList()), SourceEngine)
+	r, _ := resolverOf(t, serveContainers(t, madeList()), SourceEngine)
 	for ref, want := range map[string]string{
 		"made-none": "No such container: made-none", "/made-none": "No such container: /made-none", "../x": "no container can be called so: No such container: ../x",
 		"ab":              "multiple IDs found with provided prefix: ab",
@@ -138,7 +85,7 @@ func TestWhatAnEngineSays(t *testing.T) {
 // TestListOfAnEngine: what runs only by its word is marked, and all else is as it says. It
 // is no dockerd of this host: that its processes are gone is more than dx can know.
 func TestListOfAnEngine(t *testing.T) {
-	host := serve(t, madeList())
+	host := serveContainers(t, madeList())
 	for all, want := range map[bool]string{
 		false: "made-empty -; made-gone -; made-restarting -",
 		true:  "made-empty -; made-gone -; made-restarting -; made-stopped -",
@@ -170,7 +117,7 @@ func TestListOfAnEngine(t *testing.T) {
 
 // TestRunningOfAnEngine: one that cannot be had is left out, with a warning.
 func TestRunningOfAnEngine(t *testing.T) {
-	r, warnings := resolverOf(t, serve(t, madeList()), SourceEngine)
+	r, warnings := resolverOf(t, serveContainers(t, madeList()), SourceEngine)
 	list, err := r.Running(context.Background())
 	if err != nil || len(list) > 0 {
 		t.Errorf("%d run, %v, want none", len(list), err)
@@ -210,8 +157,8 @@ func TestNotRunningHere(t *testing.T) {
 	defer open.Close()
 	id := e.Inspect(e.Run(testengine.Default...), "{{.Id}}")
 	for state, pid := range map[string]int{"exited": 0, "running": 1<<31 - 2} {
-		stopped := saying{id, "made-web", map[string]any{"Status": state, "Running": pid != 0, "Pid": pid}}
-		r, _ := resolverOf(t, serve(t, []saying{stopped}), "")
+		stopped := stateOf(id, "made-web", map[string]any{"Status": state, "Running": pid != 0, "Pid": pid})
+		r, _ := resolverOf(t, serveContainers(t, []fakeengine.Container{stopped}), "")
 		c, err := r.Resolve(context.Background(), "made-web")
 		if err == nil {
 			t.Errorf("%s: pid %d of another engine was taken for it", state, c.Process.PID)

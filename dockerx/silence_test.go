@@ -8,35 +8,22 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"dx/e2e/fakeengine"
 )
 
 // deaf is an engine that takes connections and answers none. It counts them.
 func deaf(t *testing.T) (address string, asked *atomic.Int64) {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	asked = &atomic.Int64{}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				request := make([]byte, 1<<12)
-				if n, _ := conn.Read(request); strings.Contains(string(request[:n]), "/containers/") {
-					asked.Add(1)
-				}
-				conn.Read(request) // until the other end gives up
-				conn.Close()
-			}()
+	return fakeengine.ServeRaw(t, func(conn net.Conn) {
+		request := make([]byte, 1<<12)
+		if n, _ := conn.Read(request); strings.Contains(string(request[:n]), "/containers/") {
+			asked.Add(1)
 		}
-	}()
-	return "unix://" + socket, asked
+		conn.Read(request) // until the other end gives up
+		conn.Close()
+	}), asked
 }
 
 // TestMuteOnce: an engine that does not answer is waited for once and spoken of once,
@@ -109,7 +96,7 @@ func TestElsewhere(t *testing.T) {
 // TestOtherKernel: an engine behind a unix socket answers with a container that is not on
 // this host, as one in a virtual machine does.
 func TestOtherKernel(t *testing.T) {
-	r, _ := resolverOf(t, serve(t, madeList()), "")
+	r, _ := resolverOf(t, serveContainers(t, madeList()), "")
 	c, err := r.Resolve(context.Background(), "made-gone")
 	if !isA[*OtherHostError](err) || !strings.Contains(err.Error(), "2147483646") {
 		t.Errorf("%v, %v, want that it is not on this host", c, err)
@@ -129,7 +116,7 @@ func TestSSHWithHostAlone(t *testing.T) {
 
 // TestContainerCalledHost: the word may mean either, and the refusal says how to write both.
 func TestContainerCalledHost(t *testing.T) {
-	r, _ := resolverOf(t, serve(t, []saying{{hexID("ab"), "host", map[string]any{"Status": "exited"}}}), "")
+	r, _ := resolverOf(t, serveContainers(t, []fakeengine.Container{stateOf(hexID("ab"), "host", map[string]any{"Status": "exited"})}), "")
 	c, err := r.Resolve(context.Background(), "host")
 	if !isA[*AmbiguousError](err) || !strings.Contains(err.Error(), "docker:host (ab0000000000, not running)") || !strings.Contains(err.Error(), "host:,") {
 		t.Errorf("host: %v, %v, want an error with both", c, err)

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +11,7 @@ import (
 
 	"dx/e2e/await"
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // maxMemory is what dx may take, in KiB, whatever an engine answers.
@@ -46,7 +44,7 @@ func TestAttackEndlessEngine(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	dx := e.DxPath(t)
 	for name, answer := range unendings {
-		host := endlessEngine(t, answer.begin, answer.more)
+		host := fakeengine.Serve(t, fakeengine.Endless(answer.begin, answer.more))
 		for _, args := range [][]string{{"ps"}, {"exec", "web", "true"}, {"ns"}} {
 			t.Run(name+", "+args[0], func(t *testing.T) {
 				cmd := e.Command(context.Background(), slices.Concat([]string{dx, "-H", host, "--api-timeout", "20s", "--source", "engine"}, args)...)
@@ -76,27 +74,6 @@ func TestAttackEndlessEngine(t *testing.T) {
 			})
 		}
 	}
-}
-
-// endlessEngine answers a ping, and to all else without end. It returns its address.
-func endlessEngine(t *testing.T, begin, more string) string {
-	t.Helper()
-	path := t.TempDir() + "/s"
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunk := strings.Repeat(more, 1+64<<10/len(more))
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/_ping") {
-			return
-		}
-		for _, err := io.WriteString(w, begin); err == nil; _, err = io.WriteString(w, chunk) {
-		}
-	})}
-	go srv.Serve(l) //nolint:errcheck // it ends with Close
-	t.Cleanup(func() { srv.Close() })
-	return "unix://" + path
 }
 
 // memoryOf is what a process has had in memory at most, in KiB (proc_pid_status(5),

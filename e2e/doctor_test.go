@@ -21,6 +21,7 @@ import (
 
 	"dx/e2e/await"
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // doctorReport is what dx doctor --format json is documented to be.
@@ -133,9 +134,9 @@ var faults = map[string]fault{
 		return patient
 	}, "shim", "shim-stopped", 1},
 	"lock held, by a fake engine": {func(t *testing.T, e *engine.Engine, c engine.Container) []string {
-		return append(patient, "-H", proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		return append(patient, "-H", fakeengine.Proxy(t, e.Host, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 			if strings.Contains(r.URL.Path, c.ID) {
-				<-r.Context().Done()
+				fakeengine.Hung(w, r)
 				return
 			}
 			pass.ServeHTTP(w, r)

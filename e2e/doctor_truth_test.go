@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // What doctor cannot see it does not judge: it says that it was not checked, and advises
@@ -87,18 +88,13 @@ func TestDoctorOfAnotherKernel(t *testing.T) {
 	id := strings.Repeat(elsewhere, 32)
 	for name, pid := range map[string]int{"a PID of somebody else": os.Getpid(), "a PID of nobody": 1 << 22} {
 		t.Run(name, func(t *testing.T) {
-			host := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-				rec := &recorder{header: http.Header{}}
+			answers := fakeengine.Edited(t, e.Host, func(body []byte) []byte {
+				text := strings.ReplaceAll(string(body), c.ID, id)
+				return []byte(strings.ReplaceAll(text, fmt.Sprintf(`"Pid":%d`, c.PID), fmt.Sprintf(`"Pid":%d`, pid)))
+			})
+			host := fakeengine.Proxy(t, answers, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 				r.URL.Path = strings.ReplaceAll(r.URL.Path, id, c.ID)
-				pass.ServeHTTP(rec, r)
-				body := strings.ReplaceAll(rec.body.String(), c.ID, id)
-				body = strings.ReplaceAll(body, fmt.Sprintf(`"Pid":%d`, c.PID), fmt.Sprintf(`"Pid":%d`, pid))
-				w.Header().Set("Content-Type", "application/json")
-				w.Header().Set("Api-Version", rec.header.Get("Api-Version"))
-				if rec.status != 0 {
-					w.WriteHeader(rec.status)
-				}
-				fmt.Fprint(w, body)
+				pass.ServeHTTP(w, r)
 			})
 			r, code := examine(t, e, "--timeout", "10s", "-H", host)
 			judgesNothing(t, r, code)

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"testing"
 
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // hostname is what tells containers apart from within: dockerd names them after their ID.
@@ -357,21 +356,7 @@ func serveSaying(t *testing.T, network, address, id, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := map[string]any{
-		"Id": id, "Name": "/" + name, "Config": map[string]any{}, "HostConfig": map[string]any{},
-		"State": map[string]any{"Status": "running", "Running": true, "Pid": 2147483646},
-	}
-	list := []any{map[string]any{"Id": id, "Names": []string{"/" + name}, "State": "running", "Status": "Up"}}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var answer any = one
-		if strings.HasSuffix(r.URL.Path, "/containers/json") {
-			answer = list
-		}
-		w.Header().Set("Api-Version", "1.41")
-		_ = json.NewEncoder(w).Encode(answer)
-	})}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(fakeengine.ServeOn(l, &fakeengine.Engine{Containers: []fakeengine.Container{fakeengine.Running(id, name, fakeengine.NoPID)}}))
 }
 
 func kill(t *testing.T, pid int) {

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +14,7 @@ import (
 
 	"dx/e2e/await"
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // badEngines are what may sit behind a socket instead of an engine. Each serves one
@@ -86,30 +85,15 @@ func badEnginesGetIn(t *testing.T, e *engine.Engine, c engine.Container) {
 	})
 }
 
+// badEngine serves each connection once something was asked, and closes it.
 func badEngine(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				request := make([]byte, 4096)
-				if _, err := c.Read(request); err == nil {
-					serve(c)
-				}
-			}()
+	return fakeengine.ServeRaw(t, func(c net.Conn) {
+		defer c.Close()
+		if _, err := c.Read(make([]byte, 4096)); err == nil {
+			serve(c)
 		}
-	}()
-	return "unix://" + path
+	})
 }
 
 // TestRecycledPID: the engine names a PID that was the container's and is now
@@ -120,12 +104,7 @@ func TestRecycledPID(t *testing.T) {
 	gone := e.Run(t, engine.Busybox)
 	e.MustDocker(t, "kill", gone.Name)
 	host := processWithPID(t, gone.PID)
-	socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-		rec := recorder{header: http.Header{}}
-		pass.ServeHTTP(&rec, r)
-		w.WriteHeader(rec.status)
-		_, _ = w.Write(withPID(t, rec.body.Bytes(), host))
-	})
+	socket := fakeengine.Edited(t, e.Host, func(body []byte) []byte { return withPID(t, body, host) })
 	r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 	if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, fmt.Sprint(host)) {
 		t.Errorf("exec with a recycled PID: %v, want the hostname %s and a word about pid %d", r, c.ID[:12], host)

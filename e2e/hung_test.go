@@ -1,22 +1,17 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"dx/e2e/engine"
+	"dx/e2e/fakeengine"
 )
 
 // getsIn checks that dx finds a container by name, ID and prefix, enters it, and
@@ -131,12 +126,7 @@ func TestLyingEngine(t *testing.T) {
 	c, other := e.Run(t, engine.Busybox), e.Run(t, engine.Busybox)
 	for name, pid := range map[string]int{"a process of the host": os.Getpid(), "another container": other.PID, "nobody": 1 << 22} {
 		t.Run(name, func(t *testing.T) {
-			socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-				rec := recorder{header: http.Header{}}
-				pass.ServeHTTP(&rec, r)
-				w.WriteHeader(rec.status)
-				_, _ = w.Write(withPID(t, rec.body.Bytes(), pid))
-			})
+			socket := fakeengine.Edited(t, e.Host, func(body []byte) []byte { return withPID(t, body, pid) })
 			r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 			if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, "engine says that") {
 				t.Errorf("exec with a PID that the kernel contradicts: %v, want the hostname %s and a warning with what the engine says", r, c.ID[:12])
@@ -149,9 +139,9 @@ func TestLyingEngine(t *testing.T) {
 func TestLockedContainer(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox)
-	socket := proxy(t, e, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+	socket := fakeengine.Proxy(t, e.Host, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/json") && strings.Contains(r.URL.Path, c.Name) {
-			<-r.Context().Done()
+			fakeengine.Hung(w, r)
 			return
 		}
 		pass.ServeHTTP(w, r)
@@ -161,34 +151,6 @@ func TestLockedContainer(t *testing.T) {
 		t.Errorf("exec of a container whose inspection hangs: %v, want the hostname %s and a warning that inspect hangs", r, c.ID[:12])
 	}
 }
-
-// proxy serves an engine's API on a socket of its own, through handle.
-func proxy(t *testing.T, e *engine.Engine, handle func(http.ResponseWriter, *http.Request, http.Handler)) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "docker"})
-	to.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", strings.TrimPrefix(e.Host, "unix://"))
-	}}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, to) })}
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { s.Close() })
-	return "unix://" + path
-}
-
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
 // withPID changes State.Pid in an answer of inspect, and nothing in any other.
 func withPID(t *testing.T, body []byte, pid int) []byte {

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/cmd/dx/output/outputtest"
 	"dx/dockerx"
 	"dx/dockerx/execspec"
 	"dx/nsops/launch"
@@ -57,11 +58,11 @@ func TestDialects(t *testing.T) {
 		"stopped, newest":   {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: container 0 is not running\n", code: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, log := tempFile(t), tempFile(t)
+			out, log := outputtest.File(t), outputtest.File(t)
 			a := &app{out: out, err: log}
 			code := a.exitCode(&dialectError{error: c.err, detached: c.detached, versions: c.versions})
-			if code != c.code || content(t, out) != c.out || content(t, log) != c.log {
-				t.Errorf("exit %d, stdout %q, stderr %q", code, content(t, out), content(t, log))
+			if code != c.code || outputtest.Content(t, out) != c.out || outputtest.Content(t, log) != c.log {
+				t.Errorf("exit %d, stdout %q, stderr %q", code, outputtest.Content(t, out), outputtest.Content(t, log))
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dx/cmd/dx/output"
+	"dx/cmd/dx/output/outputtest"
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/nsops/cgroup"
@@ -37,7 +38,7 @@ func madePosture(name string) *postureSubject {
 
 func cardOf(t *testing.T, s *postureSubject, o inspectOptions) string {
 	t.Helper()
-	f := tempFile(t)
+	f := outputtest.File(t)
 	out, err := output.New(f, o.Options)
 	if err == nil {
 		err = renderInspect(out, []inspectRecord{newInspectRecord(s)}, o.origins)
@@ -45,7 +46,7 @@ func cardOf(t *testing.T, s *postureSubject, o inspectOptions) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content(t, f)
+	return outputtest.Content(t, f)
 }
 
 func TestInspectCard(t *testing.T) {

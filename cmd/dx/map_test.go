@@ -7,6 +7,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"dx/cmd/dx/output/outputtest"
 	"dx/cmpdiff/draw"
 	"dx/dockerx"
 	"dx/nsops"
@@ -14,13 +15,13 @@ import (
 
 func mapped(t *testing.T, find finder, refs ...string) shown {
 	t.Helper()
-	a := &app{out: tempFile(t), err: tempFile(t)}
+	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	before := openFiles(t)
 	code := a.exitCode(a.drawMap(context.Background(), find, draw.Mermaid, refs))
 	if after := openFiles(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
-	return shown{out: content(t, a.out), err: content(t, a.err), code: code}
+	return shown{out: outputtest.Content(t, a.out), err: outputtest.Content(t, a.err), code: code}
 }
 
 func TestMapFinds(t *testing.T) {
@@ -60,8 +61,8 @@ func TestMapRefuses(t *testing.T) {
 	}
 	defer ptmx.Close()
 	defer tty.Close()
-	a := &app{out: tty, err: tempFile(t)}
-	if code := a.exitCode(a.checkPicture("svg")); code != exitDx || !strings.Contains(content(t, a.err), "> map.svg") {
+	a := &app{out: tty, err: outputtest.File(t)}
+	if code := a.exitCode(a.checkPicture("svg")); code != exitDx || !strings.Contains(outputtest.Content(t, a.err), "> map.svg") {
 		t.Errorf("svg on a terminal: %d", code)
 	}
 	if err := a.checkPicture("dot"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dx/cmd/dx/output"
+	"dx/cmd/dx/output/outputtest"
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/census"
@@ -44,10 +45,10 @@ func TestSpaceRefs(t *testing.T) {
 
 func TestNSRefusesFlags(t *testing.T) {
 	for _, args := range [][]string{{"--tree", "--procs"}, {"-a"}, {"-a", "web"}, {"--tree", "inode:7"}, {"web", "inode:7"}} {
-		a := &app{in: os.Stdin, out: tempFile(t), err: tempFile(t)}
+		a := &app{in: os.Stdin, out: outputtest.File(t), err: outputtest.File(t)}
 		code := run(append([]string{"ns"}, args...), a.in, a.out, a.err)
-		if code != exitDx || content(t, a.out) != "" || !strings.Contains(content(t, a.err), "Usage:") {
-			t.Errorf("%q: exit code %d, %q", args, code, content(t, a.err))
+		if code != exitDx || outputtest.Content(t, a.out) != "" || !strings.Contains(outputtest.Content(t, a.err), "Usage:") {
+			t.Errorf("%q: exit code %d, %q", args, code, outputtest.Content(t, a.err))
 		}
 	}
 }
@@ -126,7 +127,7 @@ func TestSpaceTables(t *testing.T) {
 
 func TestOneSpace(t *testing.T) {
 	w := madeWorld()
-	file := tempFile(t)
+	file := outputtest.File(t)
 	out, err := output.New(file, output.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +139,7 @@ func TestOneSpace(t *testing.T) {
 	if err := renderSpaces(out, records); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "spaces", content(t, file))
+	golden(t, "spaces", outputtest.Content(t, file))
 }
 
 func TestChosen(t *testing.T) {
@@ -164,7 +165,7 @@ func TestInsideTable(t *testing.T) {
 	for i := range 25 {
 		web.inside = append(web.inside, census.Process{PID: 100 + i, Comm: "worker", Places: places})
 	}
-	file := tempFile(t)
+	file := outputtest.File(t)
 	out, err := output.New(file, output.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -172,5 +173,5 @@ func TestInsideTable(t *testing.T) {
 	if err := newNSView(madeHost(), []nsSubject{web}, nil, false).writeInside(out); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "inside", content(t, file))
+	golden(t, "inside", outputtest.Content(t, file))
 }

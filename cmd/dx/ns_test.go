@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dx/cmd/dx/output"
+	"dx/cmd/dx/output/outputtest"
 	"dx/dockerx"
 	"dx/nsops"
 	"dx/nsops/proc"
@@ -150,7 +151,7 @@ func (f fake) Running(ctx context.Context) ([]*dockerx.Container, error) {
 func self(name string) func() (*dockerx.Container, error) {
 	return func() (*dockerx.Container, error) {
 		p, err := proc.Self()
-		return &dockerx.Container{Ref: name, ID: webID, Name: name, Source: dockerx.SourceEngine, Process: p}, err
+		return &dockerx.Container{Ref: name, ID: outputtest.WebID, Name: name, Source: dockerx.SourceEngine, Process: p}, err
 	}
 }
 
@@ -164,7 +165,7 @@ func dead(t *testing.T, name string) func() (*dockerx.Container, error) {
 		p, err := proc.Open(cmd.Process.Pid)
 		cmd.Process.Kill()
 		cmd.Wait()
-		return &dockerx.Container{Ref: name, ID: webID, Name: name, Source: dockerx.SourceEngine, Process: p}, err
+		return &dockerx.Container{Ref: name, ID: outputtest.WebID, Name: name, Source: dockerx.SourceEngine, Process: p}, err
 	}
 }
 
@@ -176,7 +177,7 @@ type shown struct {
 
 func show(t *testing.T, find finder, o output.Options, refs ...string) shown {
 	t.Helper()
-	a := &app{out: tempFile(t), err: tempFile(t)}
+	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	out, err := output.New(a.out, o)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +187,7 @@ func show(t *testing.T, find finder, o output.Options, refs ...string) shown {
 	if after := openFiles(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
-	return shown{out: content(t, a.out), err: content(t, a.err), code: code}
+	return shown{out: outputtest.Content(t, a.out), err: outputtest.Content(t, a.err), code: code}
 }
 
 func openFiles(t *testing.T) int {
@@ -283,19 +284,19 @@ func TestNSOfHost(t *testing.T) {
 }
 
 func TestNSUnread(t *testing.T) {
-	a := &app{out: tempFile(t), err: tempFile(t)}
+	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	g := nsGathering{app: a, unread: []string{"a's", "b's", "c's", "d's", "e's"}}
 	g.sayUnread()
-	got := content(t, a.err)
+	got := outputtest.Content(t, a.err)
 	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "a's, b's, c's and 2 more") || !strings.Contains(got, "CAP_SYS_PTRACE") {
 		t.Errorf("stderr: %q", got)
 	}
 }
 
 func TestNSWrongTemplateIsKnownFirst(t *testing.T) {
-	a := &app{out: tempFile(t), err: tempFile(t), host: "unix:///nosuch.sock"}
+	a := &app{out: outputtest.File(t), err: outputtest.File(t), host: "unix:///nosuch.sock"}
 	err := a.runNS(context.Background(), nsOptions{Options: output.Options{Format: "{{"}}, nil)
-	if err == nil || errors.Is(err, fs.ErrNotExist) || content(t, a.err) != "" {
-		t.Errorf("%v, stderr %q", err, content(t, a.err))
+	if err == nil || errors.Is(err, fs.ErrNotExist) || outputtest.Content(t, a.err) != "" {
+		t.Errorf("%v, stderr %q", err, outputtest.Content(t, a.err))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"dx/cmd/dx/output/outputtest"
 )
 
 // TestOnePlaceForWords: nothing but say.go writes to the streams, so that no text can
@@ -31,13 +33,13 @@ func TestOnePlaceForWords(t *testing.T) {
 }
 
 func TestSayIsOneLine(t *testing.T) {
-	f := tempFile(t)
+	f := outputtest.File(t)
 	a := &app{err: f, out: f}
-	a.say("%s", hostile)
-	a.fromDaemon(hostile)
-	a.result("%s", hostile)
+	a.say("%s", outputtest.Hostile)
+	a.fromDaemon(outputtest.Hostile)
+	a.result("%s", outputtest.Hostile)
 	b, err := os.ReadFile(f.Name())
-	if want := "dx: " + harmless + "\nError response from daemon: " + harmless + "\n" + harmless + "\n"; err != nil || string(b) != want {
+	if want := "dx: " + outputtest.Harmless + "\nError response from daemon: " + outputtest.Harmless + "\n" + outputtest.Harmless + "\n"; err != nil || string(b) != want {
 		t.Errorf("%q, %v, want %q", b, err, want)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -24,6 +23,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/await"
+	"dx/e2e/fakeengine"
 )
 
 // serveAt makes the test binary an engine at that socket, until its input ends.
@@ -40,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveEngine is a dockerd without a container.
+// serveEngine is a dockerd in a process of its own.
 func serveEngine(socket string) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -48,27 +50,13 @@ func serveEngine(socket string) error {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	dumpOnSignal()
+	e := &fakeengine.Engine{}
 	if containers := os.Getenv(serveContainers); containers != "" {
-		f := &fakeEngine{}
-		if err := json.Unmarshal([]byte(containers), &f.containers); err != nil {
+		if err := json.Unmarshal([]byte(containers), &e.Containers); err != nil {
 			return err
 		}
-		go http.Serve(l, f)
-		fmt.Println("ready")
-		_, _ = bufio.NewReader(os.Stdin).ReadByte()
-		return nil
 	}
-	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"):
-			io.WriteString(w, `{"Version":"28.2.2","ApiVersion":"1.41"}`)
-		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			io.WriteString(w, "[]")
-		default:
-			io.WriteString(w, "OK")
-		}
-	}))
+	defer fakeengine.ServeOn(l, e)()
 	fmt.Println("ready")
 	_, _ = bufio.NewReader(os.Stdin).ReadByte()
 	return nil
@@ -94,7 +82,7 @@ func dumpOnSignal() {
 }
 
 // startDockerd starts an engine whose process is called dockerd, and has those containers.
-func startDockerd(t *testing.T, containers ...map[string]any) (socket, execRoot string, dockerd *os.Process) {
+func startDockerd(t *testing.T, containers ...fakeengine.Container) (socket, execRoot string, dockerd *os.Process) {
 	t.Helper()
 	dir := t.TempDir()
 	program, socket, execRoot := filepath.Join(dir, "dockerd"), filepath.Join(dir, "docker.sock"), filepath.Join(dir, "exec")
@@ -218,11 +206,7 @@ func stopWholly(t *testing.T, p *os.Process) {
 			return err == nil && !bytes.Contains(b, []byte("\nState:\tT"))
 		})
 	}
-	for deadline := time.Now().Add(time.Minute); running(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("pid %d has a thread that does not stop", p.Pid)
-		}
-	}
+	await.Until(t, fmt.Sprintf("each thread of pid %d has stopped", p.Pid), func() bool { return !running() })
 }
 
 func TestExamineStoppedEngine(t *testing.T) {
@@ -251,13 +235,7 @@ func TestExamineNoEngine(t *testing.T) {
 	_, r := examine(t, filepath.Join(dir, "missing.sock"), answers)
 	checkCause(t, r, dockerdAbsent, 0)
 
-	dead := filepath.Join(dir, "dead.sock")
-	l, err := net.Listen("unix", dead)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
+	dead := strings.TrimPrefix(fakeengine.Dead(t), "unix://")
 	p, r := examine(t, dead, answers)
 	checkCause(t, r, dockerdAbsent, 0)
 	if dumps := p.Dump(context.Background()); len(dumps) != 1 || !strings.Contains(dumps[0].Error, "no signal is sent") {
@@ -302,20 +280,10 @@ func TestExamineFullBacklog(t *testing.T) {
 }
 
 func TestExamineRefusingEngine(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "ill.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusInternalServerError)
-		io.WriteString(w, `{"message":"I am ill"}`)
-	})}
-	go srv.Serve(l)
-	defer srv.Close()
+	socket := strings.TrimPrefix(fakeengine.Serve(t, fakeengine.Sick["error"]), "unix://")
 	_, r := examine(t, socket, answers)
 	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Kind == engineRefuses })
-	if i < 0 || !strings.Contains(r.Findings[i].Text, "I am ill") || r.Status == "healthy" {
+	if i < 0 || !strings.Contains(r.Findings[i].Text, "the engine is ") || r.Status == "healthy" {
 		t.Errorf("%s, %+v, want a refusal in the engine's words", r.Status, r.Findings)
 	}
 }

@@ -1,15 +1,11 @@
 package doctor
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -17,84 +13,42 @@ import (
 	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
+	"dx/e2e/fakeengine"
 )
 
-// fakeEngine answers as dockerd does, from this process, with the containers that it is
-// given: its PIDs are whatever a test wants.
-type fakeEngine struct {
-	containers []map[string]any
-	inspect    func(w http.ResponseWriter, r *http.Request) bool // true: it has answered
-	lists      atomic.Int32
-	states     []string // of the first container, list after list
+// fakeContainer is one that an engine says has run for an hour.
+func fakeContainer(digits, name string, pid int) fakeengine.Container {
+	c := fakeengine.Running(strings.Repeat(digits, 32), name, pid)
+	c.State["StartedAt"] = time.Now().Add(-time.Hour).Format(time.RFC3339)
+	return c
 }
 
-func (f *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Api-Version", "1.41")
-	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case strings.HasSuffix(r.URL.Path, "/version"):
-		fmt.Fprint(w, `{"Version":"28.2.2","ApiVersion":"1.41"}`)
-	case strings.HasSuffix(r.URL.Path, "/containers/json"):
-		f.list(w)
-	case strings.HasSuffix(r.URL.Path, "/json"):
-		if f.inspect == nil || !f.inspect(w, r) {
-			f.answer(w, r)
-		}
-	default:
-		fmt.Fprint(w, "OK")
+// instead is an engine that answers when it is asked about one container.
+func instead(answer http.HandlerFunc) *fakeengine.Engine {
+	return &fakeengine.Engine{
+		Containers: []fakeengine.Container{fakeContainer("a1", "web", 0)},
+		Instead: func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/containers/json") || !strings.HasSuffix(r.URL.Path, "/json") {
+				return false
+			}
+			answer(w, r)
+			return true
+		},
 	}
 }
 
-func (f *fakeEngine) list(w http.ResponseWriter) {
-	n := int(f.lists.Add(1)) - 1
-	var list []map[string]any
-	for i, c := range f.containers {
-		state := c["State"].(map[string]any)["Status"]
-		if i == 0 && len(f.states) > 0 {
-			state = f.states[min(n, len(f.states)-1)]
-		}
-		list = append(list, map[string]any{"Id": c["Id"], "Names": []any{c["Name"]}, "State": state})
-	}
-	_ = json.NewEncoder(w).Encode(list)
-}
-
-func (f *fakeEngine) answer(w http.ResponseWriter, r *http.Request) {
-	for _, c := range f.containers {
-		if strings.Contains(r.URL.Path, c["Id"].(string)) {
-			_ = json.NewEncoder(w).Encode(c)
-			return
-		}
-	}
-	w.WriteHeader(http.StatusNotFound)
-	fmt.Fprint(w, `{"message":"No such container"}`)
-}
-
-// fakeContainer is what inspect answers of a container that runs.
-func fakeContainer(digits, name string, pid int) map[string]any {
-	return map[string]any{
-		"Id": strings.Repeat(digits, 32), "Name": "/" + name, "Config": map[string]any{}, "HostConfig": map[string]any{},
-		"State": map[string]any{"Status": "running", "Running": true, "Pid": pid, "StartedAt": time.Now().Add(-time.Hour).Format(time.RFC3339)},
-	}
-}
-
-func (f *fakeEngine) start(t *testing.T) (socket string) {
+// served is the socket of an engine that this process serves: its PIDs are whatever a
+// test wants.
+func served(t *testing.T, e *fakeengine.Engine) (socket string) {
 	t.Helper()
-	socket = filepath.Join(t.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: f}
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	return socket
+	return strings.TrimPrefix(fakeengine.Serve(t, e), "unix://")
 }
 
 // TestExamineAnotherKernelsEngine: what passes on the answers of an engine elsewhere
 // names processes that mean nothing here. Nothing is called missing.
 func TestExamineAnotherKernelsEngine(t *testing.T) {
-	f := &fakeEngine{containers: []map[string]any{fakeContainer("a1", "web", os.Getpid()), fakeContainer("b2", "db", 1<<22)}}
-	_, r := examine(t, f.start(t), answers)
+	e := &fakeengine.Engine{Containers: []fakeengine.Container{fakeContainer("a1", "web", os.Getpid()), fakeContainer("b2", "db", 1<<22)}}
+	_, r := examine(t, served(t, e), answers)
 	if r.Status != "healthy" || r.Engine.Doubt == "" || r.Engine.Running != 2 || !has(r, unchecked, 0) {
 		t.Errorf("%s, %+v, %+v", r.Status, r.Engine, r.Findings)
 	}
@@ -137,18 +91,9 @@ func TestExamineLock(t *testing.T) {
 		"between":    {[]string{"running", "exited"}, restartLoop},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hold := make(chan struct{})
-			f := &fakeEngine{containers: []map[string]any{fakeContainer("a1", "web", 0)}, states: test.states}
-			f.inspect = func(_ http.ResponseWriter, r *http.Request) bool {
-				select {
-				case <-r.Context().Done():
-				case <-hold:
-				}
-				return true
-			}
-			socket := f.start(t)
-			t.Cleanup(func() { close(hold) })
-			_, r := examine(t, socket, mute)
+			e := instead(fakeengine.Hung)
+			e.States = test.states
+			_, r := examine(t, served(t, e), mute)
 			i := slices.IndexFunc(r.Findings, func(g Finding) bool { return g.Severity > Note })
 			if i < 0 || r.Findings[i].Kind != test.want {
 				t.Errorf("%+v, want %s", r.Findings, test.want)
@@ -160,13 +105,11 @@ func TestExamineLock(t *testing.T) {
 // TestExamineFailingInspect: an answer that is none is no held lock.
 func TestExamineFailingInspect(t *testing.T) {
 	for body, code := range map[string]int{"{": 200, `{"message":"broken"}`: 500} {
-		f := &fakeEngine{containers: []map[string]any{fakeContainer("a1", "web", 0)}}
-		f.inspect = func(w http.ResponseWriter, _ *http.Request) bool {
+		e := instead(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(code)
 			fmt.Fprint(w, body)
-			return true
-		}
-		_, r := examine(t, f.start(t), answers)
+		})
+		_, r := examine(t, served(t, e), answers)
 		if !has(r, engineRefuses, 0) || has(r, containerLock, 0) {
 			t.Errorf("%q: %+v, want a refusal", body, r.Findings)
 		}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/e2e/await"
+	"dx/e2e/fakeengine"
 )
 
 // timeout is for engines that do not answer; those that do have await.Patience.
@@ -27,15 +28,7 @@ const timeout = 200 * time.Millisecond
 // serve answers HTTP on a unix socket.
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: h}
-	go srv.Serve(l)
-	t.Cleanup(func() { srv.Close() })
-	return dial(t, socket)
+	return dial(t, strings.TrimPrefix(fakeengine.Serve(t, h), "unix://"))
 }
 
 func dial(t *testing.T, socket string) *Client {
@@ -185,49 +178,25 @@ func impatient(c *Client) *Client {
 }
 
 func TestSilentEngine(t *testing.T) {
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done) })
-	fails(t, impatient(serve(t, func(http.ResponseWriter, *http.Request) { <-done })), context.DeadlineExceeded)
+	fails(t, impatient(serve(t, fakeengine.Hung)), context.DeadlineExceeded)
 }
 
 func TestSlowEngine(t *testing.T) {
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done) })
 	fails(t, impatient(serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/_ping") {
-			select { // the ping has no body
-			case <-done:
-			case <-r.Context().Done():
-			}
+		if fakeengine.IsPing(r) { // a ping has no body
+			fakeengine.Hung(w, r)
 			return
 		}
-		drip(w, r, done)
+		w.Header().Set("Content-Type", "application/json")
+		fakeengine.Sick["slow"](w, r)
 	})), context.DeadlineExceeded)
 }
 
-// drip sends a byte now and then.
-func drip(w http.ResponseWriter, r *http.Request, done chan struct{}) {
-	w.Header().Set("Content-Type", "application/json")
-	for {
-		w.Write([]byte(" "))
-		w.(http.Flusher).Flush()
-		select {
-		case <-done:
-			return
-		case <-r.Context().Done():
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 func TestInspectHangsWhileListAnswers(t *testing.T) {
-	done := make(chan struct{})
-	t.Cleanup(func() { close(done) })
 	answer := recorded(t)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/web/json") {
-			<-done
+			fakeengine.Hung(w, r)
 		}
 		answer(w, r)
 	})
@@ -340,14 +309,7 @@ func TestFullBacklog(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	dir := t.TempDir()
 	fails(t, dial(t, filepath.Join(dir, "absent.sock")), fs.ErrNotExist)
-	dead := filepath.Join(dir, "dead.sock")
-	l, err := net.Listen("unix", dead)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
-	fails(t, dial(t, dead), syscall.ECONNREFUSED)
+	fails(t, dial(t, strings.TrimPrefix(fakeengine.Dead(t), "unix://")), syscall.ECONNREFUSED)
 	if os.Getuid() == 0 {
 		return // nothing is forbidden to root
 	}

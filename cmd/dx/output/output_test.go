@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"dx/cmd/dx/output/outputtest"
 	"dx/nsops/escape"
 )
 
@@ -31,10 +31,8 @@ func (s sample) Short() sample {
 	return s
 }
 
-const webID = "8e058298222ce2e12fe1bd7ae2745f392dc53b175e5bd6203def5ac97761aa6c"
-
 var samples = []sample{
-	{ID: webID, Name: "web", Ports: []string{"80", "443"}},
+	{ID: outputtest.WebID, Name: "web", Ports: []string{"80", "443"}},
 	{ID: "", Name: "a-b"},
 }
 
@@ -42,37 +40,16 @@ func sampleTable() Table {
 	return Table{Header: []string{"ID", "NAME"}, Rows: [][]Cell{Row("1", "web"), {{Text: "2"}, {Text: "db", Alert: true}}}}
 }
 
-// rendered is what render writes to a file.
+// rendered is what Render writes to a file.
 func rendered[T Record[T]](t *testing.T, o Options, records []T, tab func() Table) string {
 	t.Helper()
-	f := tempFile(t)
-	out, err := New(f, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Render(out, records, tab); err != nil {
-		t.Fatal(err)
-	}
-	return content(t, f)
-}
-
-func tempFile(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-func content(t *testing.T, f *os.File) string {
-	t.Helper()
-	b, err := os.ReadFile(f.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return outputtest.Written(t, func(f *os.File) error {
+		out, err := New(f, o)
+		if err != nil {
+			return err
+		}
+		return Render(out, records, tab)
+	})
 }
 
 // The expected texts of templates are what docker ps (28.2) prints for containers of
@@ -86,11 +63,11 @@ func TestRenderFormats(t *testing.T) {
 		{"default", Options{}, "ID   NAME\n1    web\n2    db\n"},
 		{"table", Options{Format: "table"}, "ID   NAME\n1    web\n2    db\n"},
 		{"quiet", Options{Quiet: true}, "8e058298222c\n"},
-		{"quiet, whole", Options{Quiet: true, NoTrunc: true}, webID + "\n"},
+		{"quiet, whole", Options{Quiet: true, NoTrunc: true}, outputtest.WebID + "\n"},
 		{"quiet yields to json", Options{Quiet: true, Format: "json"},
-			`{"ID":"` + webID + `","Name":"web","Ports":["80","443"]}` + "\n" + `{"ID":"","Name":"a-b","Ports":null}` + "\n"},
+			`{"ID":"` + outputtest.WebID + `","Name":"web","Ports":["80","443"]}` + "\n" + `{"ID":"","Name":"a-b","Ports":null}` + "\n"},
 		{"template", Options{Format: `{{.ID}}\t{{.Name}}`}, "8e058298222c\tweb\n\ta-b\n"},
-		{"template, whole", Options{Format: "{{.ID}}", NoTrunc: true}, webID + "\n\n"},
+		{"template, whole", Options{Format: "{{.ID}}", NoTrunc: true}, outputtest.WebID + "\n\n"},
 		{"docker's functions", Options{Format: `{{upper .Name}} {{json .Name}} {{pad .Name 1 2}}x {{truncate .Name 2}} {{title .Name}} {{lower "X"}} {{join (split .Name "-") "/"}}`},
 			"WEB \"web\"  web  x we Web x web\nA-B \"a-b\"  a-b  x a- A-B x a/b\n"},
 		{"json of all", Options{Format: "{{json .Ports}}"}, "[\"80\",\"443\"]\nnull\n"},
@@ -119,7 +96,7 @@ func TestWrongTemplates(t *testing.T) {
 	if _, err := New(os.Stdout, Options{Format: "{{"}); err == nil || !strings.HasPrefix(err.Error(), "failed to parse template: ") {
 		t.Errorf("unclosed: %v", err)
 	}
-	out, err := New(tempFile(t), Options{Format: "{{.Foo}}"})
+	out, err := New(outputtest.File(t), Options{Format: "{{.Foo}}"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,15 +105,12 @@ func TestWrongTemplates(t *testing.T) {
 	}
 }
 
-const (
-	hostile  = "a\x1b[2Jb\r\nc\u009bd\u202ee\x7ff\xffg"
-	harmless = `a\x1b[2Jb\r\nc\u009bd\u202ee\x7ff\xffg`
-)
-
 func TestHostileTextInEveryFormat(t *testing.T) {
-	records := []sample{{ID: "1", Name: hostile}}
-	tab := func() Table { return Table{Header: []string{"ID", hostile}, Rows: [][]Cell{Row("1", hostile)}} }
-	if diff := cmp.Diff("ID   "+harmless+"\n1    "+harmless+"\n", rendered(t, Options{}, records, tab)); diff != "" {
+	records := []sample{{ID: "1", Name: outputtest.Hostile}}
+	tab := func() Table {
+		return Table{Header: []string{"ID", outputtest.Hostile}, Rows: [][]Cell{Row("1", outputtest.Hostile)}}
+	}
+	if diff := cmp.Diff("ID   "+outputtest.Harmless+"\n1    "+outputtest.Harmless+"\n", rendered(t, Options{}, records, tab)); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
 	line := rendered(t, Options{Format: "json"}, records, tab)
@@ -144,10 +118,10 @@ func TestHostileTextInEveryFormat(t *testing.T) {
 		t.Errorf("json has a control character at %d of %q", i, line)
 	}
 	var back sample
-	if err := json.Unmarshal([]byte(line), &back); err != nil || back.Name != strings.ToValidUTF8(hostile, "\ufffd") {
+	if err := json.Unmarshal([]byte(line), &back); err != nil || back.Name != strings.ToValidUTF8(outputtest.Hostile, "\ufffd") {
 		t.Errorf("json is %q, %v", back.Name, err)
 	}
-	if got := rendered(t, Options{Format: "{{.Name}}"}, records, tab); got != hostile+"\n" {
+	if got := rendered(t, Options{Format: "{{.Name}}"}, records, tab); got != outputtest.Hostile+"\n" {
 		t.Errorf("template to a file: %q, want it exact", got)
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"dx/cmd/dx/output/outputtest"
 )
 
 func TestCut(t *testing.T) {
 	long := strings.Repeat("é", MaxText)
 	for text, want := range map[string]string{
 		"short":                         "short",
-		"/c/" + webID + "/x":            "/c/8e058298222c…/x",
+		"/c/" + outputtest.WebID + "/x": "/c/8e058298222c…/x",
 		long:                            long,
 		long + "é":                      strings.Repeat("é", MaxText-1) + "…",
 		strings.Repeat("ab", 64) + "/x": strings.Repeat("ab", 49) + "a…", // 128 digits are no ID
@@ -21,7 +23,7 @@ func TestCut(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
-	if got := ShortID(webID) + " " + ShortID("x"); got != "8e058298222c x" {
+	if got := ShortID(outputtest.WebID) + " " + ShortID("x"); got != "8e058298222c x" {
 		t.Error(got)
 	}
 }
