@@ -105,11 +105,11 @@ func TestRecycledPID(t *testing.T) {
 	e.MustDocker(t, "kill", gone.Name)
 	host := processWithPID(t, gone.PID)
 	socket := fakeengine.Edited(t, e.Host, func(body []byte) []byte { return withPID(t, body, host) })
-	r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
+	r := e.Dx(t, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 	if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, fmt.Sprint(host)) {
 		t.Errorf("exec with a recycled PID: %v, want the hostname %s and a word about pid %d", r, c.ID[:12], host)
 	}
-	r = timely(t, e, "-H", socket, "--source", "engine", "exec", c.Name, "true")
+	r = e.Dx(t, "-H", socket, "--source", "engine", "exec", c.Name, "true")
 	if r.Code == 0 || !strings.Contains(r.Stderr, fmt.Sprint(host)) {
 		t.Errorf("dx enters a process of the host: %+v", r)
 	}

@@ -127,7 +127,7 @@ func TestLyingEngine(t *testing.T) {
 	for name, pid := range map[string]int{"a process of the host": os.Getpid(), "another container": other.PID, "nobody": 1 << 22} {
 		t.Run(name, func(t *testing.T) {
 			socket := fakeengine.Edited(t, e.Host, func(body []byte) []byte { return withPID(t, body, pid) })
-			r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
+			r := e.Dx(t, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 			if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, "engine says that") {
 				t.Errorf("exec with a PID that the kernel contradicts: %v, want the hostname %s and a warning with what the engine says", r, c.ID[:12])
 			}
@@ -146,7 +146,7 @@ func TestLockedContainer(t *testing.T) {
 		}
 		pass.ServeHTTP(w, r)
 	})
-	r := timely(t, e, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
+	r := timely(t, e, "--api-timeout", "4s", "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")
 	if strings.TrimSpace(r.Stdout) != c.ID[:12] || !strings.Contains(r.Stderr, "inspect "+c.Name+" hangs while ping answers") {
 		t.Errorf("exec of a container whose inspection hangs: %v, want the hostname %s and a warning that inspect hangs", r, c.ID[:12])
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/e2e/engine"
+	"dx/nsops"
 	"dx/nsops/seccomp"
 )
 
@@ -195,9 +195,11 @@ func seize(t *testing.T, pid int) {
 	tracing, end, ended := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread() // the tracer is this thread, and ends with it
-		tracing <- unix.PtraceSeize(pid)
-		<-end
+		_ = nsops.OnOwnThread(func() error { // the tracer is this thread, and ends with it
+			tracing <- unix.PtraceSeize(pid)
+			<-end
+			return nil
+		})
 	}()
 	if err := <-tracing; err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/docker"
+	"dx/nsops"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -179,9 +179,11 @@ func traced(t *testing.T, pid int) {
 	tracing, end, ended := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread() // the tracer is this thread, and ends with it
-		tracing <- unix.PtraceSeize(pid)
-		<-end
+		_ = nsops.OnOwnThread(func() error { // the tracer is this thread, and ends with it
+			tracing <- unix.PtraceSeize(pid)
+			<-end
+			return nil
+		})
 	}()
 	if err := <-tracing; err != nil {
 		t.Fatal(err)
