@@ -16,16 +16,7 @@ import (
 // delegatedCgroup is a cgroup that belongs to the user, as a session manager gives one.
 func (m *mallory) delegatedCgroup(t *testing.T, e *engine.Engine) string {
 	t.Helper()
-	top := "/sys/fs/cgroup"
-	if !engine.HostIsCgroup2() {
-		for _, name := range []string{"pids", "memory", "systemd", "freezer"} {
-			if _, err := os.Stat(filepath.Join(top, name, "cgroup.procs")); err == nil {
-				top = filepath.Join(top, name)
-				break
-			}
-		}
-	}
-	dir := filepath.Join(top, e.Name("user"))
+	dir := filepath.Join(cgroupTop(), e.Name("user"))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +27,19 @@ func (m *mallory) delegatedCgroup(t *testing.T, e *engine.Engine) string {
 		}
 	}
 	return dir
+}
+
+// cgroupTop is the root of a hierarchy in which a cgroup needs no setting up.
+func cgroupTop() string {
+	const top = "/sys/fs/cgroup"
+	if !engine.HostIsCgroup2() {
+		for _, name := range []string{"pids", "memory", "systemd", "freezer"} {
+			if _, err := os.Stat(filepath.Join(top, name, "cgroup.procs")); err == nil {
+				return filepath.Join(top, name)
+			}
+		}
+	}
+	return top
 }
 
 func removeCgroups(t *testing.T, dir string) {

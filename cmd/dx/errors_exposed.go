@@ -93,8 +93,12 @@ func checkUserNamespace(c *dockerx.Container, joinsPIDs bool) error {
 	case err != nil:
 		return err
 	case pid != 0:
+		whose := "container " + id[:min(12, len(id))]
+		if id == "" {
+			whose = "a container, by its root and its rights,"
+		}
 		return &exposedError{
-			container: c.String(), reason: fmt.Sprintf("pid %d of container %.12s sees the host's processes, and the command among them", pid, id),
+			container: c.String(), reason: fmt.Sprintf("pid %d of %s sees the host's processes, and the command among them", pid, whose),
 			how: "as root it has power over the command in a user namespace, and over what that has of yours",
 		}
 	}

@@ -170,7 +170,7 @@ func openChild(p *proc.Process) (*Bundle, error) {
 	}
 	return open(p, func(dir *bundleDir) bool {
 		for _, cg := range cgroups {
-			if base, ok := CgroupBase(cg, dir.id); ok && !trust.inAnother(base, dir.id) {
+			if _, ok := CgroupBase(cg, dir.id); ok && !trust.inAnother(cg, dir.id) {
 				return true
 			}
 		}

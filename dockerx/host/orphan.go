@@ -20,9 +20,10 @@ import (
 // the host's PID namespace is not found.
 func (l *Listing) AddOrphans() {
 	o := orphans{trust: l.trust, seen: map[string]bool{}, done: map[string]bool{}}
+	o.trust.served = map[string]bool{}
 	inits := map[int]bool{}
 	for _, f := range l.Found {
-		o.seen[f.ID] = true
+		o.seen[f.ID], o.trust.served[f.ID] = true, true
 		inits[f.PID] = true
 	}
 	// Whoever is in the PID namespace of a known init is no other container's.

@@ -33,8 +33,9 @@ import (
 //     as containerd wants of all shims: a root shell, or a logger that a shim has
 //     started, may stand in the same directory.
 //   - A cgroup that is the only proof (Trust.Cgroup) counts if its directory is root's,
-//     if it lies in no other container's, and if the process is in a PID and a mount
-//     namespace other than dx's.
+//     if it lies in no other container's nor in a unit of systemd's that may be one
+//     (machine-NAME.scope), and if the process is in a PID and a mount namespace other
+//     than dx's.
 //   - An engine counts if the process that listens on its socket does.
 //
 // The owner of a directory is no proof, as a mount namespace of a user's shows any
@@ -47,6 +48,8 @@ type Trust struct {
 	pidns, mntns, userns nsops.ID
 	uid                  uint32
 	own                  string // the ID of the container in which dx itself runs; empty: none
+	cgroups              []proc.Cgroup
+	served               map[string]bool // IDs, or names, of containers that have a shim
 }
 
 // DisbeliefError says that a process claims something and is not believed.
@@ -89,6 +92,7 @@ var ownTrust = sync.OnceValues(func() (Trust, error) {
 	if err != nil {
 		return Trust{}, err
 	}
+	t.cgroups = cgroups
 	t.own, _ = CgroupID(cgroups)
 	return t, nil
 })
@@ -114,7 +118,7 @@ func (t Trust) check(p *proc.Process) (exe proc.Executable, st proc.Status, err 
 		reason = t.doubtIDs(st)
 	}
 	if reason == "" && err == nil {
-		reason, err = t.doubtPlace(p)
+		reason, err = t.doubtPlace(p, st)
 	}
 	if reason == "" && err == nil {
 		exe, reason, err = t.doubtProgram(p)
@@ -141,7 +145,7 @@ func (t Trust) doubtIDs(st proc.Status) string {
 // Owns reports whether a uid is root's or dx's own.
 func (t Trust) Owns(uid uint32) bool { return uid == 0 || uid == t.uid }
 
-func (t Trust) doubtPlace(p *proc.Process) (string, error) {
+func (t Trust) doubtPlace(p *proc.Process, st proc.Status) (string, error) {
 	for _, ns := range []struct {
 		kind nsops.Type
 		want nsops.ID
@@ -160,6 +164,9 @@ func (t Trust) doubtPlace(p *proc.Process) (string, error) {
 	if id, err := nsops.Identify(p, nsops.Mnt); err == nil && id == t.mntns {
 		return "", nil
 	}
+	if reason := doubtRights(st); reason != "" {
+		return reason, nil
+	}
 	cgroups, err := p.Cgroups()
 	if err != nil {
 		return "", err
@@ -168,6 +175,16 @@ func (t Trust) doubtPlace(p *proc.Process) (string, error) {
 		return "it is in the cgroup of container " + short(id), nil
 	}
 	return "", nil
+}
+
+// doubtRights wants of a process of root's that is in another mount namespace what it
+// takes to run containers, and with the host's PIDs to be root of the host. Without that
+// it may be in a container whose cgroup bears no ID: runc's own, ctr's, LXC's.
+func doubtRights(st proc.Status) string {
+	if st.UID[0] != 0 || st.CapPrm&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return ""
+	}
+	return "it is root in another mount namespace without CAP_SYS_ADMIN, as a container's processes are"
 }
 
 func (t Trust) doubtProgram(p *proc.Process) (exe proc.Executable, reason string, err error) {
@@ -262,7 +279,7 @@ func (t Trust) doubtCgroup(p *proc.Process, id string) (string, error) {
 	reason := "the container's cgroup is not mounted here"
 	for _, cg := range cgroups {
 		base, ok := CgroupBase(cg, id)
-		if !ok || t.inAnother(base, id) {
+		if !ok || t.inAnother(cg, id) {
 			continue
 		}
 		dirs, err := cgroup.DirsOf([]proc.Cgroup{{Controllers: cg.Controllers, Path: base}})
@@ -281,17 +298,6 @@ func (t Trust) doubtCgroup(p *proc.Process, id string) (string, error) {
 		}
 	}
 	return reason, nil
-}
-
-// inAnother reports whether a container's cgroup lies in that of another one: whoever
-// is root there may have made it. Not so for the one in which dx itself is.
-func (t Trust) inAnother(base, id string) bool {
-	for other := range idsOf(base) {
-		if docker.IsID(other) && other != id && other != t.own {
-			return true
-		}
-	}
-	return false
 }
 
 // trusted reports whether only root, or dx's own user, can make anything in a

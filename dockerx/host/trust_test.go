@@ -113,13 +113,32 @@ func TestInAnother(t *testing.T) {
 		"/kubepods/libpod-" + other + ".scope/init/x-" + webID:     true,
 		"/../docker-" + strings.Repeat("cd", 32) + "/" + webID:     true,
 		"/kubepods/burstable/pod1234-5678/cri-containerd-" + webID: false,
+		"/machine.slice/machine-a.scope/payload/" + webID:          true,
+		"/system.slice/runc-a.scope/" + webID:                      true,
+		"/user.slice/session-1.scope/a/" + webID:                   true,
+		"/user.slice/user@1.service/user.slice/docker-" + webID:    false,
+		"/user.slice/user@2.service/user.slice/docker-" + webID:    true,
+		"/lxc.payload.a/" + webID:                                  true,
+		"/default/a/" + webID:                                      false,
 	} {
-		if got := (Trust{own: "x"}).inAnother(base, webID); got != want {
+		if got := (Trust{own: "x", uid: 1}).inAnother(proc.Cgroup{Path: base}, webID); got != want {
 			t.Errorf("inAnother(%q) = %v, want %v", base, got, want)
 		}
 	}
-	if (Trust{own: other}).inAnother("/docker/"+other+"/docker/"+webID, webID) {
-		t.Error("dx's own container is no other one")
+	for what, test := range map[string]struct {
+		trust Trust
+		base  string
+		want  bool
+	}{
+		"dx's own container":            {Trust{own: other}, "/docker/" + other + "/docker/" + webID, false},
+		"the unit in which dx is":       {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope/b"}}}, "/a.scope/c/" + webID, false},
+		"another unit beside it":        {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope/b"}}}, "/a.scope/c.scope/" + webID, true},
+		"dx's unit, in other cgroups":   {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope", Controllers: []string{"pids"}}}}, "/a.scope/" + webID, true},
+		"a container that has its shim": {Trust{served: map[string]bool{"a": true}}, "/default/a/" + webID, true},
+	} {
+		if got := test.trust.inAnother(proc.Cgroup{Path: test.base}, webID); got != test.want {
+			t.Errorf("%s: %v, want %v", what, got, test.want)
+		}
 	}
 }
 
