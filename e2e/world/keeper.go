@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -61,7 +62,7 @@ func (groups cgroups) run() (int, error) {
 		return 0, err
 	}
 	defer done.Close()
-	network, err := os.Open("/proc/self/ns/net")
+	network, err := os.Open(cmp.Or(os.Getenv(networkEnv), "/proc/self/ns/net"))
 	if err != nil {
 		return 0, err
 	}

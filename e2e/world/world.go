@@ -39,6 +39,10 @@ const chosenEnv = "DX_TEST_WORLD"
 // needs a package mirror has no other way to it.
 const HostNetwork = "/proc/1/fd/5"
 
+// networkEnv tells a world in a world where it is: what that one calls HostNetwork is the
+// machine's, too.
+const networkEnv = "DX_E2E_NETWORK"
+
 // inside is set in init, and not read from the environment later: what is started
 // inside may make a world in the world.
 var inside bool
@@ -55,6 +59,7 @@ func init() {
 		os.Exit(initialise())
 	case stageInside:
 		inside = true
+		os.Setenv(networkEnv, HostNetwork)
 	}
 }
 
