@@ -108,7 +108,7 @@ func (r *Resolver) whyNot(err error) string {
 	case r.memory.mute() == nil && strings.HasPrefix(e.Op, "inspect "):
 		return fmt.Sprintf("%s hangs while ping answers: that container's lock is held in dockerd", e.Op)
 	}
-	return fmt.Sprintf("dockerd at %s did not answer in time (%s)", e.Host, e.Op)
+	return fmt.Sprintf("dockerd at %s did not respond within %v (%s)", e.Host, r.engine.Timeout(), e.Op)
 }
 
 // instead says once that the host is asked because of an error. That there is no Docker
@@ -117,7 +117,7 @@ func (r *Resolver) instead(err error) {
 	if !r.named && absent(err) {
 		return
 	}
-	if line := r.whyNot(err) + "; the host is asked instead"; r.memory.first(line) {
+	if line := r.whyNot(err) + "; falling back to host discovery"; r.memory.first(line) {
 		r.warn(line)
 	}
 }

@@ -28,7 +28,7 @@ const (
 //	pid:N                       any process
 //	host:, host                 the host's init
 type Reference struct {
-	Text string // as typed
+	Text string // as typed, but for slashes at its end
 
 	kind      referenceKind
 	name      string // or ID, or prefix
@@ -50,7 +50,9 @@ func (e *ReferenceError) Error() string { return fmt.Sprintf("reference %q: %s",
 // ParseReference reads a reference. A name of Docker's has no colon, so that no container
 // can be called like a qualified one.
 func ParseReference(text string) (Reference, error) {
-	ref := Reference{Text: text, name: text}
+	// Docker's client puts the name into a path, of which the engine cleans the end.
+	name := strings.TrimRight(text, "/")
+	ref := Reference{Text: name, name: name}
 	scheme, rest, qualified := strings.Cut(text, ":")
 	if !qualified {
 		return ref, nil
@@ -79,7 +81,7 @@ func ParseReference(text string) (Reference, error) {
 		}
 		ref.kind, ref.namespace, ref.name = containerdOnly, namespace, name
 	default:
-		ref.name = text // no container can be called so: see validName
+		ref.name = name // no container can be called so: see validName
 	}
 	return ref, nil
 }

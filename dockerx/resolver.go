@@ -39,6 +39,8 @@ type Resolver struct {
 	named  bool // the engine was named, and is not docker's default
 	warn   func(string)
 
+	detachKeys string
+
 	answered atomic.Bool // the engine has answered
 	memory   memory
 	belief   belief
@@ -60,7 +62,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{engine: client, from: o.From, named: address.Named(), warn: serialized(o.Warn)}
+	r := &Resolver{engine: client, from: o.From, named: address.Named(), detachKeys: address.DetachKeys, warn: serialized(o.Warn)}
 	if address.Warning != "" {
 		r.warn(address.Warning)
 	}
@@ -78,6 +80,10 @@ func serialized(warn func(string)) func(string) {
 		}
 	}
 }
+
+// DetachKeys returns the key sequence for detaching that docker's config file sets, as it
+// stands there.
+func (r *Resolver) DetachKeys() string { return r.detachKeys }
 
 // Versions are those of the engine, in whose words errors are to be said. It is
 // asked only if it has answered before; otherwise nothing is known.

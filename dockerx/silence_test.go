@@ -57,7 +57,7 @@ func TestMuteOnce(t *testing.T) {
 	}
 	lines := 0
 	for _, line := range warnings() {
-		if strings.Contains(line, "the host is asked instead") {
+		if strings.Contains(line, "falling back to host discovery") {
 			lines++
 		}
 	}

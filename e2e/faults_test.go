@@ -70,7 +70,7 @@ func badEnginesGetIn(t *testing.T, e *engine.Engine, c engine.Container) {
 				socket := badEngine(t, serve)
 				getsIn(t, e, c, "-H", socket)
 				r := timely(t, e, "-H", socket, "exec", c.Name, "true")
-				if n := strings.Count(r.Stderr, "\n"); n != 1 || !strings.Contains(r.Stderr, "the host is asked instead") {
+				if n := strings.Count(r.Stderr, "\n"); n != 1 || !strings.Contains(r.Stderr, "falling back to host discovery") {
 					t.Errorf("not one line about the engine: %q", r.Stderr)
 				}
 				if strings.Contains(r.Stderr, "\x1b") {

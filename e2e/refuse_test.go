@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,6 +73,56 @@ func TestExecRefuses(t *testing.T) {
 				t.Errorf("docker: %+v\ndx:     %+v", want, got)
 			}
 		})
+	}
+}
+
+// TestExecHasDockersTexts: what docker makes of odd users, names, environments and config
+// files, refused or not.
+func TestExecHasDockersTexts(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	e.MustDocker(t, "exec", c.Name, "sh", "-c", "echo 4000:x:55: >>/etc/group")
+	config := t.TempDir()
+	nul := filepath.Join(config, "nul")
+	for path, text := range map[string]string{nul: "A=b\x00c\n", filepath.Join(config, "config.json"): `{"detachKeys":"ctrl-5"}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"-u", "0:4000", c.Name, "id"}, {"-u", "0:0:0", c.Name, "id"}, {"-u", "app:app:app", c.Name, "id"},
+		{"-u", "a:b:c", c.Name, "id"}, {"-u", ":", c.Name, "id"}, {"-u", ":4000", c.Name, "id"},
+		{c.Name + "/", "hostname"}, {"/" + c.Name + "//", "hostname"}, {"nosuch/", "true"},
+		{"--env-file", nul, c.Name, "true"}, {"-d", "--env-file", nul, c.Name, "true"}, {"--env-file", nul, "nosuch", "true"},
+		{"-e", "PATH=/", c.Name, "nosuch"},
+	} {
+		args = append([]string{"exec"}, args...)
+		if want, got := essence(e.Docker(t, args...)), essence(e.Dx(t, args...)); got != want {
+			t.Errorf("%q\ndocker: %+v\ndx:     %+v", args, want, got)
+		}
+	}
+	// On a terminal docker has the carriage returns of the mode that it has set.
+	for _, flags := range []string{"-t", "-it"} {
+		run := func(program []string) string {
+			line := strings.Join(append(slices.Clone(program), "exec", flags, c.Name, "nosuch"), " ")
+			return e.Do(t, engine.Command{Args: []string{"script", "-qec", line, "/dev/null"}}).Stdout
+		}
+		if want, got := run([]string{"docker"}), run(e.DxArgs(t)); got != want || !strings.Contains(want, "executable file not found") {
+			t.Errorf("exec %s nosuch on a terminal\ndocker: %q\ndx:     %q", flags, want, got)
+		}
+	}
+	// What is no UTF-8 goes through; docker's JSON has U+FFFD for it.
+	if r := e.Dx(t, "exec", "-e", "A=\xfe", c.Name, "sh", "-c", "echo $0$A", "a\xffb"); r.Stdout != "a\xffb\xfe\n" {
+		t.Errorf("echo of bytes: %q, want them as they were", r.Stdout)
+	}
+	for _, args := range [][]string{{c.Name, "hostname"}, {"-t", c.Name, "hostname"}, {"-d", c.Name, "hostname"}, {"nosuch", "true"}} {
+		run := func(program ...string) engine.Result {
+			command := slices.Concat([]string{"env", "DOCKER_CONFIG=" + config}, program, []string{"exec"}, args)
+			return essence(e.Do(t, engine.Command{Args: command}))
+		}
+		if want, got := run("docker"), run(e.DxArgs(t)...); got != want {
+			t.Errorf("%q, with bad detach keys in the config file\ndocker: %+v\ndx:     %+v", args, want, got)
+		}
 	}
 }
 

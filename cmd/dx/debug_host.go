@@ -21,6 +21,7 @@ import (
 func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args []string) error {
 	o.ignorePaused = true // the command is not in the container's cgroup
 	return a.enter(ctx, o.execOptions, ref, func(e *execRequest) error {
+		e.ofHost = true
 		pids, err := e.sharesPIDs(o)
 		if err != nil {
 			return err

@@ -24,12 +24,12 @@ import (
 // Exit codes. 125 is dx's own failure, before the container was touched; where
 // docker has a code of its own for a failure, that one is used.
 const (
-	exitFailure    = 1
-	exitDx         = 125
-	exitNotRunable = 126
-	exitNotFound   = 127
-	exitRuntime    = 128
-	exitLateExec   = 255
+	exitFailure       = 1
+	exitDx            = 125
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitRuntime       = 128
+	exitLateExec      = 255
 )
 
 // statusError carries the exit code of a command that ran: nothing is printed.
@@ -58,6 +58,8 @@ func (a *app) exitCode(err error) int {
 	var older *dialectError
 	var disbelief *dockerx.EngineDisbeliefError
 	var template *output.TemplateError
+	var nul *nulError
+	var keys *escapeKeysError
 	var elsewhere *dockerx.OtherHostError
 	switch {
 	case err == nil:
@@ -79,6 +81,11 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	case errors.As(err, &start):
 		return a.startFailed(start, dockerx.Versions{})
+	case errors.As(err, &nul):
+		return a.sayStart(nul.text(dockerx.Versions{}), nul.detached, dockerx.Versions{})
+	case errors.As(err, &keys):
+		a.fromDaemon(keys.Error())
+		return exitFailure
 	case errors.Is(err, execspec.ErrRelativeCwd):
 		return a.sayStart(relativeCwd, false, dockerx.Versions{})
 	case dockerSays(err) && !ofUser(err):
@@ -234,7 +241,7 @@ func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 func (a *app) sayStart(text string, detached bool, v dockerx.Versions) int {
 	code := startCode(text)
 	if older(v.Engine, 28, 0) { // moby#48552
-		code = exitNotRunable
+		code = exitNotExecutable
 	}
 	text = startText(text, v)
 	if detached {
@@ -251,7 +258,7 @@ func startCode(text string) int {
 		part string
 		code int
 	}{
-		{"permission denied", exitNotRunable}, {"is a directory", exitNotRunable}, {"not a directory", exitNotFound},
+		{"permission denied", exitNotExecutable}, {"is a directory", exitNotExecutable}, {"not a directory", exitNotFound},
 		{"executable file not found", exitNotFound}, {"no such file or directory", exitNotFound},
 	} {
 		if strings.Contains(text, c.part) {

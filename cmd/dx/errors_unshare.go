@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 
@@ -38,20 +37,12 @@ func (e *unshareError) hint() string {
 	return ""
 }
 
-// unshareFailed has the exit codes of unshare(1) for a command that cannot be
-// executed: 127 if it is not there, else 126.
+// unshareFailed separates what failed on the way to the command from the command.
 func unshareFailed(u *launch.Unshare, err error) error {
 	var step *launch.StepError
 	if !errors.As(err, &step) {
 		return err
 	}
-	switch step.Step.Stage {
-	case launch.StageLookup, launch.StageExec:
-		code := exitNotRunable
-		if step.Errno == unix.ENOENT {
-			code = exitNotFound
-		}
-		return &clientError{code: code, err: fmt.Errorf("dx: cannot execute %q: %w", u.Args[0], step.Errno)}
-	}
-	return &unshareError{step: step, rootless: os.Geteuid() != 0 && !slices.Contains(u.New, nsops.User)}
+	onTheWay := &unshareError{step: step, rootless: os.Geteuid() != 0 && !slices.Contains(u.New, nsops.User)}
+	return hostProgramFailed(u.Args[0], onTheWay, step)
 }

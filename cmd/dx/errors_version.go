@@ -24,7 +24,8 @@ func (e *dialectError) Unwrap() error { return e.error }
 // said: after an error, and where the engine was heard before.
 func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err error) error {
 	var start *startError
-	if !dockerSays(err) && !errors.As(err, &start) && !errors.Is(err, execspec.ErrRelativeCwd) {
+	var nul *nulError
+	if !dockerSays(err) && !errors.As(err, &start) && !errors.As(err, &nul) && !errors.Is(err, execspec.ErrRelativeCwd) {
 		return err
 	}
 	v := r.Versions(ctx)
@@ -37,8 +38,11 @@ func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err erro
 // sayAs prints an error as that engine would, and returns the exit code.
 func (a *app) sayAs(e *dialectError) int {
 	var start *startError
+	var nul *nulError
 	var user *execspec.UserError
 	switch {
+	case errors.As(e.error, &nul):
+		return a.sayStart(nul.text(e.versions), nul.detached, e.versions)
 	case errors.As(e.error, &start):
 		return a.startFailed(start, e.versions)
 	case errors.Is(e.error, execspec.ErrRelativeCwd):
@@ -46,7 +50,7 @@ func (a *app) sayAs(e *dialectError) int {
 	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
 		// To 27 a user is looked up when the exec starts, not when it is created.
 		a.onTerminal(user.Error())
-		return exitNotRunable
+		return exitNotExecutable
 	}
 	a.fromDaemon(e.text())
 	return exitFailure
@@ -88,11 +92,37 @@ func startText(text string, v dockerx.Versions) string {
 	return text
 }
 
-// older says that a version, "1.1.5+ds1", is known and before another.
+// older reports whether a version, "1.1.5+ds1", is known, and before another.
 func older(version string, major, minor int) bool {
 	var gotMajor, gotMinor int
 	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &gotMajor, &gotMinor); n != 2 {
 		return false
 	}
 	return gotMajor < major || gotMajor == major && gotMinor < minor
+}
+
+// nulError is a variable of an --env-file that no process can have: runc refuses it when
+// the command is to start.
+type nulError struct {
+	variable string
+	detached bool
+}
+
+func (e *nulError) Error() string { return e.text(dockerx.Versions{}) }
+
+// text has runc's words: to 1.2 those of setns_init_linux.go, then those of prepareEnv
+// (libcontainer/env.go).
+func (e *nulError) text(v dockerx.Versions) string {
+	reason := fmt.Sprintf("environment variable value can't contain null(\\x00): %q", e.variable)
+	if name, _, _ := strings.Cut(e.variable, "="); !older(v.Runc, 1, 3) {
+		reason = fmt.Sprintf("invalid environment variable %q: contains nul byte (\\x00)", name)
+	}
+	return execFailed + "unable to start container process: " + reason
+}
+
+// escapeKeysError is a sequence of docker's config file that is none: moby's words.
+type escapeKeysError struct{ keys string }
+
+func (e *escapeKeysError) Error() string {
+	return fmt.Sprintf("Invalid escape keys (%s) provided", e.keys)
 }

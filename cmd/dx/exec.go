@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
-	"dx/dockerx/engine"
 	"dx/dockerx/execspec"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
@@ -88,7 +87,7 @@ func (a *app) execute(ctx context.Context, e *execRequest, spec *execspec.Spec) 
 	}
 	prog, err := launch.Compile(plan.Plan)
 	if err != nil {
-		return err
+		return e.compileError(err)
 	}
 	s := session.Session{Program: prog, Root: plan.Root}
 	if !o.explain {
@@ -125,21 +124,21 @@ func (o *execOptions) read() (env []string, detachKeys []byte, err error) {
 	if env, err = o.environment(); err != nil {
 		return nil, nil, err
 	}
-	detachKeys, err = o.detachSequence()
+	detachKeys, err = tty.DetachKeys(o.detachKeys)
 	return env, detachKeys, err
 }
 
-// detachSequence is that of the flag, else of docker's config file, else
-// docker's own.
-func (o *execOptions) detachSequence() ([]byte, error) {
-	keys := o.detachKeys
-	if keys == "" {
-		var err error
-		if keys, err = engine.DetachKeys(os.Getenv); err != nil {
-			return nil, err
-		}
+// configuredKeys takes the detach keys of docker's config file, unless there is a flag.
+// Docker's client does not look at those: the engine does, once it has the container
+// (moby, daemon/exec.go, ContainerExecCreate).
+func (e *execRequest) configuredKeys(keys string) (err error) {
+	if keys == "" || e.options.detachKeys != "" {
+		return nil
 	}
-	return tty.DetachKeys(keys)
+	if e.detachKeys, err = tty.DetachKeys(keys); err != nil {
+		return &escapeKeysError{keys}
+	}
+	return nil
 }
 
 // maxEnvFile bounds an --env-file: execve(2) takes a quarter of it at most.

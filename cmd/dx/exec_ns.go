@@ -96,6 +96,7 @@ func (n *nsFlag) Set(s string) error {
 // runInNamespaces is exec --ns.
 func (a *app) runInNamespaces(ctx context.Context, e *execRequest, args []string) error {
 	o, c := e.options, e.container
+	e.ofHost = true
 	target, err := launch.OpenTarget(c.Process, nil, o.part.namespaces)
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", c.String(), err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"dx/nsops/launch"
 	"dx/nsops/session"
 )
@@ -36,10 +38,36 @@ func exitStatus(code int) error {
 	return &statusError{code: code}
 }
 
+// compileError has docker's words for a variable that no process can have.
+func (e *execRequest) compileError(err error) error {
+	var nul *launch.NULError
+	if errors.As(err, &nul) {
+		return &nulError{variable: nul.Text, detached: e.options.detach}
+	}
+	return err
+}
+
+// hostProgramFailed has the exit codes of unshare(1) for a command that cannot be
+// executed: 127 if it is not there, else 126.
+func hostProgramFailed(command string, err error, step *launch.StepError) error {
+	switch step.Step.Stage {
+	case launch.StageLookup, launch.StageExec:
+		code := exitNotExecutable
+		if step.Errno == unix.ENOENT {
+			code = exitNotFound
+		}
+		return &clientError{code: code, err: fmt.Errorf("dx: cannot execute %q: %w", command, step.Errno)}
+	}
+	return err
+}
+
 // startError separates the failures that docker reports as the command's from dx's
 // own.
 func (e *execRequest) startError(plan *launch.Plan, err error) error {
 	var step *launch.StepError
+	if errors.As(err, &step) && e.ofHost {
+		return hostProgramFailed(plan.Process.Args[0], err, step)
+	}
 	if errors.As(err, &step) && step.Step.Stage != launch.StageSetup {
 		return &startError{command: plan.Process.Args[0], cwd: plan.Process.Cwd, detached: e.options.detach, step: step}
 	}

@@ -55,6 +55,7 @@ type execRequest struct {
 	container  *dockerx.Container
 	env        []string
 	detachKeys []byte
+	ofHost     bool // the command is a program of the host's, of which docker knows nothing
 }
 
 // enter resolves a reference, makes docker's checks, and lets run go on.
@@ -66,6 +67,8 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*ex
 	if err != nil {
 		return &clientError{err: err, code: exitFailure}
 	}
+	// Docker's client has set such a terminal to raw mode when it prints why a start failed.
+	a.rawTerminal = o.tty && o.interactive && !o.detach && term.IsTerminal(a.out.Fd())
 	return a.withResolver(func(r *dockerx.Resolver) error {
 		err := a.enterBy(ctx, r, ref, &execRequest{options: o, env: env, detachKeys: keys}, run)
 		return inWordsOf(ctx, r, o.detach, err)
@@ -79,6 +82,9 @@ func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *e
 	}
 	defer c.Close()
 	if err := a.mayExec(e.options, c); err != nil {
+		return err
+	}
+	if err := e.configuredKeys(r.DetachKeys()); err != nil {
 		return err
 	}
 	e.container = c

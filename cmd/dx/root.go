@@ -19,6 +19,7 @@ import (
 // app is what every verb needs: the streams and the global flags.
 type app struct {
 	in, out, err *os.File
+	rawTerminal  bool // stdout is one that docker would have set to raw mode
 
 	host       string
 	context    string

@@ -27,8 +27,14 @@ func (a *app) fromDaemon(text string) { a.line("Error response from daemon: %s",
 func (a *app) lines(text string) { fmt.Fprintln(a.err, escape.Lines(text)) }
 
 // onTerminal prints what docker sends down the stream of an exec that could not be
-// started.
-func (a *app) onTerminal(text string) { fmt.Fprintf(a.out, "%s\r\n", escape.Line(text)) }
+// started. A terminal that is not in raw mode makes the carriage return itself.
+func (a *app) onTerminal(text string) {
+	end := "\r\n"
+	if a.rawTerminal {
+		end = "\n"
+	}
+	fmt.Fprint(a.out, escape.Line(text)+end)
+}
 
 // result prints one line on stdout.
 func (a *app) result(format string, args ...any) {

@@ -143,14 +143,25 @@ func (o *unshareOptions) maps() (*launch.IDMaps, error) {
 	return m, nil
 }
 
-// setRoot finds the folder and says what it gets.
-func (o *unshareOptions) setRoot(u *launch.Unshare, devAsked bool) (err error) {
+// setRoot finds the directory, and whether it gets a /dev.
+func (o *unshareOptions) setRoot(u *launch.Unshare, devAsked bool) error {
 	if o.root == "" {
 		return nil
 	}
-	u.Root, u.Dev, err = newRoot(o.root)
-	u.Dev = o.mountDev && (u.Dev || devAsked)
-	return err
+	root, dev, err := newRoot(o.root)
+	switch {
+	case err != nil:
+		return err
+	case root == "/" && devAsked && o.mountDev:
+		return errors.New("--mount-dev is for a new root: / is the one you have")
+	case root == "/": // unshare(1) takes it; pivot_root(2) has nothing to change
+		if u.Cwd == "" {
+			u.Cwd = "/"
+		}
+		return nil
+	}
+	u.Root, u.Dev = root, o.mountDev && (dev || devAsked)
+	return nil
 }
 
 // shell is what unshare(1) runs without a command.

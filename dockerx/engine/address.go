@@ -27,6 +27,9 @@ type Address struct {
 
 	// Warning is what docker would warn of on its way to the address; may be empty.
 	Warning string
+	// DetachKeys is the key sequence that docker's config file sets for detaching; the
+	// engine is who refuses one that is none.
+	DetachKeys string
 }
 
 // byDefault is the Origin of an address that nobody named.
@@ -38,9 +41,21 @@ func (a Address) Named() bool { return a.Origin != byDefault }
 // ResolveAddress finds the engine as the docker command line does (docker/cli
 // cli/command/cli.go, resolveContextName): host or context if not empty, DOCKER_HOST, the
 // context in DOCKER_CONTEXT, currentContext of docker's config file, and at last
-// docker's default socket. getenv is os.Getenv but in tests.
+// docker's default socket. getenv is os.Getenv but in tests. A config file that cannot be
+// read is a warning, and docker goes on as if there were none (docker/cli,
+// config.LoadDefaultConfigFile).
 func ResolveAddress(host, context string, getenv func(string) string) (Address, error) {
 	dir := configDir(getenv)
+	cfg, errConfig := readConfig(dir)
+	a, err := cfg.address(host, context, dir, getenv)
+	if errConfig != nil {
+		a.Warning = fmt.Sprintf("WARNING: Error %v", errConfig)
+	}
+	a.DetachKeys = cfg.DetachKeys
+	return a, err
+}
+
+func (cfg config) address(host, context, dir string, getenv func(string) string) (Address, error) {
 	switch {
 	case host != "" && context != "":
 		return Address{}, errors.New("conflicting options: cannot specify both --host and --context")
@@ -54,21 +69,14 @@ func ResolveAddress(host, context string, getenv func(string) string) (Address, 
 	if host = getenv("DOCKER_HOST"); host != "" {
 		return fromHost(host, "DOCKER_HOST", dir, getenv)
 	}
-	name, warning := getenv("DOCKER_CONTEXT"), ""
+	name := getenv("DOCKER_CONTEXT")
 	if name == "" {
-		cfg, err := readConfig(dir)
-		if err != nil {
-			// docker goes on as if there were none (docker/cli, config.LoadDefaultConfigFile).
-			warning = fmt.Sprintf("WARNING: Error loading config file: %v", err)
-		}
 		name = cfg.CurrentContext
 	}
 	if name != "" && name != "default" {
 		return fromContext(dir, name)
 	}
-	a, err := fromHost(defaultHost, byDefault, dir, getenv)
-	a.Warning = warning
-	return a, err
+	return fromHost(defaultHost, byDefault, dir, getenv)
 }
 
 func configDir(getenv func(string) string) string {

@@ -129,19 +129,30 @@ func TestChoiceOfContext(t *testing.T) {
 	}
 }
 
-// TestBrokenConfig: docker warns of a config file that it cannot read, and goes on.
+// TestBrokenConfig: docker warns of a config file that it cannot read, and goes on,
+// whatever names the engine.
 func TestBrokenConfig(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"currentContext`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte("{broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] }
 	a, err := ResolveAddress("", "", env)
-	if err != nil || a.Host != defaultHost || !strings.HasPrefix(a.Warning, "WARNING: Error loading config file: "+dir) {
-		t.Errorf("with a broken config file the address is %+v, %v", a, err)
+	want := "WARNING: Error parsing config file (" + dir + "/config.json): invalid character 'b' looking for beginning of object key string"
+	if err != nil || a.Host != defaultHost || a.Warning != want || a.DetachKeys != "" {
+		t.Errorf("with a broken config file the address is %+v, %v, want docker's default and the warning %q", a, err, want)
 	}
-	if keys, err := DetachKeys(env); keys != "" || err != nil {
-		t.Errorf("with a broken config file the keys are %q, %v", keys, err)
+	if a, err := ResolveAddress("unix:///x", "", env); err != nil || a.Host != "unix:///x" || a.Warning != want {
+		t.Errorf("with a broken config file and --host the address is %+v, %v, want that host and the same warning", a, err)
+	}
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		return
+	}
+	cmd := exec.Command(docker, "context", "ls")
+	cmd.Env = []string{"DOCKER_CONFIG=" + dir, "HOME=" + dir, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want+"\n") {
+		t.Errorf("docker context ls: %v: %s, want the warning %q", err, out, want)
 	}
 }
 

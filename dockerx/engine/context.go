@@ -32,11 +32,11 @@ func readConfig(dir string) (config, error) {
 		return config{}, nil
 	}
 	if err != nil {
-		return config{}, err
+		return config{}, fmt.Errorf("loading config file: %w", err)
 	}
 	cfg, err := parseConfig(bytes.NewReader(b))
 	if err != nil {
-		return config{}, fmt.Errorf("%s: %w", path, err)
+		return config{}, fmt.Errorf("parsing config file (%s): %w", path, err)
 	}
 	return cfg, nil
 }

@@ -88,6 +88,9 @@ func New(address Address, timeout time.Duration) (*Client, error) {
 // Host is the engine's address.
 func (c *Client) Host() string { return c.address.Host }
 
+// Timeout is how long each call may take.
+func (c *Client) Timeout() time.Duration { return c.timeout }
+
 // Close drops idle connections.
 func (c *Client) Close() error {
 	if c.api == nil {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -23,17 +24,30 @@ func (b *builder) user() error {
 		return err
 	}
 	if b.f.Kind == Contained && !sinceRunc13(b.f.State) {
-		// To 1.2 runc made a set of the groups (libcontainer/init_linux.go, setupUser).
-		u.AdditionalGids = distinct(u.AdditionalGids)
+		u.AdditionalGids = groupsOfOldRunc(b.f.Accounts, u.AdditionalGids)
 	}
 	b.out.Process.User = u
 	b.from("User", "%s", origin)
 	return nil
 }
 
-func distinct(ids []uint32) []uint32 {
+// groupsOfOldRunc returns the groups that runc to 1.2 sets: a set, in which each number is
+// first looked up in /etc/group, where a group may be named like it
+// (libcontainer/init_linux.go, setupUser; libcontainer/user, GetAdditionalGroups).
+func groupsOfOldRunc(a Accounts, ids []uint32) []uint32 {
+	groups, err := user.ParseGroup(source(a.Group))
+	if err != nil {
+		groups = nil
+	}
 	var out []uint32
 	for _, id := range ids {
+		for _, g := range groups {
+			gid := uint32(g.Gid)
+			if (g.Name == strconv.FormatUint(uint64(id), 10) || gid == id) && !slices.Contains(out, gid) {
+				id = gid
+				break
+			}
+		}
 		if !slices.Contains(out, id) {
 			out = append(out, id)
 		}
@@ -76,6 +90,10 @@ func (b *builder) lookUp(name string) (specs.User, error) {
 	var find lookup = lookupUser
 	if b.f.Kind == Contained && snapshotter(b.f) {
 		find = lookupUserSnapshotter
+	}
+	// Of name:group:more Docker takes two parts (moby/sys/user to 0.4).
+	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 {
+		name = parts[0] + ":" + parts[1]
 	}
 	u, err := find(b.f.Accounts, name, groupAdd)
 	if err != nil {

@@ -1,6 +1,7 @@
 package execspec
 
 import (
+	"slices"
 	"testing"
 
 	"dx/dockerx/internal/testengine"
@@ -79,4 +80,26 @@ func FuzzLookupUser(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestGroupsOfOldRunc: libcontainer/user's GetAdditionalGroups of runc 1.1 takes the
+// first group that has the number or is named like it, unless its ID is there already.
+func TestGroupsOfOldRunc(t *testing.T) {
+	const odd = "4000:x:55:\n10:x:20:\nten:x:10:\n"
+	for _, c := range []struct {
+		group     string
+		ids, want []uint32
+	}{
+		{odd, []uint32{4000}, []uint32{55}},
+		{odd, []uint32{4000, 55}, []uint32{55}},
+		{odd, []uint32{55, 4000}, []uint32{55, 4000}},
+		{odd, []uint32{10}, []uint32{20}},
+		{odd, []uint32{10, 10}, []uint32{20, 10}},
+		{testengine.Group, []uint32{0, 10, 0, 77}, []uint32{0, 10, 77}},
+		{"", []uint32{1, 1}, []uint32{1}},
+	} {
+		if got := groupsOfOldRunc(Accounts{Group: []byte(c.group)}, c.ids); !slices.Equal(got, c.want) {
+			t.Errorf("%v in %q: %v, want %v", c.ids, c.group, got, c.want)
+		}
+	}
 }

@@ -57,12 +57,19 @@ func (c *compiler) compile() (*Program, error) {
 	return c.program()
 }
 
+// NULError says that an argument or variable cannot be handed to a process.
+type NULError struct{ Text string }
+
+func (e *NULError) Error() string {
+	return fmt.Sprintf("%q holds a NUL byte, which no argument or variable of a process can", e.Text)
+}
+
 // checkStrings refuses what execve(2) could not carry.
 func checkStrings(list []string) error {
 	for _, s := range list {
 		for i := range len(s) {
 			if s[i] == 0 {
-				return fmt.Errorf("%q holds a NUL byte, which no argument or variable of a process can", s)
+				return &NULError{Text: s}
 			}
 		}
 	}
