@@ -16,6 +16,7 @@ import (
 
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
+	"dx/nsops"
 	"dx/nsops/escape"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -60,7 +61,7 @@ type Container struct {
 
 	bundle  *host.Bundle  // by which Process was verified; nil: by something else
 	cgroups []proc.Cgroup // of Process; nil: not read yet
-	rootDir *os.File      // of Process; nil: not opened yet
+	rootDir *os.File      // see RootDir; nil: not opened yet
 
 	warn   func(string)
 	doubt  error // see Believed
@@ -81,16 +82,25 @@ func (c *Container) Root() (*rootfs.Root, error) {
 	return rootfs.At(dir, &c.deputy, c.Name), err
 }
 
-// RootDir opens the container's root with O_PATH, once. It stays the container's.
+// RootDir opens the container's root with O_PATH, once. It stays the container's. That
+// is the root of its mount namespace, which a runtime enters: its init may have called
+// chroot(2). Of a process that was named by its number it is that one's own.
 func (c *Container) RootDir() (*os.File, error) {
 	if c.rootDir != nil {
 		return c.rootDir, nil
 	}
-	dir, err := c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	dir, err := c.openRoot()
 	if err == nil {
 		c.rootDir = dir
 	}
 	return dir, err
+}
+
+func (c *Container) openRoot() (*os.File, error) {
+	if c.Source == SourcePID {
+		return c.Process.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
+	}
+	return nsops.OpenRoot(c.Process)
 }
 
 // Cgroups returns those in which the process was when they were first asked for.

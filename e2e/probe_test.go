@@ -14,11 +14,13 @@ import (
 // probe prints all that a process can see of itself, in sections. It reads the
 // files of the shell ($$), which is the process that exec started. A file that
 // it may not read shows as an error message, alike for docker and dx. The status is
-// read before anything is forked: shells that wait have signals blocked.
+// read before anything is forked: shells that wait have signals blocked. The shell has
+// the pipe to tr open until it has started that: settle waits for it.
 const probe = `
 while IFS= read -r l; do status="$status$l
 "; done </proc/$$/status
 cd / 2>/dev/null
+settle() { n=0; while [ -e /proc/$$/fd/3 ] && [ $n -lt 500 ]; do n=$((n+1)); sleep 0.02; done; }
 s() { echo "== $1"; }
 {
 s status; echo "$status"
@@ -26,7 +28,7 @@ for f in limits oom_score_adj cgroup loginuid personality timerslack_ns coredump
 	s $f; cat /proc/$$/$f
 done
 s links; stat -c %N /proc/$$/ns/* /proc/$$/root /proc/$$/exe
-s fd; stat -c %N /proc/$$/fd/*; grep flags /proc/$$/fdinfo/*
+s fd; settle; stat -c %N /proc/$$/fd/*; grep flags /proc/$$/fdinfo/*
 s owner; stat -L -c '%u:%g %a' /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2
 s umask; umask
 s id; id

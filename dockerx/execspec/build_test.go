@@ -2,6 +2,7 @@ package execspec
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -55,6 +56,43 @@ func TestBuildContained(t *testing.T) {
 	}
 	if len(s.Cgroups) != 1 || s.Cgroups[0].Path != "/sys/fs/cgroup/docker/c" {
 		t.Errorf("cgroups %v, want the state's", s.Cgroups)
+	}
+}
+
+// Init has left its cgroups and lowered its limits since: the container's own count.
+func TestBuildOfAnInitThatChanged(t *testing.T) {
+	id := strings.Repeat("5", 64)
+	files := func(soft, hard uint64) []specs.POSIXRlimit {
+		return []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: soft, Hard: hard}}
+	}
+	f := contained()
+	f.ID, f.Shim.Rlimits, f.Init.Rlimits = id, files(4096, 4096), files(99, 99)
+	own := "/sys/fs/cgroup/memory/docker/" + id
+	f.State.CgroupPaths = map[string]string{
+		"memory": own, "pids": "/sys/fs/cgroup/pids/docker/" + id, "cpu": "/sys/fs/cgroup/cpu/forged",
+	}
+	f.Cgroups = []cgroup.Dir{
+		{Controller: "memory", Path: "/sys/fs/cgroup/memory/elsewhere"},
+		{Controller: "pids", Path: "/sys/fs/cgroup/pids/elsewhere"},
+		{Controller: "cpu", Path: "/sys/fs/cgroup/cpu/here"},
+	}
+	f.Joinable = map[string]bool{own: true} // the one of pids is gone
+	s, err := Build(f, Options{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []CgroupDir{
+		{"memory", own}, {"pids", "/sys/fs/cgroup/pids/elsewhere"}, {"cpu", "/sys/fs/cgroup/cpu/here"},
+	}
+	if !slices.Equal(s.Cgroups, want) {
+		t.Errorf("cgroups %v, want %v", s.Cgroups, want)
+	}
+	if got := s.Process.Rlimits; !slices.Contains(got, files(4096, 4096)[0]) {
+		t.Errorf("limits %v, want the shim's", got)
+	}
+	f.Init.Rlimits = files(1024, 4096)
+	if s, err = Build(f, Options{Args: []string{"true"}}); err != nil || !slices.Contains(s.Process.Rlimits, files(1024, 4096)[0]) {
+		t.Errorf("limits %v, %v, want what a child of the shim has", s.Process.Rlimits, err)
 	}
 }
 

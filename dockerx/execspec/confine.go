@@ -2,10 +2,8 @@ package execspec
 
 import (
 	"fmt"
-	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -96,10 +94,11 @@ func (b *builder) exactNamespaces() error {
 	return b.ownNamespaces()
 }
 
-// cgroups are those that the runtime made for the container. On v2 runc falls
-// back to init's present cgroup where the container's own cannot be joined,
-// because init has divided it (EBUSY) or it is gone. On v1 it skips what is gone
-// (libcontainer/cgroups, EnterPid).
+// cgroups are those that the runtime made for the container, wherever init has gone
+// since. On v2 runc falls back to init's present cgroup where the container's own cannot
+// be joined, because init has divided it (EBUSY) or it is gone
+// (libcontainer/process_linux.go). So does dx on v1, where runc fails: the command is
+// never outside of a hierarchy's limits.
 func (b *builder) cgroups() error {
 	if b.f.State == nil {
 		return b.ownCgroups()
@@ -108,26 +107,29 @@ func (b *builder) cgroups() error {
 	if _, v2 := paths[""]; v2 && len(paths) == 1 && b.f.Divided {
 		return b.ownCgroups()
 	}
-	for _, name := range slices.Sorted(maps.Keys(paths)) {
-		if b.f.Joinable[paths[name]] {
-			b.out.Cgroups = append(b.out.Cgroups, CgroupDir{Controller: name, Path: paths[name]})
+	b.from("Cgroups", "%s", stateJSON("cgroup_paths"))
+	for _, d := range b.f.Cgroups {
+		if own, ok := paths[d.Controller]; ok && b.f.Joinable[own] {
+			d.Path = own
+		} else {
+			b.from("Cgroups", "%s, where that cannot be joined %s", stateJSON("cgroup_paths"), b.procFile("cgroup"))
 		}
+		b.out.Cgroups = append(b.out.Cgroups, CgroupDir(d))
 	}
 	if len(b.out.Cgroups) == 0 {
 		return b.ownCgroups()
 	}
-	b.from("Cgroups", "%s", stateJSON("cgroup_paths"))
 	return nil
 }
 
-// believedCgroups are those of the runtime's state in which init is, or was
-// before it went deeper: a state that names another cgroup is wrong or forged. The
-// cgroup above init is the container's if it is called after it, to the letter.
+// believedCgroups are those of the runtime's state that are the container's: init is
+// there, or they are called after the container, to the letter. Any other was made for
+// something else, or forged.
 func believedCgroups(f *Facts) map[string]string {
 	paths := map[string]string{}
 	for _, d := range f.Cgroups {
 		claimed, ok := f.State.CgroupPaths[d.Controller]
-		if ok && (claimed == d.Path || strings.HasPrefix(d.Path, claimed+"/") && host.IsCgroupOf(path.Base(claimed), f.ID)) {
+		if ok && (claimed == d.Path || host.IsCgroupOf(path.Base(claimed), f.ID)) {
 			paths[d.Controller] = claimed
 		}
 	}

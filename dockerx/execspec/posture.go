@@ -34,9 +34,7 @@ func (b *builder) security() error {
 // limits are those of the bundle (HostConfig.Ulimits and the daemon's defaults
 // at its start), and for all others what a child of the shim inherits.
 func (b *builder) limits() error {
-	// A shim is a Go program, which raises its soft limit of open files for
-	// itself only: init shows what its children get.
-	inherited := replaceLimit(slices.Clone(b.f.Shim.Rlimits), b.f.Init.Rlimits, "RLIMIT_NOFILE")
+	inherited := withSoftFiles(slices.Clone(b.f.Shim.Rlimits), b.f.Init.Rlimits)
 	b.from("Rlimits", "%s, the others as a child of the shim (pid %d) has them", configJSON("process.rlimits"), b.f.Shim.PID)
 	b.setLimits(slices.Clone(b.f.Spec.Process.Rlimits), inherited)
 	return nil
@@ -54,13 +52,16 @@ func (b *builder) setLimits(set, inherited []specs.POSIXRlimit) {
 	b.out.Process.Rlimits = set
 }
 
-func replaceLimit(to, from []specs.POSIXRlimit, name string) []specs.POSIXRlimit {
-	named := func(l specs.POSIXRlimit) bool { return l.Type == name }
-	i, j := slices.IndexFunc(to, named), slices.IndexFunc(from, named)
-	if i >= 0 && j >= 0 {
-		to[i] = from[j]
+// withSoftFiles takes init's soft limit of open files for the shim's: a shim is a Go
+// program, which raises that for itself only, and init shows what its children get. An
+// init whose hard limit is another has, or has been given, limits of its own since.
+func withSoftFiles(shim, init []specs.POSIXRlimit) []specs.POSIXRlimit {
+	named := func(l specs.POSIXRlimit) bool { return l.Type == "RLIMIT_NOFILE" }
+	i, j := slices.IndexFunc(shim, named), slices.IndexFunc(init, named)
+	if i >= 0 && j >= 0 && shim[i].Hard == init[j].Hard {
+		shim[i] = init[j]
 	}
-	return to
+	return shim
 }
 
 // oomScore: runc always writes the configured one, 0 if none is given, unless its

@@ -251,14 +251,14 @@ func cloneName(t nsops.Type) string {
 	return names[t]
 }
 
-// enterRoot takes the target's own root, which is not always the root of its
-// mount namespace.
+// enterRoot takes the root that was opened before: that of the mount namespace, or for a
+// process that was named by its number its own.
 func (c *compiler) enterRoot() {
 	if c.plan.Root == nil {
 		return
 	}
-	c.call("go to the target's root", "/proc/PID/root", "fchdir", unix.SYS_FCHDIR, c.file(c.plan.Root, "root"))
-	c.call("make it the root", "/proc/PID/root", "chroot", unix.SYS_CHROOT, str("."))
+	c.call("go to the target's root", "", "fchdir", unix.SYS_FCHDIR, c.file(c.plan.Root, "root"))
+	c.call("make it the root", "", "chroot", unix.SYS_CHROOT, str("."))
 }
 
 func (c *compiler) joinKeyring() {
