@@ -1,12 +1,18 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -135,4 +141,158 @@ func outOfMemory(t *testing.T, e *engine.Engine) {
 	if r := e.Docker(t, "exec", c.Name, "tail", "/dev/zero"); r.Code != 137 {
 		t.Fatalf("a process that takes more than the limit ends with %v, want SIGKILL", r)
 	}
+}
+
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); ; {
+		if _, err := f.Write(block); err != nil {
+			return // ENOSPC
+		}
+	}
+}
+
+func stopContainerd(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	pid, err := e.ContainerdPID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, pid)
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ppid int
+	var state string
+	if _, err := fmt.Sscan(string(b[strings.LastIndexByte(string(b), ')')+1:]), &state, &ppid); err != nil {
+		t.Fatal(err)
+	}
+	return ppid
+}
+
+// execInBackground starts a docker exec that does not return, and waits until
+// docker inspect does not return either.
+func execInBackground(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := e.Command(ctx, "docker", "exec", c.Name, "true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+	for range 20 {
+		ask, cancel := context.WithTimeout(context.Background(), time.Second)
+		err := e.Command(ask, "docker", "inspect", c.Name).Run()
+		hangs := ask.Err() != nil
+		cancel()
+		if err != nil && hangs {
+			return
+		}
+	}
+	t.Fatal("docker inspect answers while docker exec hangs: no lock is held")
+}
+
+// deafSocket listens and accepts nobody.
+func deafSocket(t *testing.T, backlog int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// fill connects once more; false when the kernel takes no more.
+func fill(t *testing.T, path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { c.Close() })
+	return true
+}
+
+// mountSilent mounts a FUSE file system in a container whose server, this test,
+// never answers, and returns the server's end.
+func mountSilent(t *testing.T, e *engine.Engine, c engine.Container) *os.File {
+	t.Helper()
+	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no FUSE here: %v", err)
+	}
+	t.Cleanup(func() { dev.Close() }) // aborts: who waits gets an error
+	e.Docker(t, "exec", c.Name, "mkdir", "/tmp/silent")
+	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
+	defer cancel()
+	cmd := e.Command(ctx, "nsenter", "-m", "-t", fmt.Sprint(c.PID), "mount", "-t", "fuse", "-o", "fd=3,rootmode=40000,user_id=0,group_id=0", "silent", "/tmp/silent")
+	cmd.ExtraFiles = []*os.File{dev}
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, b)
+	}
+	return dev
+}
+
+// keepInitFromEnding has a process of the host's in the container's PID namespace,
+// and a parent outside that does not reap it; then it kills init, which has to wait
+// in the kernel (zap_pid_ns_processes).
+func keepInitFromEnding(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	cmd := exec.Command("nsenter", "-p", "-t", fmt.Sprint(c.PID), "sleep", "424243")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	child := childOf(t, cmd.Process.Pid)
+	stop(t, cmd.Process.Pid)
+	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, fmt.Sprintf("pid %d is a zombie", child), func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return strings.Contains(string(b), ") Z ")
+	})
+}
+
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	child := 0
+	await.Until(t, fmt.Sprintf("pid %d has a child", pid), func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		_, err := fmt.Sscan(string(b), &child)
+		return err == nil
+	})
+	return child
+}
+
+// playDockerd runs processes in a container that are called as the host's daemons
+// are, lie in a folder like a bundle, and are stopped.
+func playDockerd(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	c := e.Run(t, engine.Bash)
+	script := `d=/io.containerd.runtime.v2.task/moby/` + strings.Repeat("f0", 32) + `; mkdir -p $d; cd $d
+for n in dockerd containerd containerd-shim-runc-v2 runc; do cp /bin/bash $n; (exec ./$n -c 'kill -STOP $$; :') & done
+echo $$ >init.pid; echo unix:///nosuch >address; wait`
+	e.Docker(t, "exec", "-d", c.Name, "bash", "-c", script)
+	await.Until(t, "four processes of the container play the host's daemons and are stopped", func() bool {
+		b := e.Docker(t, "exec", c.Name, "bash", "-c", "cat /proc/[0-9]*/stat")
+		return strings.Count(b.Stdout, ") T ") == 4
+	})
 }

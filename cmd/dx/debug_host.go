@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx/execspec"
+	"dx/dockerx/exposure"
 	"dx/nsops"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
@@ -31,7 +31,7 @@ func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args
 			return err
 		}
 		if !o.exposeHost {
-			if err := e.checkExposure(o, own, pids); err != nil {
+			if err := exposure.OfHostTools(e.container, own, pids); err != nil {
 				return err
 			}
 		}
@@ -39,35 +39,10 @@ func (a *app) runHostTools(ctx context.Context, o debugOptions, ref string, args
 	})
 }
 
-// sharesPIDs says whether the command is to join a PID namespace.
+// sharesPIDs reports whether the command is to join a PID namespace.
 func (e *execRequest) sharesPIDs(o debugOptions) (bool, error) {
-	differ, err := nsops.Differing(e.container.Process)
-	return o.sharePID && slices.Contains(differ, nsops.PID), err
-}
-
-// checkExposure refuses where a process of the container would see the command and
-// has power over it.
-func (e *execRequest) checkExposure(o debugOptions, own proc.Status, joins bool) error {
-	differ, err := nsops.Differing(e.container.Process)
-	if err != nil {
-		return err
-	}
-	pidHost := !slices.Contains(differ, nsops.PID)
-	if !joins && !pidHost {
-		return nil
-	}
-	watchers, err := tools.Watchers(e.container.Process, own)
-	if err != nil {
-		return err
-	}
-	if len(watchers) == 0 {
-		return nil
-	}
-	instead := "--share-pid=false hides the command from the container"
-	if pidHost {
-		instead = "the container has the host's PID namespace, so that --share-pid=false does not help"
-	}
-	return &exposedError{container: e.container.String(), reason: watched(watchers), instead: instead}
+	pidHost, err := exposure.HostPIDs(e.container)
+	return o.sharePID && !pidHost, err
 }
 
 func ownStatus() (proc.Status, error) {

@@ -10,6 +10,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/execspec"
+	"dx/dockerx/exposure"
 	"dx/nsops/tools"
 )
 
@@ -46,8 +47,8 @@ func TestPlainName(t *testing.T) {
 // Each refusal says what can be done.
 func TestToolsHints(t *testing.T) {
 	for err, want := range map[error]string{
-		&exposedError{instead: "--share-pid=false hides it"}: "--share-pid=false hides",
-		&exposedError{}:                                                 "--expose-host goes on",
+		&exposure.Error{Instead: "--share-pid=false hides it"}: "--share-pid=false hides",
+		&exposure.Error{}:                                               "--expose-host goes on",
 		fmt.Errorf("x: %w", tools.ErrNoBusybox):                         "busybox-static",
 		&tools.DynamicError{Path: "/bin/x", Loader: "/lib/ld.so"}:       "--host-tools",
 		fmt.Errorf("tools of %s: %w", "/x", tools.ErrOldKernel):         "dx exec",

@@ -12,6 +12,7 @@ import (
 	"dx/cmd/dx/output"
 	"dx/dockerx"
 	"dx/dockerx/execspec"
+	"dx/dockerx/exposure"
 	"dx/dockerx/lookup"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
@@ -55,7 +56,7 @@ func (a *app) exitCode(err error) int {
 	var interrupted *session.Interrupted
 	var start *startError
 	var step *launch.StepError
-	var older *dialectError
+	var older *versionedError
 	var disbelief *dockerx.EngineDisbeliefError
 	var template *output.TemplateError
 	var nul *nulError
@@ -65,7 +66,7 @@ func (a *app) exitCode(err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &older):
-		return a.sayAs(older)
+		return a.printFor(older)
 	case errors.As(err, &status):
 		return status.code
 	case errors.As(err, &client):
@@ -82,12 +83,12 @@ func (a *app) exitCode(err error) int {
 	case errors.As(err, &start):
 		return a.startFailed(start, dockerx.Versions{})
 	case errors.As(err, &nul):
-		return a.sayStart(nul.text(dockerx.Versions{}), nul.detached, dockerx.Versions{})
+		return a.printStartFailure(nul.text(dockerx.Versions{}), nul.detached, dockerx.Versions{})
 	case errors.As(err, &keys):
 		a.fromDaemon(keys.Error())
 		return exitFailure
 	case errors.Is(err, execspec.ErrRelativeCwd):
-		return a.sayStart(relativeCwd, false, dockerx.Versions{})
+		return a.printStartFailure(relativeCwd, false, dockerx.Versions{})
 	case dockerSays(err) && !ofUser(err):
 		a.fromDaemon(err.Error())
 		return exitFailure
@@ -131,7 +132,7 @@ func hint(err error) string {
 	var unshare *unshareError
 	var other *dockerx.OtherHostError
 	var ambiguous *dockerx.AmbiguousError
-	var exposed *exposedError
+	var exposed *exposure.Error
 	switch {
 	case errors.As(err, &other):
 		return elsewhereHint(other)
@@ -140,7 +141,7 @@ func hint(err error) string {
 	case errors.Is(err, launch.ErrSilent):
 		return silentHint(err)
 	case errors.As(err, &exposed):
-		return exposed.hint()
+		return exposureHint(exposed)
 	case ofTools(err):
 		return toolsHint(err)
 	case ofBareProcess(err):
@@ -233,12 +234,12 @@ func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 		}
 		return exitLateExec
 	}
-	return a.sayStart(execFailed+"unable to start container process: "+e.text(), e.detached, v)
+	return a.printStartFailure(execFailed+"unable to start container process: "+e.text(), e.detached, v)
 }
 
-// sayStart prints the reason why a command could not be started, and returns the
+// printStartFailure prints the reason why a command could not be started, and returns the
 // exit code (moby, daemon/exec_linux.go and errors.go).
-func (a *app) sayStart(text string, detached bool, v dockerx.Versions) int {
+func (a *app) printStartFailure(text string, detached bool, v dockerx.Versions) int {
 	code := startCode(text)
 	if older(v.Engine, 28, 0) { // moby#48552
 		code = exitNotExecutable

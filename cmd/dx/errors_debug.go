@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"dx/dockerx/exposure"
 	"dx/dockerx/images"
 	"dx/nsops/tools"
 )
@@ -18,7 +19,7 @@ func (e *toolsError) Unwrap() error { return e.err }
 func ofTools(err error) bool {
 	var missing *toolsError
 	var dynamic *tools.DynamicError
-	var exposed *exposedError
+	var exposed *exposure.Error
 	if errors.As(err, &missing) || errors.As(err, &dynamic) || errors.As(err, &exposed) {
 		return true
 	}

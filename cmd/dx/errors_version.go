@@ -10,19 +10,19 @@ import (
 	"dx/dockerx/execspec"
 )
 
-// dialectError is an error that the engine of this host would put in other words,
+// versionedError is an error that the engine of this host would put in other words,
 // on another stream or with another exit code than the newest one.
-type dialectError struct {
+type versionedError struct {
 	error
 	detached bool
 	versions dockerx.Versions
 }
 
-func (e *dialectError) Unwrap() error { return e.error }
+func (e *versionedError) Unwrap() error { return e.error }
 
-// inWordsOf asks the engine for its version if that matters for what is to be
+// withEngineVersion asks the engine for its version if that matters for what is to be
 // said: after an error, and where the engine was heard before.
-func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err error) error {
+func withEngineVersion(ctx context.Context, r *dockerx.Resolver, detached bool, err error) error {
 	var start *startError
 	var nul *nulError
 	if !dockerSays(err) && !errors.As(err, &start) && !errors.As(err, &nul) && !errors.Is(err, execspec.ErrRelativeCwd) {
@@ -32,21 +32,21 @@ func inWordsOf(ctx context.Context, r *dockerx.Resolver, detached bool, err erro
 	if v == (dockerx.Versions{}) {
 		return err
 	}
-	return &dialectError{error: err, detached: detached, versions: v}
+	return &versionedError{error: err, detached: detached, versions: v}
 }
 
-// sayAs prints an error as that engine would, and returns the exit code.
-func (a *app) sayAs(e *dialectError) int {
+// printFor prints an error as that engine would, and returns the exit code.
+func (a *app) printFor(e *versionedError) int {
 	var start *startError
 	var nul *nulError
 	var user *execspec.UserError
 	switch {
 	case errors.As(e.error, &nul):
-		return a.sayStart(nul.text(e.versions), nul.detached, e.versions)
+		return a.printStartFailure(nul.text(e.versions), nul.detached, e.versions)
 	case errors.As(e.error, &start):
 		return a.startFailed(start, e.versions)
 	case errors.Is(e.error, execspec.ErrRelativeCwd):
-		return a.sayStart(relativeCwd, e.detached, e.versions)
+		return a.printStartFailure(relativeCwd, e.detached, e.versions)
 	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
 		// To 27 a user is looked up when the exec starts, not when it is created.
 		a.onTerminal(user.Error())
@@ -58,7 +58,7 @@ func (a *app) sayAs(e *dialectError) int {
 
 // text has older engines' capital letters (moby, daemon/errors.go to 24, and
 // pkg/truncindex to 20.10).
-func (e *dialectError) text() string {
+func (e *versionedError) text() string {
 	text := e.Error()
 	var ambiguous *dockerx.AmbiguousError
 	var state *dockerx.StateError

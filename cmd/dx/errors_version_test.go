@@ -60,7 +60,7 @@ func TestDialects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out, log := outputtest.File(t), outputtest.File(t)
 			a := &app{out: out, err: log}
-			code := a.exitCode(&dialectError{error: c.err, detached: c.detached, versions: c.versions})
+			code := a.exitCode(&versionedError{error: c.err, detached: c.detached, versions: c.versions})
 			if code != c.code || outputtest.Content(t, out) != c.out || outputtest.Content(t, log) != c.log {
 				t.Errorf("exit %d, stdout %q, stderr %q", code, outputtest.Content(t, out), outputtest.Content(t, log))
 			}

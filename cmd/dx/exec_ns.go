@@ -16,6 +16,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/execspec"
+	"dx/dockerx/exposure"
 	"dx/nsops"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -108,7 +109,7 @@ func (a *app) runInNamespaces(ctx context.Context, e *execRequest, args []string
 	}
 	joins := kindsOf(target.Joins)
 	if !o.part.exposeHost && !o.explain {
-		if err := checkExposure(c, joins, own); err != nil {
+		if err := exposure.OfNamespaces(c, joins, own); err != nil {
 			return err
 		}
 	}
@@ -140,7 +141,7 @@ func (a *app) runVisit(ctx context.Context, e *execRequest, v *launch.Visit, roo
 
 // placeVisit says which files the command sees, and returns its root.
 func (a *app) placeVisit(v *launch.Visit, target *launch.Target, c *dockerx.Container, joins []nsops.Type) (*os.File, error) {
-	pidHost, err := hasHostPIDs(c)
+	pidHost, err := exposure.HostPIDs(c)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*ex
 	a.rawTerminal = o.tty && o.interactive && !o.detach && term.IsTerminal(a.out.Fd())
 	return a.withResolver(func(r *dockerx.Resolver) error {
 		err := a.enterBy(ctx, r, ref, &execRequest{options: o, env: env, detachKeys: keys}, run)
-		return inWordsOf(ctx, r, o.detach, err)
+		return withEngineVersion(ctx, r, o.detach, err)
 	})
 }
 
