@@ -98,6 +98,10 @@ func TestHungEngine(t *testing.T) {
 				if r.Code == 0 {
 					t.Error("with --source engine dx does not fail on a stopped dockerd")
 				}
+				r = timely(t, e, "__complete", "exec", c.Name)
+				if !strings.Contains(r.Stdout, c.Name+"\t") {
+					t.Errorf("what a shell is offered: %+v, want %s", r, c.Name)
+				}
 			})
 			t.Run("both stopped", func(t *testing.T) {
 				stop(t, containerd)

@@ -49,5 +49,24 @@ func manPage(t *testing.T, cmd *cobra.Command) []byte {
 	if err := doc.GenMan(cmd, &doc.GenManHeader{Section: "1", Source: "dx", Date: &date}, &b); err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Replace(b.Bytes(), []byte(date.Format(`"Jan 2006"`)), []byte(`""`), 1)
+	page := bytes.Replace(b.Bytes(), []byte(date.Format(`"Jan 2006"`)), []byte(`""`), 1)
+	page = bytes.Replace(page, []byte(".SH EXAMPLE\n"), []byte(".SH EXAMPLES\n"), 1)
+	return addSections(page)
+}
+
+// addSections puts what is the same for every verb before SEE ALSO, the last section.
+func addSections(page []byte) []byte {
+	const last = "\n.SH SEE ALSO\n"
+	sections := section("EXIT STATUS", exitCodesHelp) + section("ENVIRONMENT", environmentHelp) + section("FILES", filesHelp)
+	before, after, ok := strings.Cut(strings.TrimRight(string(page), "\n"), last)
+	if !ok {
+		return []byte(before + "\n" + sections)
+	}
+	return []byte(before + "\n" + sections + last + after + "\n")
+}
+
+// section sets a text as it stands (man-pages(7), roff(7)).
+func section(title, text string) string {
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.").Replace(text)
+	return "\n.SH " + title + "\n.nf\n" + text + "\n.fi\n"
 }

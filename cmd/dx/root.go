@@ -6,9 +6,7 @@ import (
 	"log"
 	"maps"
 	"os"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +18,7 @@ import (
 type app struct {
 	in, out, err *os.File
 	rawTerminal  bool // stdout is one that docker would have set to raw mode
+	plugin       bool // called as docker dx
 
 	host       string
 	context    string
@@ -31,9 +30,21 @@ type app struct {
 func run(args []string, in, out, err *os.File) int {
 	// net/http logs, raw, what an engine sends unasked.
 	log.SetOutput(io.Discard)
-	a := &app{in: in, out: out, err: err}
+	a := &app{in: in, out: out, err: err, plugin: isPlugin(os.Args[0])}
+	if isMetadata(args) {
+		return a.exitCode(a.printMetadata())
+	}
+	args, wrong := a.globals(args)
+	if wrong != nil {
+		return a.exitCode(wrong)
+	}
 	root := a.rootCommand()
-	completionCommand(root)
+	if a.plugin {
+		bePlugin(root)
+	}
+	if isCompletion(args) {
+		a.complete(root)
+	}
 	root.SetArgs(args)
 	return a.exitCode(root.Execute())
 }
@@ -41,8 +52,8 @@ func run(args []string, in, out, err *os.File) int {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dx [OPTIONS] COMMAND [ARG...]",
-		Short:         "Inspect and enter any container on this host",
-		Version:       version(),
+		Short:         shortHelp,
+		Version:       versionLine(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 
@@ -55,14 +66,13 @@ func (a *app) rootCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	// Cobra would print a second line for the root.
 	root.SetHelpCommand(helpCommand())
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err, exitDx) })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 
 	f := root.PersistentFlags()
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
@@ -71,6 +81,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
 
 	root.AddCommand(
+		a.completionCommand(),
 		a.debugCommand(),
 		a.diffCommand(),
 		a.doctorCommand(),
@@ -78,22 +89,16 @@ func (a *app) rootCommand() *cobra.Command {
 		a.inspectCommand(),
 		a.mapCommand(),
 		a.nsCommand(),
+		a.pluginCommand(),
 		a.psCommand(),
 		a.shellCommand(),
 		a.topCommand(),
 		a.unshareCommand(),
+		a.versionCommand(),
 		a.whoCommand(),
 	)
+	teach(root)
 	return root
-}
-
-// version is what go build noted of the commit.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }
 
 func (a *app) resolver() (*dockerx.Resolver, error) {

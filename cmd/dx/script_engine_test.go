@@ -16,7 +16,7 @@ import (
 // cmdEngine is: engine KIND [N]. It starts a fake engine at $WORK/KIND.sock and makes
 // it the one that dx asks: one of fakeengine.Sick, fakeengine.Rude, "dead" or
 // "forbidden". "engine well N" has N running containers, $MARK-1 to $MARK-N, whose
-// processes do not exist.
+// processes do not exist. Those of "engine odd" have names that mean something to a shell.
 func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: engine KIND [N]")
@@ -39,6 +39,8 @@ func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		ts.Defer(fakeengine.ServeOn(l, madeContainers(ts.Getenv("MARK"), n)))
+	case kind == "odd":
+		ts.Defer(fakeengine.ServeOn(l, oddNames()))
 	case fakeengine.Sick[kind] != nil:
 		ts.Defer(fakeengine.ServeOn(l, fakeengine.Sick[kind]))
 	case isRude:
@@ -55,6 +57,17 @@ func madeContainers(mark string, n int) *fakeengine.Engine {
 		id := sha256.Sum256(fmt.Appendf(nil, "%s %d", mark, i))
 		c := fakeengine.Running(hex.EncodeToString(id[:]), fmt.Sprintf("%s-%d", mark, i+1), fakeengine.NoPID)
 		c.Image, c.Labels = "made:1", map[string]string{"number": strconv.Itoa(i + 1)}
+		e.Containers = append(e.Containers, c)
+	}
+	return e
+}
+
+// oddNames is an engine as no dockerd is: it gives out no such names.
+func oddNames() *fakeengine.Engine {
+	e := &fakeengine.Engine{}
+	for i, name := range []string{"$(id)", "a b;c", "-rf", "fine"} {
+		c := fakeengine.Running(fmt.Sprintf("%064x", i+1), name, fakeengine.NoPID)
+		c.Image = "`id`;$(id)&|<>\x1b[31m"
 		e.Containers = append(e.Containers, c)
 	}
 	return e

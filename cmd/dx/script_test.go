@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dx": main})
+	testscript.Main(m, map[string]func(){"dx": main, pluginFile: main})
 }
 
 // TestScript runs testdata/script: the command line as a user types it, without root

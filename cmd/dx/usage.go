@@ -78,46 +78,12 @@ func arguments(n int) string {
 
 // unknownVerb is docker's text (docker/cli, cmd/docker) and a guess at what was meant.
 func unknownVerb(root *cobra.Command, verb string) error {
-	text := fmt.Sprintf("dx: unknown command: dx %s\n\n", verb)
+	text := fmt.Sprintf("dx: unknown command: %s %s\n\n", root.CommandPath(), verb)
 	root.SuggestionsMinimumDistance = 2 // cobra's own default, which it sets too late for us
 	if near := root.SuggestionsFor(verb); len(near) > 0 {
 		text += "Did you mean this?\n\t" + strings.Join(near, "\n\t") + "\n\n"
 	}
-	return &clientError{code: exitFailure, err: errors.New(text + "Run 'dx --help' for more information")}
-}
-
-// completionCommand is cobra's, which would refuse arguments in cobra's words.
-func completionCommand(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	for _, cmd := range root.Commands() {
-		if cmd.Name() != "completion" {
-			continue
-		}
-		for _, shell := range cmd.Commands() {
-			shell.Args = noArguments(exitFailure)
-		}
-	}
-}
-
-// helpCommand is cobra's, but for a topic that there is not (docker/cli,
-// cli/cobra.go).
-func helpCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Help about any command",
-
-		DisableFlagsInUseLine: true,
-
-		RunE: func(cmd *cobra.Command, args []string) error {
-			verb, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return &clientError{code: exitFailure, err: errors.New("unknown help topic: " + strings.Join(rest, " "))}
-			}
-			verb.InitDefaultHelpFlag() // which --help would add
-			verb.InitDefaultVersionFlag()
-			return verb.Help()
-		},
-	}
+	return &clientError{code: exitFailure, err: fmt.Errorf("%sRun '%s --help' for more information", text, root.CommandPath())}
 }
 
 // choiceFlag is a flag that takes one of a few words.
