@@ -15,6 +15,10 @@ DEADCODE := bin/deadcode-$(DEADCODE_VERSION)
 # What no program calls and is not dead: machine code, and what tests of several
 # packages read the kernel's filters with, or make a container by.
 NOT_DEAD := unreachable func: (loop|NewFilter|Filters.Evaluate|action|FoundBy)$$
+# What packages are made with, and lists what is in them; as the linter, not in go.mod.
+# packaging/build calls both by these names.
+NFPM := bin/nfpm-v2.45.2
+SBOM := bin/cyclonedx-gomod-v1.10.0
 UNIT := ./cmd/... ./dockerx/... ./nsops/... ./cmpdiff/...
 
 # dx is one static file, and the tests are of that.
@@ -26,7 +30,7 @@ help: ## This list
 
 .PHONY: build
 build: ## Build bin/dx
-	$(GO) build -trimpath -ldflags "-s -w" -o bin/dx ./cmd/dx
+	$(GO) build -trimpath -ldflags "$$(packaging/ldflags)" -o bin/dx ./cmd/dx
 
 .PHONY: cross
 cross: ## Build and vet for arm64: bin/dx-arm64
@@ -47,6 +51,20 @@ generate: ## Write what is generated: golden images, the system call table, man 
 	$(GO) test ./nsops/launch -run Golden -update
 	$(GO) test ./cmd/dx -run ManPages -update
 	$(ARM64_TESTS) -test.run Golden -update
+
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: build ## Install to $(DESTDIR)$(PREFIX): dx, man pages, completions, docker dx
+	packaging/stage "$(DESTDIR)" "$(PREFIX)" bin/dx bin/dx
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` has installed
+	packaging/unstage "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: dist
+dist: $(NFPM) $(SBOM) ## Tarballs, deb, rpm, apk, SBOMs and SHA256SUMS: dist/
+	GO=$(GO) packaging/build
 
 .PHONY: demo
 demo: build ## Show dx on a throw-away container (with or without Docker)
@@ -92,6 +110,11 @@ e2e-matrix: ## Compare with the docker exec of other Debian releases
 e2e-vm: ## The same in a virtual machine: systemd, AppArmor, --privileged
 	e2e/vm/run
 
+.PHONY: e2e-dist
+e2e-dist: $(NFPM) $(SBOM) ## Build all packages twice, install and remove them
+	e2e/install-deps packages
+	DX_TEST_DIST=1 $(GO) test -count=1 -timeout 60m ./e2e/dist
+
 .PHONY: lint
 lint: $(LINT) $(DEADCODE) ## gofmt, go mod tidy, go vet, golangci-lint, dead code, no timed tests
 	@unformatted=$$(gofmt -l cmd dockerx nsops cmpdiff e2e); [[ -z "$$unformatted" ]] || { echo "gofmt: $$unformatted"; exit 1; }
@@ -112,6 +135,14 @@ $(DEADCODE):
 	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
 	mv bin/deadcode $@
 
+$(NFPM):
+	GOBIN=$(CURDIR)/bin $(GO) install -trimpath github.com/goreleaser/nfpm/v2/cmd/nfpm@$(subst bin/nfpm-,,$@)
+	mv bin/nfpm $@
+
+$(SBOM):
+	GOBIN=$(CURDIR)/bin $(GO) install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(subst bin/cyclonedx-gomod-,,$@)
+	mv bin/cyclonedx-gomod $@
+
 .PHONY: fuzz
 fuzz: ## Give each fuzz target FUZZTIME inputs (100000x)
 	GO=$(GO) .ci/fuzz $(FUZZTIME)
@@ -122,4 +153,4 @@ bench: build deps ## Compare with docker exec, runc exec, nsenter, docker ps and
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist
