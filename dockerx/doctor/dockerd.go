@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/host"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/rootfs"
@@ -111,12 +112,8 @@ func settingsOf(d *proc.Process) settings {
 	case "false":
 		s.liveRestore = false
 	}
-	for _, file := range links(d.PID) {
-		for _, database := range []string{"/buildkit/containerdmeta.db", "/buildkit/cache.db", "/network/files/local-kv.db"} {
-			if root, ok := strings.CutSuffix(file, database); ok {
-				s.dataRoot = root
-			}
-		}
+	if root := host.OpenDataRoot(d.PID); root != "" {
+		s.dataRoot = root
 	}
 	return s
 }

@@ -72,17 +72,31 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 // databases are files below its data root that dockerd has open as long as it runs (moby,
 // volume/service/store.go, libnetwork's local-kv.db, builder/builder-next). With
 // userns-remap the data root is one below that of the command line.
-var databases = []string{"/volumes/metadata.db", "/network/files/local-kv.db", "/buildkit/containerdmeta.db"}
+var databases = []string{"/volumes/metadata.db", "/network/files/local-kv.db", "/buildkit/containerdmeta.db", "/buildkit/cache.db"}
+
+// OpenDataRoot returns the data root of a dockerd by what it has open there; empty if it
+// has nothing, or if dx may not look.
+func OpenDataRoot(pid int) string { return dataRootAmong(linksOf(pid)) }
+
+// dataRootAmong takes the outermost: while dockerd commits a container, it has open whatever
+// the container calls like that, which lies below its data root.
+func dataRootAmong(links []string) (root string) {
+	for _, to := range links {
+		for _, database := range databases {
+			at, ok := strings.CutSuffix(to, database)
+			if ok && (root == "" || at != root && nsops.Below(root, at)) {
+				root = at
+			}
+		}
+	}
+	return root
+}
 
 // dataRoots are where a dockerd may keep its containers, the likeliest first: above what
 // it has open; where that cannot be seen, where its command line says.
 func dataRoots(p *proc.Process) []string {
-	for _, to := range linksOf(p.PID) {
-		for _, database := range databases {
-			if root, ok := strings.CutSuffix(to, database); ok {
-				return []string{root}
-			}
-		}
+	if root := OpenDataRoot(p.PID); root != "" {
+		return []string{root}
 	}
 	st, err := p.Stat()
 	if err != nil || !strings.HasPrefix(st.Comm, "dockerd") {
