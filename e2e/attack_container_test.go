@@ -52,7 +52,7 @@ func attackByPlayedShim(t *testing.T, e *engine.Engine, seccomp, name string) {
 	if name == "its own ID" {
 		name = c.ID
 	}
-	if r := e.Docker(t, "exec", "-d", "-e", "NAME="+name, "-e", "PATHS="+paths, c.Name, "sh", "-c", playedShim); r.Code != 0 {
+	if r := e.Docker(t, "exec", "-d", "-e", "NAME="+name, "-e", "PATHS="+paths, c.Name, "sh", "-c", inShim, "sh", playedShim); r.Code != 0 {
 		t.Fatalf("docker exec -d: %+v", r)
 	}
 	child := findProcess(t, c.ID, "sleep\x004242\x00")

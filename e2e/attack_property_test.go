@@ -95,7 +95,7 @@ unshare -U -r -m sh -ec '
 until [ -s holder ]; do sleep 0.05; done
 a=$(cat holder)
 cd "/proc/$a/root$d/$ID"
-[ -z "$STAY" ] || exec nsenter -t $a -U -m --preserve-credentials --wd="$d/$ID" sh -c '
+[ -z "$STAY" ] || exec nsenter -t $a -U -m --preserve-credentials --wd="$d/$ID" "$SHIM" -c '
 	unshare $CHILD sleep 4242 & echo "${INITPID:-$!}" >"$DIR/bundle/init.pid"; echo $! >"$DIR/ready"; wait'
 nsenter -t $a -U -m --preserve-credentials unshare $CHILD sleep 4242 &
 echo "${INITPID:-$!}" >$DIR/bundle/init.pid

@@ -12,10 +12,10 @@ import (
 )
 
 // forgedBundle makes a bundle in a directory that looks like one of root's, and a
-// process in the host's own namespaces that stands in it and has a child: the user's
-// mount namespace shows a directory of root's, through which the user's own files are
-// seen ($FORM). The child is in that mount namespace, where /usr/bin/true is the
-// user's program.
+// process in the host's own namespaces that stands in it, runs a program of root's that
+// is called like a shim, and has a child: the user's mount namespace shows a directory of
+// root's, through which the user's own files are seen ($FORM). The child is in that mount
+// namespace, where /usr/bin/true is the user's program.
 const forgedBundle = `
 d=$DIR/m/io.containerd.runtime.v2.task/moby
 mkdir -p low/$NAME bundle $d

@@ -42,10 +42,14 @@ func newMallory(t *testing.T) *mallory {
 	return m
 }
 
-// start runs a shell script as the user, until the test ends.
+// start runs a shell script as the user, until the test ends. The shell is a program of
+// root's that is called like containerd's shim ($SHIM): whoever runs it is refused for
+// another reason than its name and its owner.
 func (m *mallory) start(t *testing.T, script string, env ...string) *exec.Cmd {
 	t.Helper()
-	return m.run(t, append(env, "DIR="+m.dir, "SECRET="+m.secret, "ROOTED="+m.rooted), "sh", "-ec", script)
+	shim := filepath.Join(filepath.Dir(m.dir), "containerd-shim-runc-v2")
+	copyProgram(t, "sh", shim, 0o755)
+	return m.run(t, append(env, "DIR="+m.dir, "SECRET="+m.secret, "ROOTED="+m.rooted, "SHIM="+shim), shim, "-ec", script)
 }
 
 // run runs a program as the user, until the test ends.

@@ -23,6 +23,10 @@ echo '{"ociVersion":"1.0.2","root":{"path":"/"},"process":{"args":["x"],"env":["
 "linux":{"namespaces":[],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}' >config.json
 sh -c 'echo $$ >init.pid; exec sleep 4242' & wait`
 
+// inShim runs a script by a busybox that is called like containerd's shim: the kernel
+// tells a program by the name of its file, busybox its applet by that of the link.
+const inShim = "cp /bin/busybox /containerd-shim-runc-v2; ln -sf /containerd-shim-runc-v2 /tmp/sh; exec /tmp/sh -c \"$1\""
+
 // TestForgedShim: dx believes a shim about a process of its container, but gives
 // nothing that the shim itself does not have.
 func TestForgedShim(t *testing.T) {
@@ -31,7 +35,7 @@ func TestForgedShim(t *testing.T) {
 	const look = "grep -E 'CapBnd|Seccomp:' /proc/self/status; readlink /proc/self/ns/mnt; readlink /proc/self/ns/pid"
 	for _, flags := range [][]string{nil, {"--security-opt", "seccomp=unconfined"}} {
 		c := e.Run(t, engine.Busybox, flags...)
-		e.MustDocker(t, "exec", "-d", c.Name, "sh", "-c", fmt.Sprintf(forgery, id))
+		e.MustDocker(t, "exec", "-d", c.Name, "sh", "-c", inShim, "sh", fmt.Sprintf(forgery, id))
 		victim := findProcess(t, c.ID, "sleep\x004242\x00")
 		if r := e.Dx(t, "--source", "host", "exec", id, "true"); !strings.Contains(r.Stderr, "No such container") {
 			t.Errorf("a forged shim answers to an ID: %+v", r)
@@ -54,8 +58,8 @@ func TestForgedShimOfAUser(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	id := strings.Repeat("f1", 32)
 	const nobody = 65534
-	dir := t.TempDir()
-	for _, name := range []string{filepath.Dir(dir), dir} {
+	dir, programs := t.TempDir(), t.TempDir()
+	for _, name := range []string{filepath.Dir(dir), dir, programs} {
 		if err := os.Chmod(name, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +67,9 @@ func TestForgedShimOfAUser(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	forger := exec.Command("sh", "-c", fmt.Sprintf(forgery, id))
+	shim := filepath.Join(programs, "containerd-shim-runc-v2") // root's own program
+	copyProgram(t, "sh", shim, 0o755)
+	forger := exec.Command(shim, "-c", fmt.Sprintf(forgery, id))
 	forger.Env = append(os.Environ(), "FORGE_IN="+dir)
 	forger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	if err := forger.Start(); err != nil {
