@@ -31,6 +31,7 @@ type forgedClaim struct {
 	Child     string // what the child leaves before it waits
 	Cgroup    string // what its cgroup is called; "": it has none of its own
 	Stay      bool   // the "shim" is in the child's mount namespace as well
+	Given     bool   // all that was made is then root's, as if a rule about owners failed
 }
 
 func randomClaim(r *rand.Rand, c engine.Container) forgedClaim {
@@ -45,6 +46,7 @@ func randomClaim(r *rand.Rand, c engine.Container) forgedClaim {
 		InitPID:   pick("", "", "", strconv.Itoa(c.PID), "1", "0", "-1", "x"),
 		Child:     pick("", "-m", "-p -f -m --mount-proc", "-p -f", "-n -i -u -m"),
 		Stay:      r.IntN(3) == 0,
+		Given:     r.IntN(2) == 0,
 	}
 	f.Cgroup = pick("", f.ID, "docker-"+f.ID+".scope", "docker-"+c.ID+".scope", "libpod-"+f.ID+".scope", "cri-containerd-"+f.ID+".scope", c.ID)
 	f.Config = randomConfig(r, pick)
@@ -143,6 +145,9 @@ func attackByClaim(t *testing.T, e *engine.Engine, c engine.Container, f forgedC
 	m.start(t, forgedClaimScript, "FORM="+f.Form, "NAMESPACE="+f.Namespace, "ID="+f.ID, "CONFIG="+f.Config,
 		"INITPID="+f.InitPID, "CHILD="+f.Child, "STAY="+stay)
 	child := m.wait(t, "ready")
+	if f.Given {
+		m.give(t, "bundle", "low", "m")
+	}
 	family := append([]string{child}, childrenOf(t, child)...) // unshare -f leaves a child
 	if f.Cgroup != "" {
 		m.place(t, cgroup, f.Cgroup, family...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,6 +99,7 @@ func copyFile(t *testing.T, from, to string) {
 func attackByBundle(t *testing.T, e *engine.Engine, form, name, become string) {
 	t.Helper()
 	m := forge(t, form, name, become)
+	m.give(t, "bundle", "low", "m") // the process alone is left to be doubted
 	for _, verb := range []string{"ps", "ns"} {
 		if r := e.Dx(t, "--source", "host", verb, "--no-trunc"); strings.Contains(r.Stdout, name) || r.Code != 0 {
 			t.Errorf("dx %s lists what a user has forged: %+v", verb, r)
@@ -109,6 +111,17 @@ func attackByBundle(t *testing.T, e *engine.Engine, form, name, become string) {
 		m.mustGainNothing(t, fmt.Sprintf("exec %s (%+v)", ref, r))
 		if !strings.HasPrefix(ref, "pid:") && !strings.Contains(r.Stderr, "No such container") {
 			t.Errorf("a forged bundle answers to %s: %+v", ref, r)
+		}
+	}
+}
+
+// give makes all that lies in directories of the user's root's, as a file system that tells
+// wrong owners would show it.
+func (m *mallory) give(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if out, err := exec.Command("chown", "-R", "-h", "0:0", filepath.Join(m.dir, name)).CombinedOutput(); err != nil {
+			t.Fatalf("chown: %v: %s", err, out)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,44 +53,63 @@ func TestForgedShim(t *testing.T) {
 }
 
 // TestForgedShimOfAUser: any user of the host can do the same outside of containers,
-// and would have root enter what he likes, as what he likes. Only what lies in a folder
-// of root's is a bundle.
+// and would have root enter what he likes, as what he likes. What lies in a directory of
+// his is no bundle; and where all is root's, directory, files and program, his process is
+// no shim.
 func TestForgedShimOfAUser(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
-	id := strings.Repeat("f1", 32)
-	const nobody = 65534
+	for _, whose := range []int{nobodyID, 0} {
+		t.Run(fmt.Sprint("bundle of uid ", whose), func(t *testing.T) {
+			id := strings.Repeat("f1", 31) + fmt.Sprintf("%02x", whose%256)
+			forgeAsUser(t, id, whose)
+			for _, verb := range []string{"ps", "ns"} {
+				if r := e.Dx(t, "--source", "host", verb, "--no-trunc"); strings.Contains(r.Stdout, id) || r.Code != 0 {
+					t.Errorf("dx %s believes a user: %+v", verb, r)
+				}
+			}
+			if r := e.Dx(t, "--source", "host", "exec", id, "id"); !strings.Contains(r.Stderr, "No such container") {
+				t.Errorf("a user's shim answers to an ID: %+v", r)
+			}
+		})
+	}
+}
+
+const nobodyID = 65534
+
+// forgeAsUser runs a forgery as a user, until the test ends, and then gives all that it has
+// made to somebody. The shell is root's program and called like a shim.
+func forgeAsUser(t *testing.T, id string, owner int) {
+	t.Helper()
 	dir, programs := t.TempDir(), t.TempDir()
 	for _, name := range []string{filepath.Dir(dir), dir, programs} {
 		if err := os.Chmod(name, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chown(dir, nobody, nobody); err != nil {
+	if err := os.Chown(dir, nobodyID, nobodyID); err != nil {
 		t.Fatal(err)
 	}
-	shim := filepath.Join(programs, "containerd-shim-runc-v2") // root's own program
+	shim := filepath.Join(programs, "containerd-shim-runc-v2")
 	copyProgram(t, "sh", shim, 0o755)
 	forger := exec.Command(shim, "-c", fmt.Sprintf(forgery, id))
 	forger.Env = append(os.Environ(), "FORGE_IN="+dir)
-	forger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	forger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: nobodyID, Gid: nobodyID}}
 	if err := forger.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		syscall.Kill(-forger.Process.Pid, syscall.SIGKILL)
 		forger.Wait()
-	}()
+	})
 	eventually(t, "the forged bundle", func() bool {
 		b, _ := os.ReadFile(filepath.Join(dir, "io.containerd.runtime.v2.task/moby", id, "init.pid"))
 		return len(b) > 0
 	})
-	for _, verb := range []string{"ps", "ns"} {
-		if r := e.Dx(t, "--source", "host", verb, "--no-trunc"); strings.Contains(r.Stdout, id) || r.Code != 0 {
-			t.Errorf("dx %s believes a user: %+v", verb, r)
-		}
-	}
-	if r := e.Dx(t, "--source", "host", "exec", id, "id"); !strings.Contains(r.Stderr, "No such container") {
-		t.Errorf("a user's shim answers to an ID: %+v", r)
+	err := filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(name, owner, owner))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
