@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -157,6 +158,10 @@ func deputySteps() []*Step {
 		num(statusBase), num(deputySize), num(unix.PROT_READ|unix.PROT_WRITE), num(unix.MAP_SHARED|unix.MAP_FIXED), num(firstFile+1), num(0))
 	c.call("close its file", "", "close", unix.SYS_CLOSE, num(firstFile+1))
 	c.call("close the program's file", "", "close", unix.SYS_CLOSE, num(firstFile+2))
+	// One that a silent file system keeps would keep open what dx's caller has handed down,
+	// such as the pipe at whose end somebody reads.
+	c.try("close what dx's caller has left open", "", "close_range", unix.SYS_CLOSE_RANGE, nil,
+		num(firstFile+1), named(uint64(math.MaxUint32), "~0U"), num(0))
 	call := &Step{Args: make([]Arg, 6)}
 	next := c.call("take a call", "", "read", unix.SYS_READ, socket, Arg{at: &slot{step: call, arg: nrSlot}}, num(callSize))
 	c.set("no error so far", &slot{addr: deputyResult + 8}, num(0))

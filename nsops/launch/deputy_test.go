@@ -4,10 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dx/e2e/await"
 )
 
 // A deputy that waits for a silent file system is left behind, and the next call
@@ -61,6 +64,80 @@ func TestDeputyFiles(t *testing.T) {
 	if n, _ := r.Read(got); err != nil || string(got[:n]) != "hello" {
 		t.Errorf("%v, read %q", err, got[:n])
 	}
+}
+
+// What a hostile file system gets hold of is a process that shows nothing and has nothing.
+func TestDeputyIsConfined(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFD, 0); err != nil { // as a caller hands one down
+		t.Fatal(err)
+	}
+	var d Deputy
+	defer d.Close()
+	pid := 0
+	err = d.Do(func(c *Call) error {
+		pid = c.p.pid
+		if _, err := c.Syscall(unix.SYS_GETPID); err != nil { // it takes calls by now
+			return err
+		}
+		if group, err := unix.Getpgid(pid); err != nil || group != pid {
+			t.Errorf("it is in process group %d, %v, where signals for dx's terminal go", group, err)
+		}
+		if dumpable, err := c.Syscall(unix.SYS_PRCTL, unix.PR_GET_DUMPABLE); err != nil || dumpable != 0 {
+			t.Errorf("it is dumpable: %d, %v", dumpable, err)
+		}
+		last := uint64(64)
+		if unix.CloseRange(math.MaxUint32, math.MaxUint32, 0) != nil { // before Linux 5.9
+			last = firstFile + 2
+		}
+		for fd := uint64(firstFile + 1); fd <= last; fd++ {
+			if _, err := c.Syscall(unix.SYS_FCNTL, fd, unix.F_GETFD); !errors.Is(err, unix.EBADF) {
+				t.Errorf("descriptor %d is open: %v", fd, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "the deputy has ended and is reaped", func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) })
+}
+
+// One that has been killed is no silent file system, and the next call has another.
+func TestDeputyIsReplaced(t *testing.T) {
+	var d Deputy
+	defer d.Close()
+	getpid := func(kill bool) (pid int, err error) {
+		err = d.Do(func(c *Call) error {
+			if pid = c.p.pid; kill {
+				if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+					return err
+				}
+			}
+			got, err := c.Syscall(unix.SYS_GETPID)
+			if err == nil && int(got) != pid {
+				t.Errorf("pid %d says that it is %d", pid, got)
+			}
+			return err
+		})
+		return pid, err
+	}
+	first, err := getpid(true)
+	if !errors.Is(err, errDeputyGone) {
+		t.Errorf("a deputy that was killed: %v", err)
+	}
+	if second, err := getpid(false); err != nil || second == first {
+		t.Errorf("the next one: pid %d after %d, %v", second, first, err)
+	}
+	await.Until(t, "the first is reaped", func() bool { return errors.Is(unix.Kill(first, 0), unix.ESRCH) })
 }
 
 // A program that is at a step is found there.
