@@ -82,7 +82,7 @@ func TestWhoseProcess(t *testing.T) {
 		execed := inside(t, "sleep "+s)
 		isOf(t, e, c, strconv.Itoa(c.PID), "pid", "its init (PID 1 there)")
 		isOf(t, e, c, fmt.Sprintf("pid:%d", execed), "pid", "in its cgroup ")
-		isOf(t, e, c, strconv.Itoa(joined(t, c, "-m", "-p")), "pid", "its PID namespace and not in its cgroup")
+		isOf(t, e, c, strconv.Itoa(joined(t, c, "-m", "-p")), "pid", "its mount and PID namespaces and not in its cgroup")
 		for _, typ := range []string{"net", "mnt", "pid", "ipc", "uts"} {
 			link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", execed, typ))
 			if err != nil {

@@ -9,27 +9,14 @@ import (
 	"dx/nsops/proc"
 )
 
-// Scope says which processes belong together: those in some cgroups and below them,
-// in a PID namespace and those below it, or in a mount namespace. What a scope lacks
-// (no entry, zero ID) does not count.
+// Scope is what processes that belong together have in common: some cgroups and those
+// below them, a PID namespace and those below it, a mount namespace. What a scope lacks (no
+// entry, zero ID) does not count.
 type Scope struct {
 	Cgroups map[string]string // hierarchy (see Hierarchy) → path
 	PID     ID
 	Mnt     ID
 }
-
-// Membership is how a process belongs to a scope; zero: not at all.
-type Membership struct {
-	Cgroup string // the process's path in the first hierarchy that the scope has; empty: in none
-	PID    bool
-	Mnt    bool
-	// Hidden says that the caller may not see the process's namespaces, and that
-	// it is in a PID namespace below the caller's: it might belong here.
-	Hidden bool
-}
-
-// Any says that the process belongs to the scope.
-func (m Membership) Any() bool { return m.Cgroup != "" || m.PID || m.Mnt }
 
 // IsEmpty says that no process can belong to the scope.
 func (s Scope) IsEmpty() bool { return len(s.Cgroups) == 0 && s.PID.IsZero() && s.Mnt.IsZero() }
@@ -53,72 +40,45 @@ func (s Scope) InCgroups(cgroups []proc.Cgroup) (string, bool) {
 	return "", false
 }
 
-// Members tells members of scopes in a pass over many processes. It remembers which
-// PID namespace is below which.
-type Members struct {
+// Lineage remembers which PID namespace is in which.
+type Lineage struct {
 	parents map[ID]ID
 }
 
-// In says how a process belongs to a scope. One that has ended belongs to none.
-func (m *Members) In(s Scope, p *proc.Process, cgroups []proc.Cgroup) (Membership, error) {
-	var out Membership
-	out.Cgroup, _ = s.InCgroups(cgroups)
-	for _, n := range []struct {
-		want ID
-		name string
-		to   *bool
-	}{{s.PID, "pid", &out.PID}, {s.Mnt, "mnt", &out.Mnt}} {
-		if n.want.IsZero() {
-			continue
-		}
-		st, err := p.Identity("ns/" + n.name)
-		switch {
-		case errors.Is(err, fs.ErrPermission):
-			out.Hidden = nested(p)
-		case err == nil:
-			id := IDOf(&st)
-			*n.to = id == n.want || n.name == "pid" && m.below(p, id, n.want)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, proc.ErrGone):
-			return out, err
-		}
+// Around returns a PID namespace and those around it, the nearest first, as far as the
+// caller may see. member is the number of a process in it. Each namespace's parent is asked
+// for once (ioctl_nsfs(2), NS_GET_PARENT).
+func (l *Lineage) Around(id ID, member int) []ID {
+	if id.IsZero() {
+		return nil
 	}
-	return out, nil
-}
-
-// nested goes by NSpid, which anybody may read.
-func nested(p *proc.Process) bool {
-	st, err := p.Status()
-	return err == nil && len(st.NSpid) > 1
-}
-
-// below says whether the PID namespace id, that of p, is somewhere below another.
-// Each namespace's parent is asked for once (ioctl_nsfs(2), NS_GET_PARENT).
-func (m *Members) below(p *proc.Process, id, above ID) bool {
-	if _, known := m.parents[id]; !known {
-		m.learn(p, id)
+	if _, known := l.parents[id]; !known {
+		l.learn(id, member)
 	}
+	out := []ID{id}
 	// The kernel allows 32 levels (MAX_PID_NS_LEVEL).
-	for range 33 {
-		parent := m.parents[id]
-		if parent.IsZero() {
-			return false
-		}
-		if parent == above {
-			return true
-		}
-		id = parent
+	for up := l.parents[id]; !up.IsZero() && len(out) <= 32; up = l.parents[up] {
+		out = append(out, up)
 	}
-	return false
+	return out
 }
 
-func (m *Members) learn(p *proc.Process, id ID) {
-	if m.parents == nil {
-		m.parents = map[ID]ID{}
+func (l *Lineage) learn(id ID, member int) {
+	if l.parents == nil {
+		l.parents = map[ID]ID{}
 	}
-	m.parents[id] = ID{} // also where nobody may see what is above
+	l.parents[id] = ID{} // also where nobody may see what is above
+	p, err := proc.OpenDir(member)
+	if err != nil {
+		return
+	}
+	defer p.Close()
 	ids, _ := Ancestors(p, PID)
+	if len(ids) == 0 || ids[0] != id {
+		return // the member has ended
+	}
 	for i := 1; i < len(ids); i++ {
-		m.parents[ids[i-1]] = ids[i]
+		l.parents[ids[i-1]] = ids[i]
 	}
 }
 

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"dx/e2e/await"
 	"dx/nsops/proc"
@@ -68,8 +71,8 @@ func TestScopeOfAProcessThatEnds(t *testing.T) {
 	}
 }
 
-// TestMembersOfAPIDNamespace: also one below counts.
-func TestMembersOfAPIDNamespace(t *testing.T) {
+// TestLineageOfPIDNamespaces: one in another, as the processes were started.
+func TestLineageOfPIDNamespaces(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("making PID namespaces takes root")
 	}
@@ -101,24 +104,30 @@ func TestMembersOfAPIDNamespace(t *testing.T) {
 		t.Fatalf("%+v %v", s, err)
 	}
 	nested := waitForChild(t, waitForChild(t, init, "unshare"), "sleep")
-	var members Members
-	want := map[int]bool{init: true, waitForChild(t, init, "sleep"): true, waitForChild(t, init, "unshare"): true, nested: true, os.Getpid(): false, outer.Process.Pid: false}
-	seen := 0
-	err = proc.Each(func(p *proc.Process) error {
-		in, ours := want[p.PID]
-		if !ours {
-			return nil
-		}
-		seen++
-		m, err := members.In(s, p, cgroups)
-		if err != nil || m.PID != in || m.Any() != in {
-			t.Errorf("%d: %+v %v, want %v", p.PID, m, err, in)
-		}
-		return nil
-	})
-	if err != nil || seen != len(want) {
-		t.Errorf("%d seen of %d: %v", seen, len(want), err)
+	own, err := Ancestors(p, PID)
+	if err != nil || len(own) == 0 || own[0] != s.PID {
+		t.Fatalf("the PID namespaces around %d are %v, %v, want %v first", init, own, err, s.PID)
 	}
+	inner := identified(t, nested)
+	var l Lineage
+	for pid, want := range map[int][]ID{
+		init: own, waitForChild(t, init, "sleep"): own, waitForChild(t, init, "unshare"): own,
+		nested: append([]ID{inner}, own...), os.Getpid(): own[1:], outer.Process.Pid: own[1:],
+	} {
+		if got := l.Around(identified(t, pid), pid); !slices.Equal(got, want) {
+			t.Errorf("around %d are %v, want %v", pid, got, want)
+		}
+	}
+}
+
+// identified is a process's PID namespace, as stat(2) has it.
+func identified(t *testing.T, pid int) ID {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/pid", pid), &st); err != nil {
+		t.Fatal(err)
+	}
+	return IDOf(&st)
 }
 
 // waitForChild waits for a child with that name.

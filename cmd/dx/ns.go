@@ -271,7 +271,8 @@ func (g *nsGathering) other(c *dockerx.Container) {
 // inside finds the processes of a container that are in other namespaces than its
 // init.
 func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process {
-	pids, whole, err := membership.PIDs(c)
+	container := membership.Container{ID: c.ID, Init: c.Process}
+	pids, whole, err := membership.PIDs(container)
 	if err != nil {
 		g.say("the processes in %s are not known: %s", s.name, err)
 		return nil
@@ -287,7 +288,7 @@ func (g *nsGathering) inside(c *dockerx.Container, s nsSubject) []census.Process
 	g.hidden += found.Hidden
 	var out []census.Process
 	own := census.PlacesOf(s.set)
-	for i, in := range membership.Attribute([]*dockerx.Container{c}, found, census.Places{}) {
+	for i, in := range membership.New([]membership.Container{container}).Attribute(found) {
 		if p := found.Processes[i]; in == 0 && p.Places != own {
 			out = append(out, p)
 		}

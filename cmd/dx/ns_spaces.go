@@ -156,9 +156,18 @@ func (w *nsWorld) take(deep bool) error {
 	if w.census, err = census.Take(deep); err != nil {
 		return err
 	}
-	w.in = membership.Attribute(w.containers, w.census, w.host)
+	w.in = membership.New(membersOf(w.containers)).Attribute(w.census)
 	w.sayMissing()
 	return nil
+}
+
+// membersOf are containers as membership takes them.
+func membersOf(list []*dockerx.Container) []membership.Container {
+	out := make([]membership.Container, len(list))
+	for i, c := range list {
+		out[i] = membership.Container{ID: c.ID, Init: c.Process}
+	}
+	return out
 }
 
 // sayMissing is one line for each reason why not all was seen.

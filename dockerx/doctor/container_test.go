@@ -258,11 +258,12 @@ func TestOurs(t *testing.T) {
 }
 
 func TestOwnerOf(t *testing.T) {
-	o := ownerOf(os.Getpid())
+	owner := (&Examination{}).owners()
+	o := owner(os.Getpid())
 	if want := filepath.Base(comm(os.Getppid())); !o.Alive || o.Name != comm(os.Getpid()) || o.Parent != want || o.Started.IsZero() {
 		t.Errorf("%+v, want this process, and its parent %q", o, want)
 	}
-	if o := ownerOf(1 << 22); o.Alive || o.Err != nil {
+	if o := owner(1 << 22); o.Alive || o.Err != nil {
 		t.Errorf("nobody is %+v", o)
 	}
 }

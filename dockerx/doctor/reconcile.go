@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
+	"dx/dockerx/membership"
 	"dx/nsops/proc"
 )
 
@@ -40,7 +42,7 @@ type kernelState struct {
 // owner is what the kernel has of a process that Docker names.
 type owner struct {
 	Alive   bool
-	ID      string    // of the container in whose cgroup it is; empty: in none
+	ID      string    // of the container that it is in; empty: in none
 	Name    string    // its command's
 	Started time.Time // zero: not known
 	Parent  string    // its parent's name; empty: not known
@@ -130,8 +132,8 @@ func shimFinding(c claim, o owner, said string) []Finding {
 		evidence(said, fmt.Sprintf("its parent is called %q", o.Parent))}
 }
 
-// strangerFinding is about a process that Docker names and that is in no cgroup of that
-// container's: an init may have left it, and one that started later is somebody else.
+// strangerFinding is about a process that Docker names and that is not that container's: an
+// init may have left it, and one that started later is somebody else.
 func strangerFinding(c claim, o owner, said string) []Finding {
 	self := container{ID: c.ID, Name: c.Name}
 	whose := fmt.Sprintf("pid %d is %q of the host", c.PID, o.Name)
@@ -139,7 +141,7 @@ func strangerFinding(c claim, o owner, said string) []Finding {
 		whose = fmt.Sprintf("pid %d is %q of container %s", c.PID, o.Name, o.ID)
 	}
 	if !o.later(c) {
-		return []Finding{found(unchecked, "whether pid %d is %s was not found out: it is not in that container's cgroup", c.PID, c.Name).of(self).evidence(said, whose)}
+		return []Finding{found(unchecked, "whether pid %d is %s was not found out: it is not that container's, by its cgroup and namespaces", c.PID, c.Name).of(self).evidence(said, whose)}
 	}
 	return []Finding{found(pidRecycled, "Docker says that %s is pid %d, which is somebody else", c.Name, c.PID).of(self).pid(c.PID).
 		evidence(said, fmt.Sprintf("%s, started %v after the container", whose, o.Started.Sub(c.Started).Round(time.Second)))}
@@ -172,7 +174,7 @@ func (p *Examination) reconcile(ctx context.Context) []Finding {
 	if doubt != "" {
 		return nil // which has been said
 	}
-	first := compareRecords(p.claims(), p.kernelSide(), p.asked, ownerOf)
+	first := compareRecords(p.claims(), p.kernelSide(), p.asked, p.owners())
 	if len(first) == 0 {
 		return nil
 	}
@@ -181,7 +183,7 @@ func (p *Examination) reconcile(ctx context.Context) []Finding {
 	defer cancel()
 	p.again(limited, first)
 	var out []Finding
-	for _, f := range compareRecords(p.claims(), p.kernelSide(), p.asked, ownerOf) {
+	for _, f := range compareRecords(p.claims(), p.kernelSide(), p.asked, p.owners()) {
 		for _, g := range first {
 			if f.Kind == g.Kind && f.ID == g.ID {
 				out = append(out, f)
@@ -305,7 +307,27 @@ func child(p *proc.Process, of int) bool {
 	return err == nil && st.PPID == of
 }
 
-func ownerOf(pid int) owner {
+// owners tells whose a process is, among the containers that the kernel shows now. They are
+// looked at when it is first asked.
+func (p *Examination) owners() func(pid int) owner {
+	x := sync.OnceValue(p.membership)
+	return func(pid int) owner { return ownerOf(pid, x) }
+}
+
+func (p *Examination) membership() *membership.Index {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []membership.Container
+	for _, c := range p.kernel {
+		if init, err := proc.OpenReading(c.PID); err == nil {
+			defer init.Close()
+			list = append(list, membership.Container{ID: c.ID, Init: init})
+		}
+	}
+	return membership.New(list)
+}
+
+func ownerOf(pid int, x func() *membership.Index) owner {
 	p, err := proc.Open(pid)
 	if host.IsGone(err) {
 		return owner{}
@@ -314,12 +336,14 @@ func ownerOf(pid int) owner {
 		return owner{Err: err}
 	}
 	defer p.Close()
-	cgroups, err := p.Cgroups()
+	a, err := x().Of(p)
 	if err != nil {
 		return owner{Err: err}
 	}
-	o := owner{Alive: true, Name: comm(pid)}
-	o.ID, _ = host.CgroupID(cgroups)
+	o := owner{Alive: true, Name: comm(pid), ID: a.Other}
+	if len(a.In) > 0 {
+		o.ID = x().ID(a.In[0])
+	}
 	if o.Started, err = p.Started(); err != nil {
 		o.Started = time.Time{}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/host"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/cgroup"
 	"dx/nsops/launch"
@@ -119,7 +120,7 @@ func (r *reader) openBundle() error {
 	}
 	find := host.Open
 	if r.f.ByNumber {
-		find = host.Find
+		find = membership.BundleOf
 	}
 	bundle, err := find(r.c.Process)
 	var disbelief *host.DisbeliefError
@@ -251,10 +252,10 @@ func (r *reader) cgroups() (err error) {
 	r.f.Joinable = map[string]bool{}
 	paths := believedCgroups(r.f)
 	for _, dir := range paths {
-		r.f.Joinable[dir] = host.Exists(dir)
+		r.f.Joinable[dir] = cgroup.Exists(dir)
 	}
 	if v2, ok := paths[""]; ok && len(paths) == 1 {
-		r.f.Divided = host.HasChildren(v2)
+		r.f.Divided = cgroup.HasChildren(v2)
 	}
 	return nil
 }

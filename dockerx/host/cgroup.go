@@ -1,10 +1,7 @@
 package host
 
 import (
-	"bytes"
 	"iter"
-	"os"
-	"path"
 	"strings"
 
 	"dx/dockerx/docker"
@@ -69,6 +66,19 @@ func cutAt(cgroup, id string) (base string, ok bool) {
 	return "", false
 }
 
+// CgroupIDs yields the 64-digit container IDs in a process's cgroups.
+func CgroupIDs(cgroups []proc.Cgroup) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, cg := range cgroups {
+			for found := range idsOf(cg.Path) {
+				if docker.IsID(found) && !yield(found) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // CgroupID returns the innermost 64-digit container ID in a process's cgroups.
 func CgroupID(cgroups []proc.Cgroup) (id string, ok bool) {
 	for _, cg := range cgroups {
@@ -94,18 +104,4 @@ func outermostID(cgroups []proc.Cgroup) (id string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// HasChildren says whether a v2 cgroup passes controllers on: then no process
-// may live in it (cgroups(7), "no internal processes") and joining it fails
-// with EBUSY.
-func HasChildren(dir string) bool {
-	b, err := os.ReadFile(path.Join(dir, "cgroup.subtree_control"))
-	return err == nil && len(bytes.TrimSpace(b)) > 0
-}
-
-// Exists says whether a cgroup directory is there.
-func Exists(dir string) bool {
-	_, err := os.Stat(path.Join(dir, "cgroup.procs"))
-	return err == nil
 }

@@ -18,6 +18,7 @@ import (
 	"dx/dockerx"
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
+	"dx/dockerx/membership"
 )
 
 // ErrNoImage says that the engine has no such image.
@@ -39,7 +40,7 @@ func Layers(c *dockerx.Container, ref string) ([]string, error) {
 }
 
 func openDataRoot(c *dockerx.Container) (dir *os.File, name string, err error) {
-	bundle, err := host.Find(c.Process)
+	bundle, err := membership.BundleOf(c.Process)
 	if err == nil {
 		defer bundle.Close()
 		if dir, name, err = bundle.DataRoot(); err == nil {

@@ -1,9 +1,7 @@
 package lookup
 
 import (
-	"maps"
 	"path"
-	"slices"
 
 	"dx/dockerx"
 	"dx/dockerx/membership"
@@ -16,27 +14,39 @@ import (
 
 // facts is what has been read of containers, by their place in Finder.containers.
 type facts struct {
-	scopes   map[*dockerx.Container]nsops.Scope
+	index    *membership.Index
 	sets     map[*dockerx.Container]nsops.Set
 	networks map[nsops.ID]*network.Network
 	mounts   map[*dockerx.Container][]*mounts.Info
 }
 
-// scope is a container's; one that has ended, or may not be looked at, has an empty
-// one.
-func (t *Finder) scope(c *dockerx.Container) (nsops.Scope, error) {
-	if s, ok := t.facts.scopes[c]; ok {
-		return s, nil
+// index is of all containers; one that has ended, or may not be looked at, has nothing in
+// it.
+func (t *Finder) index() (*membership.Index, error) {
+	if t.facts.index != nil {
+		return t.facts.index, nil
 	}
-	s, err := membership.ScopeOf(c)
-	if err := t.cannot(c, "namespaces", err); err != nil {
-		return s, err
+	list := make([]membership.Container, len(t.containers))
+	for i, c := range t.containers {
+		list[i] = membership.Container{ID: c.ID, Init: c.Process}
 	}
-	if t.facts.scopes == nil {
-		t.facts.scopes = map[*dockerx.Container]nsops.Scope{}
+	x := membership.New(list)
+	for i, c := range t.containers {
+		if err := t.cannot(c, "namespaces", x.Err(i)); err != nil {
+			return nil, err
+		}
 	}
-	t.facts.scopes[c] = s
-	return s, nil
+	t.facts.index = x
+	return x, nil
+}
+
+// these are containers by their indexes.
+func (t *Finder) these(indexes []int) []*dockerx.Container {
+	out := make([]*dockerx.Container, len(indexes))
+	for i, at := range indexes {
+		out[i] = t.containers[at]
+	}
+	return out
 }
 
 func (t *Finder) set(c *dockerx.Container) (nsops.Set, error) {
@@ -109,16 +119,6 @@ func (t *Finder) mountsOf(c *dockerx.Container) ([]*mounts.Info, error) {
 	}
 	t.facts.mounts[c] = m
 	return m, nil
-}
-
-// baseOf is the cgroup of a scope that a path is, or is below.
-func baseOf(s nsops.Scope, cgroup string) (string, bool) {
-	for _, h := range slices.Sorted(maps.Keys(s.Cgroups)) {
-		if nsops.Below(cgroup, s.Cgroups[h]) {
-			return s.Cgroups[h], true
-		}
-	}
-	return "", false
 }
 
 // cgroupPath makes a path as /proc/PID/cgroup has it of one below /sys/fs/cgroup.

@@ -117,16 +117,15 @@ func ended(p *proc.Process) bool {
 }
 
 func (t *Finder) matchCgroup(q Query) ([]Hit, string, error) {
+	x, err := t.index()
+	if err != nil {
+		return nil, "", err
+	}
 	path := cgroupPath(q.Name)
+	in, base := x.InCgroup(path)
 	var hits []Hit
-	for _, c := range t.containers {
-		s, err := t.scope(c)
-		if err != nil {
-			return nil, "", err
-		}
-		if base, ok := baseOf(s, path); ok {
-			hits = append(hits, Hit{Cgroup, c, "its cgroup is " + base})
-		}
+	for _, c := range t.these(in) {
+		hits = append(hits, Hit{Cgroup, c, "its cgroup is " + base})
 	}
 	return hits, fmt.Sprintf("no container's cgroup is %s or above it", path), nil
 }

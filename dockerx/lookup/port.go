@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -127,7 +128,7 @@ func (p *portSearch) findHolders() error {
 	})
 }
 
-func (p *portSearch) holds(of *proc.Process, x *index) error {
+func (p *portSearch) holds(of *proc.Process, x *membership.Index) error {
 	inodes, err := of.Sockets()
 	if err != nil {
 		return err
@@ -139,9 +140,11 @@ func (p *portSearch) holds(of *proc.Process, x *index) error {
 			continue
 		}
 		h := holder{pid: of.PID}
-		if h.containers, _, err = x.of(of); err != nil {
+		a, err := x.Of(of)
+		if err != nil {
 			return err
 		}
+		h.containers = p.these(a.In)
 		if stat, err := of.Stat(); err == nil {
 			h.name = stat.Comm
 		}

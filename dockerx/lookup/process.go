@@ -6,73 +6,26 @@ import (
 	"io/fs"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
 
-// index finds the container of any process without asking each container.
-type index struct {
-	cgroups map[string][]*dockerx.Container // hierarchy:path
-	pid     map[nsops.ID][]*dockerx.Container
-	mnt     map[nsops.ID][]*dockerx.Container
-}
-
-func (t *Finder) index() (*index, error) {
-	x := &index{
-		cgroups: map[string][]*dockerx.Container{},
-		pid:     map[nsops.ID][]*dockerx.Container{}, mnt: map[nsops.ID][]*dockerx.Container{},
+// evidence says in words why a process is a container's.
+func evidence(a membership.Answer, init bool) string {
+	switch {
+	case init || a.By == membership.ByInit:
+		return "its init"
+	case a.By == membership.ByCgroup:
+		return "in its cgroup " + a.Cgroup
+	case a.By == membership.ByMount && a.PID:
+		return "in its mount and PID namespaces and not in its cgroup"
+	case a.By == membership.ByMount:
+		return "in its mount namespace and not in its cgroup"
+	case a.By == membership.ByPID:
+		return "in its PID namespace and not in its cgroup"
 	}
-	for _, c := range t.containers {
-		s, err := t.scope(c)
-		if err != nil {
-			return nil, err
-		}
-		for h, base := range s.Cgroups {
-			x.cgroups[h+":"+base] = append(x.cgroups[h+":"+base], c)
-		}
-		if !s.PID.IsZero() {
-			x.pid[s.PID] = append(x.pid[s.PID], c)
-		}
-		if !s.Mnt.IsZero() {
-			x.mnt[s.Mnt] = append(x.mnt[s.Mnt], c)
-		}
-	}
-	return x, nil
-}
-
-// of returns the containers that a process is in, and by what evidence. The cgroup
-// counts most: who is in another container's cgroup is that one's.
-func (x *index) of(p *proc.Process) ([]*dockerx.Container, string, error) {
-	cgroups, err := p.Cgroups()
-	if err != nil {
-		return nil, "", err
-	}
-	for _, cg := range cgroups {
-		for i := len(cg.Path); i > 0; i-- {
-			if i < len(cg.Path) && cg.Path[i] != '/' {
-				continue
-			}
-			if c := x.cgroups[nsops.Hierarchy(cg)+":"+cg.Path[:i]]; c != nil {
-				return c, "its cgroup " + cg.Path, nil
-			}
-		}
-	}
-	for _, n := range []struct {
-		in         map[nsops.ID][]*dockerx.Container
-		name, text string
-	}{{x.pid, "pid", "its PID namespace"}, {x.mnt, "mnt", "its mount namespace"}} {
-		st, err := p.Identity("ns/" + n.name)
-		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		if c := n.in[nsops.IDOf(&st)]; c != nil {
-			return c, n.text + " and not in its cgroup", nil
-		}
-	}
-	return nil, "", nil
+	return "a descendant of its processes, in none of its cgroups and namespaces"
 }
 
 func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
@@ -88,7 +41,7 @@ func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	found, evidence, err := x.of(p)
+	a, err := x.Of(p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -97,17 +50,18 @@ func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
 		return nil, "", err
 	}
 	var hits []Hit
-	for _, c := range found {
-		how := "in " + evidence
-		if p.PID == c.Process.PID {
-			how = "its init"
-		}
+	for _, c := range t.these(a.In) {
+		how := evidence(a, p.PID == c.Process.PID)
 		if n := len(st.NSpid); n > 1 {
 			how += fmt.Sprintf(" (PID %d there)", st.NSpid[n-1])
 		}
 		hits = append(hits, Hit{PID, c, how})
 	}
-	return hits, fmt.Sprintf("process %d (%s) is in no container's cgroup or namespaces", q.PID, st.Name), nil
+	tried := fmt.Sprintf("process %d (%s) is in no container's cgroup or namespaces", q.PID, st.Name)
+	if a.Other != "" {
+		tried = fmt.Sprintf("process %d (%s) is in the cgroup of container %s, which dx does not list", q.PID, st.Name, a.Other)
+	}
+	return hits, tried, nil
 }
 
 func (t *Finder) matchInode(q Query) ([]Hit, string, error) {
@@ -175,8 +129,8 @@ func (t *Finder) processesIn(q Query) ([]Hit, error) {
 		if !ok {
 			return nil
 		}
-		found, _, err := x.of(p)
-		for _, c := range found {
+		a, err := x.Of(p)
+		for _, c := range t.these(a.In) {
 			if !seen[c] {
 				hits = append(hits, Hit{Inode, c, fmt.Sprintf("the %s namespace of its process %d, not of its init", typ, p.PID)})
 			}

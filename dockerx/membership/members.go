@@ -1,10 +1,6 @@
-// Package membership says whose process a process is.
 package membership
 
 import (
-	"path"
-
-	"dx/dockerx"
 	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/census"
@@ -18,10 +14,10 @@ const maxMembers = 50_000
 // those in its cgroup, and the descendants of its init. They are numbers: a census
 // and Attribute tell whether they still mean the container's. whole is false where
 // there are more than maxMembers.
-func PIDs(c *dockerx.Container) (pids []int, whole bool, err error) {
-	pids = []int{c.Process.PID}
+func PIDs(c Container) (pids []int, whole bool, err error) {
+	pids = []int{c.Init.PID}
 	if c.ID != "" {
-		inCgroup, err := host.Procs(c.Process, c.ID, maxMembers)
+		inCgroup, err := host.Procs(c.Init, c.ID, maxMembers)
 		if err != nil {
 			return nil, false, err
 		}
@@ -53,135 +49,67 @@ func descendants(pids []int) []int {
 	return out
 }
 
-// Attribute says of each process of a census in which container it is: an index of
-// list, or -1. A process is in the container whose init it descends from (the
-// nearest), all of whose namespaces it is in, or whose cgroup it is in. The cgroup of
-// a process that is in host's namespaces only is not looked at: there are many. With
-// the zero Places it is. It is linear in the number of processes.
-func Attribute(list []*dockerx.Container, c *census.Census, host census.Places) []int {
-	a := attribution{
-		census: c, host: host, at: map[int]int{}, list: list, places: map[census.Places]int{},
-		of: make([]int, len(c.Processes)),
-	}
+// Attribute says of each process of a census whose it is: an index of the containers, or
+// -1. It is linear in the number of processes.
+func (x *Index) Attribute(c *census.Census) []int {
+	at := make(map[int]int, len(c.Processes))
 	for i, p := range c.Processes {
-		a.at[p.PID] = i
-		a.of[i] = open
+		at[p.PID] = i
 	}
-	for i, container := range list {
-		a.init(i, container)
-	}
-	for i := range c.Processes {
-		a.climb(i)
-	}
-	return a.of
-}
-
-// What attribution.of holds beside indexes.
-const (
-	none    = -1
-	open    = -2 // not known yet
-	pending = -3 // its ancestors are being asked
-)
-
-type attribution struct {
-	census *census.Census
-	host   census.Places
-	at     map[int]int // PID → index of census.Processes
-	list   []*dockerx.Container
-	bases  map[string]int // cgroup of a container, with its hierarchy → index of the list; nil: not read yet
-	places map[census.Places]int
-	of     []int
-}
-
-func (a *attribution) init(i int, c *dockerx.Container) {
-	at, ok := a.at[c.Process.PID]
-	if !ok || a.census.Processes[at].StartTime != c.Process.StartTime {
-		return
-	}
-	if a.of[at] == open {
-		a.of[at] = i
-	}
-	p := a.census.Processes[at].Places
-	if _, taken := a.places[p]; !taken && p != a.host {
-		a.places[p] = i
-	}
-}
-
-// climb answers for a process and for all above it that have no answer yet. Parents
-// that were read at different times may seem to form a circle; it is cut.
-func (a *attribution) climb(i int) {
-	var path []int
-	above := none
-	for {
-		if a.of[i] != open {
-			if a.of[i] != pending {
-				above = a.of[i]
-			}
-			break
-		}
-		a.of[i] = pending
-		path = append(path, i)
-		parent, ok := a.at[a.census.Processes[i].PPID]
+	cgroups := map[string][]proc.Cgroup{} // parsed once, as many processes have the same
+	read := func(i int) facts {
+		p := c.Processes[i]
+		f := facts{who: identity{p.PID, p.StartTime}, parent: p.PPID, mnt: p.Places.Of(nsops.Mnt)}
+		f.pids = x.lineage.Around(p.Places.Of(nsops.PID), p.PID)
+		list, ok := cgroups[p.Cgroups]
 		if !ok {
-			break
+			list, _ = proc.ParseCgroups([]byte(p.Cgroups)) // none: it ended
+			cgroups[p.Cgroups] = list
 		}
-		i = parent
+		f.cgroups = list
+		return f
 	}
-	for k := len(path) - 1; k >= 0; k-- {
-		above = a.decide(path[k], above)
-		a.of[path[k]] = above
+	parent := func(pid int) (facts, bool) {
+		i, ok := at[pid]
+		if !ok {
+			return facts{}, false
+		}
+		return read(i), true
 	}
+	answers := make([]Answer, len(c.Processes))
+	for i := range c.Processes {
+		answers[i] = x.of(read(i), parent)
+	}
+	out := make([]int, len(c.Processes))
+	for i, a := range answers {
+		out[i] = -1
+		if in := x.Settle(a).In; len(in) > 0 {
+			out[i] = in[0]
+		}
+	}
+	return out
 }
 
-// decide is for a process whose parent is in above.
-func (a *attribution) decide(i, above int) int {
-	p := a.census.Processes[i]
-	if in, ok := a.places[p.Places]; ok {
-		return in
-	}
-	if above != none || len(a.list) == 0 || p.Places == a.host {
-		return above
-	}
-	return a.byCgroup(p)
-}
-
-// byCgroup is asked last, of the few that are neither: it takes opening files. What
-// counts is the cgroup that a container's init is in, or one below it: any user may call
-// a cgroup after a container.
-func (a *attribution) byCgroup(seen census.Process) int {
-	p, err := proc.Open(seen.PID)
+// BundleOf returns the bundle of the container that a process is in, with a shim that
+// counts: that from which its init was made, whose posture an exec has. host.ErrNoBundle if
+// there is none. It is looked for upward from the process; a process in another container's
+// cgroup is that one's by the rules, and not its ancestor's.
+func BundleOf(p *proc.Process) (*host.Bundle, error) {
+	b, err := host.Find(p)
 	if err != nil {
-		return none
+		return nil, err
 	}
-	defer p.Close()
 	cgroups, err := p.Cgroups()
-	if err != nil || p.StartTime != seen.StartTime {
-		return none
+	if err != nil {
+		b.Close()
+		return nil, err
 	}
-	if a.bases == nil {
-		a.readBases()
+	if pid, err := b.InitPID(); err == nil && pid == p.PID || host.InCgroup(cgroups, b.ID) {
+		return b, nil
 	}
-	for _, cg := range cgroups {
-		for at := cg.Path; len(at) > 1; at = path.Dir(at) {
-			if in, ok := a.bases[nsops.Hierarchy(cg)+":"+at]; ok {
-				return in
-			}
-		}
+	if id, ok := host.CgroupID(cgroups); ok && !ownIDs()[id] {
+		b.Close()
+		return nil, host.ErrNoBundle
 	}
-	return none
-}
-
-func (a *attribution) readBases() {
-	a.bases = map[string]int{}
-	for i, c := range a.list {
-		cgroups, err := c.Process.Cgroups()
-		if err != nil {
-			continue // it has ended
-		}
-		for _, cg := range cgroups {
-			if base, ok := host.CgroupBase(cg, c.ID); ok {
-				a.bases[nsops.Hierarchy(cg)+":"+base] = i
-			}
-		}
-	}
+	return b, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,11 @@ type Task struct {
 	Cut          bool   // Command is longer, and is not read any further
 	Via          Via
 
-	start    uint64 // ticks
-	inCgroup bool
+	start  uint64 // ticks
+	answer membership.Answer
 }
+
+func (t Task) inCgroup() bool { return t.answer.Cgroup != "" }
 
 // Options say what is to be found out about processes.
 type Options struct {
@@ -76,11 +79,11 @@ const (
 // scope says nothing (pid:N of a process like dx itself) they are its descendants, and
 // for the host all.
 func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
-	scope, err := membership.ScopeOf(c)
-	if err != nil {
-		return Top{}, err
+	x := membership.New([]membership.Container{{ID: c.ID, Init: c.Process}})
+	if err := x.Err(0); err != nil {
+		return Top{}, fmt.Errorf("%s: %w", c.Ref, err)
 	}
-	t := topper{c: c, scope: scope, left: maxCommands}
+	t := topper{c: c, index: x, scope: x.Scope(0), left: maxCommands}
 	if err := t.prepare(); err != nil {
 		return Top{}, err
 	}
@@ -91,11 +94,15 @@ func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
 	if err := c.Process.Alive(); err != nil {
 		return Top{}, fmt.Errorf("%s: %w", c.Ref, err)
 	}
-	if scope.IsEmpty() && c.Ref != "host" {
+	t.top.Tasks = slices.DeleteFunc(t.top.Tasks, func(task Task) bool {
+		return !t.scope.IsEmpty() && !x.Settle(task.answer).Is(0)
+	})
+	if t.scope.IsEmpty() && c.Ref != "host" {
 		t.top.Tasks = tasksBelow(t.top.Tasks, c.Process.PID)
 	}
 	t.tellWays()
 	t.nameUsers()
+	var err error
 	if o.Sample > 0 {
 		err = sample(ctx, t.top.Tasks, o.Sample)
 	}
@@ -104,10 +111,10 @@ func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
 
 // topper makes the pass.
 type topper struct {
-	c       *dockerx.Container
-	scope   nsops.Scope
-	members nsops.Members
-	left    int // of maxCommands
+	c     *dockerx.Container
+	index *membership.Index // of c alone
+	scope nsops.Scope
+	left  int // of maxCommands
 
 	level  int // how deep the container's PID namespace is below dx's
 	parent int // of the container's init
@@ -144,35 +151,28 @@ func (t *topper) visit(ctx context.Context, p *proc.Process) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	m, err := t.membership(p)
-	if err == nil && (m.Any() || t.scope.IsEmpty()) {
-		err = t.add(p, m)
+	if t.scope.IsEmpty() {
+		return ended(t.add(p, membership.Answer{}))
 	}
-	if m.Hidden && !m.Any() {
+	a, err := t.index.Of(p)
+	if err == nil && a.Is(0) {
+		err = t.add(p, a)
+	}
+	if a.Hidden {
 		t.top.Hidden++
 	}
+	return ended(err)
+}
+
+// ended makes nothing of an error that only says that a process has ended.
+func ended(err error) error {
 	if errors.Is(err, proc.ErrGone) {
 		return nil
 	}
 	return err
 }
 
-func (t *topper) membership(p *proc.Process) (nsops.Membership, error) {
-	if t.scope.IsEmpty() {
-		return nsops.Membership{}, nil
-	}
-	cgroups, err := p.Cgroups()
-	if err != nil {
-		return nsops.Membership{}, err
-	}
-	m, err := t.members.In(t.scope, p, cgroups)
-	if err == nil && !membership.Owns(t.c, m, cgroups) {
-		m = nsops.Membership{Hidden: m.Hidden && !m.Any()}
-	}
-	return m, err
-}
-
-func (t *topper) add(p *proc.Process, m nsops.Membership) error {
+func (t *topper) add(p *proc.Process, a membership.Answer) error {
 	stat, err := p.Stat()
 	if err != nil {
 		return err
@@ -184,12 +184,12 @@ func (t *topper) add(p *proc.Process, m nsops.Membership) error {
 	task := Task{
 		PID: p.PID, PPID: stat.PPID, Session: stat.Session, UID: st.UID[1], State: stat.State,
 		CPU: ticks(stat.UTime + stat.STime), RSS: uint64(max(stat.RSS, 0)) * uint64(os.Getpagesize()),
-		start: stat.StartTime, inCgroup: m.Cgroup != "",
+		start: stat.StartTime, answer: a,
 	}
 	task.Elapsed = max(t.uptime-ticks(stat.StartTime), 0)
 	task.Started = t.now.Add(-task.Elapsed)
 	task.Percent = percent(task.CPU, task.Elapsed)
-	if (m.PID || t.sees(p)) && len(st.NSpid) > t.level {
+	if (a.PID || t.sees(p)) && len(st.NSpid) > t.level {
 		task.ContainerPID = st.NSpid[t.level]
 	}
 	if uid, ok := t.uids.Inner(task.UID); ok {

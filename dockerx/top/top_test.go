@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/dockerx"
+	"dx/dockerx/membership"
 	"dx/e2e/await"
 	"dx/nsops"
 	"dx/nsops/proc"
@@ -36,7 +37,9 @@ func TestWaysIntoAContainer(t *testing.T) {
 	own := nsops.Scope{Cgroups: map[string]string{"": "/docker/x"}, PID: nsops.ID{Inode: 1}}
 	shared := nsops.Scope{Cgroups: own.Cgroups}
 	bare := nsops.Scope{PID: own.PID}
-	in := func(pid, ppid, session int) Task { return Task{PID: pid, PPID: ppid, Session: session, inCgroup: true} }
+	in := func(pid, ppid, session int) Task {
+		return Task{PID: pid, PPID: ppid, Session: session, answer: membership.Answer{Cgroup: "/docker/x"}}
+	}
 	out := func(pid, ppid int) Task { return Task{PID: pid, PPID: ppid} }
 
 	for _, c := range []struct{ name, got, want string }{

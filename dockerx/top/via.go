@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"dx/dockerx/membership"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
 	"dx/nsops/rootfs"
@@ -88,10 +89,11 @@ func (t *topper) tellWays() {
 		switch {
 		case tasks[i].PID == init:
 			tasks[i].Via = ViaInit
-		case len(t.scope.Cgroups) > 0 && !tasks[i].inCgroup:
+		case tasks[i].answer.By == membership.ByDescent:
+		case len(t.scope.Cgroups) > 0 && !tasks[i].inCgroup():
 			tasks[i].Via = ViaNsenter
 		case root.PID == init, t.scope.IsEmpty(), t.isOrphan(root):
-		case root.inCgroup:
+		case root.inCgroup():
 			tasks[i].Via = ViaExec
 		default:
 			tasks[i].Via = ViaNsenter

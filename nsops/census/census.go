@@ -44,6 +44,7 @@ type Process struct {
 	StartTime uint64 // as proc.Process has it
 	Comm      string
 	Places    Places
+	Cgroups   string // /proc/PID/cgroup as it is: many processes have the same
 }
 
 // Namespace is a namespace and who is in it.
@@ -88,6 +89,9 @@ type Census struct {
 	bytes int // what is left of maxMountBytes
 	slow  int // mounts whose opening took too long
 
+	cgroups map[string]string // texts, each once
+	room    []byte            // for reading them
+
 	deputy launch.Deputy // opens mounts
 }
 
@@ -124,7 +128,7 @@ func take(pids []int, deep bool) (*Census, error) {
 	}
 	defer root.Close()
 	slices.Sort(pids)
-	c := &Census{Namespaces: map[nsops.ID]*Namespace{}, files: maxFiles, bytes: maxMountBytes}
+	c := &Census{Namespaces: map[nsops.ID]*Namespace{}, cgroups: map[string]string{}, files: maxFiles, bytes: maxMountBytes}
 	for _, pid := range slices.Compact(pids) {
 		if err := c.visit(root, pid, deep); err != nil {
 			return nil, err
@@ -145,6 +149,9 @@ func (c *Census) visit(root *os.File, pid int, deep bool) error {
 	}
 	defer unix.Close(dir)
 	p, err := readProcess(dir, pid)
+	if err == nil {
+		p.Cgroups, err = c.readCgroups(dir)
+	}
 	switch {
 	case gone(err):
 		return nil

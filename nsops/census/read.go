@@ -49,15 +49,39 @@ func readProcess(dir, pid int) (Process, error) {
 }
 
 func readStat(dir int) (proc.Stat, error) {
-	fd, err := unix.Openat(dir, "stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return proc.Stat{}, err
-	}
-	defer unix.Close(fd)
-	b := make([]byte, 4096)
-	n, err := unix.Read(fd, b)
+	var b [4096]byte
+	n, err := readFile(dir, "stat", b[:])
 	if err != nil {
 		return proc.Stat{}, err
 	}
 	return proc.ParseStat(b[:n])
+}
+
+// maxCgroups has room for a path of PATH_MAX in each of 16 hierarchies.
+const maxCgroups = 16 * unix.PathMax
+
+func (c *Census) readCgroups(dir int) (string, error) {
+	if c.room == nil {
+		c.room = make([]byte, maxCgroups)
+	}
+	n, err := readFile(dir, "cgroup", c.room)
+	if err != nil {
+		return "", err
+	}
+	text, ok := c.cgroups[string(c.room[:n])]
+	if !ok {
+		text = string(c.room[:n])
+		c.cgroups[text] = text
+	}
+	return text, nil
+}
+
+// readFile reads what one read(2) gives, which of these files is all (fs/proc/base.c, ONE).
+func readFile(dir int, name string, b []byte) (int, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return unix.Read(fd, b)
 }

@@ -4,8 +4,10 @@
 package cgroup
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -163,4 +165,17 @@ func holds(m *mountinfo.Info, controller string) bool {
 		return m.FSType == "cgroup2"
 	}
 	return m.FSType == "cgroup" && slices.Contains(strings.Split(m.VFSOptions, ","), controller)
+}
+
+// HasChildren reports whether a v2 cgroup passes controllers on: then no process may live
+// in it (cgroups(7), "no internal processes") and joining it fails with EBUSY.
+func HasChildren(dir string) bool {
+	b, err := os.ReadFile(path.Join(dir, "cgroup.subtree_control"))
+	return err == nil && len(bytes.TrimSpace(b)) > 0
+}
+
+// Exists reports whether a cgroup's directory is there.
+func Exists(dir string) bool {
+	_, err := os.Stat(path.Join(dir, "cgroup.procs"))
+	return err == nil
 }
