@@ -152,20 +152,26 @@ func wait(pid int, calls []call) string {
 	for before := -1; ; {
 		select {
 		case status := <-ended:
-			if status.Signaled() {
-				return unix.SignalName(status.Signal())
-			}
-			return fmt.Sprint("exits with ", status.ExitStatus())
+			return end(status)
 		case <-time.After(patient):
 			now := made(calls)
 			if now == before && sleeps(pid) {
 				_ = unix.Kill(pid, unix.SIGKILL)
-				<-ended
+				if status := <-ended; !status.Signaled() || status.Signal() != unix.SIGKILL {
+					return end(status) // it was ending
+				}
 				return "does not return"
 			}
 			before = now
 		}
 	}
+}
+
+func end(status unix.WaitStatus) string {
+	if status.Signaled() {
+		return unix.SignalName(status.Signal())
+	}
+	return fmt.Sprint("exits with ", status.ExitStatus())
 }
 
 // made is how many of the calls have returned.
