@@ -3,11 +3,13 @@ package execspec
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path"
 
 	"github.com/moby/sys/user"
 
 	"dx/dockerx"
+	"dx/nsops/launch"
 )
 
 // Programs returns the names of the files in the directories in which an exec looks its
@@ -23,12 +25,25 @@ func Programs(ctx context.Context, c *dockerx.Container) ([]string, error) {
 		return nil, err
 	}
 	defer root.Close()
+	return programsIn(searchPath(spec.Process.Env), root.ReadDir)
+}
+
+// maxPath bounds how many directories of PATH are listed: an image may name thousands.
+const maxPath = 64
+
+// programsIn lists each directory once, and no other after one that does not answer.
+func programsIn(dirs []string, list func(dir string) ([]string, error)) ([]string, error) {
 	var out []string
-	for _, dir := range searchPath(spec.Process.Env) {
-		if !path.IsAbs(dir) {
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		if dir = path.Clean(dir); !path.IsAbs(dir) || seen[dir] || len(seen) == maxPath {
 			continue
 		}
-		names, err := root.ReadDir(dir)
+		seen[dir] = true
+		names, err := list(dir)
+		if errors.Is(err, launch.ErrSilent) {
+			return out, err
+		}
 		if err == nil {
 			out = append(out, names...)
 		}
