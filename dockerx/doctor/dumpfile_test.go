@@ -64,3 +64,62 @@ func TestOpenDumpDir(t *testing.T) {
 		t.Errorf("a relative path: %v", err)
 	}
 }
+
+// TestOpenOwn: what is read as a daemon's dump is a regular file of dx's own user with one
+// name, which nobody else may write. One thing is wrong at a time.
+func TestOpenOwn(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(dir+"/"+name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir+"/"+name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{"own": 0o644, "group": 0o664, "others": 0o646, "first": 0o644, "his": 0o644} {
+		file(name, mode)
+	}
+	want := map[string]string{
+		"own": "", "group": "others may write it", "others": "others may write it", "first": "it has 2 names", "second": "it has 2 names",
+		"link": "not a regular file", "fifo": "not a regular file", "directory": "not a regular file", "none": "no such file",
+	}
+	for _, err := range []error{
+		os.Link(dir+"/first", dir+"/second"), os.Symlink("own", dir+"/link"), unix.Mkfifo(dir+"/fifo", 0o600), os.Mkdir(dir+"/directory", 0o700),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir+"/his", 54321, 54321); err != nil {
+			t.Fatal(err)
+		}
+		want["his"] = "it belongs to uid 54321"
+	}
+	at, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	for name, reason := range want {
+		f, err := openOwn(at, name)
+		if err == nil {
+			f.Close()
+		}
+		if (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: %v, want %q", name, err, reason)
+		}
+	}
+}
+
+// TestDumpDirIsOwn: root's directory, or dx's own.
+func TestDumpDirIsOwn(t *testing.T) {
+	uid := uint32(os.Geteuid())
+	for of, want := range map[uint32]bool{0: true, uid: true, uid + 1: false} {
+		if got := own(&unix.Stat_t{Uid: of}); got != want {
+			t.Errorf("uid %d: %v, want %v", of, got, want)
+		}
+	}
+}

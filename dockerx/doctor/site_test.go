@@ -91,6 +91,7 @@ func TestExamineLock(t *testing.T) {
 		"between":    {[]string{"running", "exited"}, restartLoop},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits as long as doctor waits for a late answer
 			e := instead(fakeengine.Hung)
 			e.States = test.states
 			_, r := examine(t, served(t, e), mute)
