@@ -117,11 +117,6 @@ func startDeputy() (*deputyProcess, error) {
 		return nil, err
 	}
 	defer exe.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
 	sockets, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -129,7 +124,10 @@ func startDeputy() (*deputyProcess, error) {
 	defer unix.Close(sockets[1])
 	p := &deputyProcess{socket: sockets[0]}
 	if p.shared, err = unix.Mmap(int(shared.Fd()), 0, deputySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
-		files := []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(sockets[1]), shared.Fd(), exe.Fd()}
+		// Its streams, which it does not use, are the socket as well: /dev/null would have
+		// to be opened, and a file that is opened must not get one of their numbers.
+		own := uintptr(sockets[1])
+		files := []uintptr{own, own, own, own, shared.Fd(), exe.Fd()}
 		p.pid, err = syscall.ForkExec("/proc/self/fd/5", []string{"dx"}, &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files})
 	}
 	if err != nil {

@@ -31,8 +31,8 @@ func (s *start) keep(ctx context.Context) (*Process, error) {
 		s.giveUp()
 		return nil, context.Cause(ctx)
 	}
-	if child := s.report.child(); s.executed(child) {
-		return s.process(child), nil
+	if s.executed(s.report.child()) {
+		return s.process(), nil
 	}
 	return s.ended()
 }
@@ -59,13 +59,54 @@ func (s *start) noticed() bool {
 	return n > 0 || err != nil && !errors.Is(err, unix.EINTR) || s.pidfd == nil && hasEnded(s.pid)
 }
 
+// child is what the report page calls the command, held from the moment it is there.
+type child struct {
+	pid   int
+	pidfd *os.File // nil on kernels before 5.3
+	stat  *proc.StatFile
+	done  bool // it has been seen to be the command
+}
+
+// hold takes the pidfd first: if the stat file is that of the keeper's child, so is the
+// pidfd, as the keeper may reap the child at any moment. nil: it has done so.
+func hold(pid int) *child {
+	c := &child{pid: pid}
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+		c.pidfd = os.NewFile(uintptr(fd), "pidfd")
+	}
+	var err error
+	if c.stat, err = proc.OpenStat(pid); err != nil {
+		c.close()
+		return nil
+	}
+	return c
+}
+
+func (c *child) close() {
+	if c == nil {
+		return
+	}
+	if c.stat != nil {
+		c.stat.Close()
+	}
+	if c.pidfd != nil {
+		c.pidfd.Close()
+	}
+}
+
 // executed reports whether a child of the keeper's has become the command.
 func (s *start) executed(pid int) bool {
 	if pid <= 0 {
 		return false
 	}
-	st, err := proc.StatOf(pid)
-	return err == nil && st.PPID == s.pid && st.Flags&proc.PFForkNoExec == 0
+	if s.child == nil {
+		s.child = hold(pid)
+	}
+	if c := s.child; c != nil && !c.done {
+		st, err := c.stat.Read()
+		c.done = err == nil && st.PPID == s.pid && st.Flags&proc.PFForkNoExec == 0
+	}
+	return s.child != nil && s.child.done
 }
 
 // isChildOf reports whether a process is an unreaped child of another, whose PID cannot
@@ -76,15 +117,10 @@ func isChildOf(pid, parent int) bool {
 	return err == nil && st.PPID == parent
 }
 
-// process is the command, which the keeper may reap at any moment: the pidfd is that of
-// the right process if that one is the keeper's child afterwards.
-func (s *start) process(pid int) *Process {
-	pr := newProcess(pid)
-	pr.keeper, pr.report = s.pid, s.report
-	if pr.pidfd != nil && !isChildOf(pid, s.pid) {
-		pr.pidfd.Close()
-		pr.pidfd = nil
-	}
+// process is the command that was seen, with its pidfd.
+func (s *start) process() *Process {
+	pr := &Process{PID: s.child.pid, pidfd: s.child.pidfd, keeper: s.pid, report: s.report}
+	s.child.pidfd = nil
 	return pr
 }
 

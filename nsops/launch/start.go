@@ -89,6 +89,7 @@ func (p *Program) startWith(ctx context.Context, stdio [3]*os.File, report *repo
 	defer pidfd.Close()
 	s := &start{program: p, image: img, pid: pid, pidfd: pidfd, report: report, notice: notice}
 	if p.kept {
+		defer func() { s.child.close() }()
 		return s.keep(ctx)
 	}
 	return s.adopt(ctx)

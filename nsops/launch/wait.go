@@ -37,6 +37,7 @@ type start struct {
 	pidfd   *os.File // nil on kernels before 5.2
 	report  *report
 	notice  *os.File // nil: the program gives none
+	child   *child   // of a keeper's; nil: it has not been seen yet
 }
 
 // wait waits until it is over. What cannot be killed then is left to the kernel.

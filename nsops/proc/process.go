@@ -286,6 +286,19 @@ func ReadKernelFile(path string, limit int) ([]byte, error) {
 	return b[:min(len(b), limit)], nil
 }
 
+// OnProcfs returns an error if /proc is something else than procfs, so that the names in
+// it could mean anything.
+func (p *Process) OnProcfs() error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(p.dir, &fs); err != nil {
+		return p.wrap("statfs", "", err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("/proc is no procfs (magic %#x): mount one", fs.Type)
+	}
+	return nil
+}
+
 // Readlink reads a link of the process's directory as text.
 func (p *Process) Readlink(name string) (string, error) {
 	var buf [unix.PathMax]byte

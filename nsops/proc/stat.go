@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Stat is the part of /proc/PID/stat that dx uses (proc_pid_stat(5)).
@@ -55,6 +57,31 @@ func (p *Process) Stat() (Stat, error) {
 	}
 	return st, nil
 }
+
+// StatFile is the stat file of one process, for who reads it again and again.
+type StatFile struct{ fd int }
+
+// OpenStat opens the one of whatever process has the number pid now.
+func OpenStat(pid int) (*StatFile, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /proc/%d/stat: %w", pid, err)
+	}
+	return &StatFile{fd: fd}, nil
+}
+
+// Read reads what it says now; ESRCH once the process has been reaped.
+func (f *StatFile) Read() (Stat, error) {
+	var room page
+	n, err := unix.Pread(f.fd, room[:], 0)
+	if err != nil {
+		return Stat{}, fmt.Errorf("read a stat file: %w", err)
+	}
+	return ParseStat(room[:n])
+}
+
+// Close closes it.
+func (f *StatFile) Close() error { return unix.Close(f.fd) }
 
 // ParseStat parses the line of /proc/PID/stat. The command name may hold any
 // byte, also ") R 1": the last ")" ends it.

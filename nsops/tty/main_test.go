@@ -21,6 +21,7 @@ import (
 	"dx/e2e/await"
 	"dx/e2e/disposition"
 	"dx/nsops/launch"
+	"dx/nsops/proc"
 	"dx/nsops/rootfs"
 )
 
@@ -58,9 +59,12 @@ func needRoot(t *testing.T) {
 
 // noLeaks fails the test if it leaves descriptors or goroutines behind. What the
 // libraries keep for good (Go its poller and the goroutine that
-// takes signals) must exist before.
+// takes signals, dx its own process) must exist before.
 func noLeaks(t *testing.T) {
 	t.Helper()
+	if _, err := proc.Self(); err != nil {
+		t.Fatal(err)
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGWINCH)
 	signal.Stop(signals)
