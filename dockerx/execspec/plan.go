@@ -77,7 +77,7 @@ func (p *Plan) fill(spec *Spec) error {
 	for _, dir := range spec.Cgroups {
 		name := dir.Controller
 		if name == "" {
-			name = "unified"
+			name = launch.Unified
 		}
 		cg, err := launch.OpenCgroup(name, dir.Path)
 		if err != nil {

@@ -174,8 +174,10 @@ func (r *reader) findOrphan() {
 
 // posture reads what the process, or a child of the shim, has beside its status.
 func (r *reader) posture() error {
-	label, _ := r.c.Process.ReadFile("attr/current") // EINVAL: there is no LSM
-	r.f.Init.Label, r.f.LSM = strings.TrimRight(string(label), "\x00\n"), activeLSM()
+	if r.f.LSM = activeLSM(); r.f.LSM != "" {
+		label, _ := r.c.Process.ReadFile("attr/current") // EINVAL: there is no LSM
+		r.f.Init.Label = strings.TrimRight(string(label), "\x00\n")
+	}
 	switch r.f.Kind {
 	case Contained:
 		if err := r.f.Init.readRlimits(r.c.Process); err != nil {

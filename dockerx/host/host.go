@@ -45,7 +45,7 @@ func heldParent(p *proc.Process) (*proc.Process, proc.Status, error) {
 		if st.PPID == 0 {
 			return nil, st, fmt.Errorf("pid %d has no parent here: %w", p.PID, ErrNoBundle)
 		}
-		parent, err := proc.Open(st.PPID)
+		parent, err := proc.Hold(st.PPID)
 		if err != nil && !errors.Is(err, proc.ErrGone) {
 			return nil, st, err
 		}

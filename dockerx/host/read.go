@@ -202,12 +202,37 @@ func ReadInRoot(root *os.File, path string) ([]byte, error) {
 
 // OpenDirInRoot opens a directory below root with symbolic links kept inside.
 func OpenDirInRoot(root *os.File, path string) (*os.File, error) {
-	h, err := pathrs.OpenatInRoot(root, path)
+	fd, err := openInRoot(int(root.Fd()), path)
+	switch {
+	case err == nil:
+		return os.NewFile(uintptr(fd), path), nil
+	case !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
+	}
+	h, err := pathrs.OpenatInRoot(root, path) // before Linux 5.6, or beneath a filter
 	if err != nil {
 		return nil, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
 	}
 	return h, nil
 }
+
+// openInRoot opens with O_PATH by one system call. Only EAGAIN may be had again and
+// again: somebody renames on the way (openat2(2)).
+func openInRoot(root int, path string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	var fd int
+	var err error
+	for range maxRenames {
+		fd, err = unix.Openat2(root, path, &how)
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fd, err
+}
+
+// maxRenames bounds how often a path is looked up that others change meanwhile.
+const maxRenames = 128
 
 // openWithoutLinks opens a directory of dx's own root, all of whose names are
 // directories: what a link is, and where it leads, is for whoever made it to say.
@@ -231,6 +256,9 @@ func openWithoutLinks(name string) (handle, error) {
 
 // handleIn is OpenDirInRoot with nothing but a handle left.
 func handleIn(root *os.File, path string) (handle, error) {
+	if fd, err := openInRoot(int(root.Fd()), path); err == nil {
+		return handle{fd: fd, path: path}, nil
+	}
 	f, err := OpenDirInRoot(root, path)
 	if err != nil {
 		return handle{fd: none}, err

@@ -63,13 +63,23 @@ func (t *Target) openRoot(p *proc.Process) (err error) {
 		return err
 	}
 	// An init that has left for a user namespace of its own has no say.
+	t.SetgroupsDenied, err = ownSetgroupsDenied()
+	return err
+}
+
+// firstUser is the inode of the first user namespace (include/linux/proc_ns.h,
+// PROC_USER_INIT_INO), in which nothing denies setgroups(2).
+const firstUser = 0xEFFFFFFD
+
+func ownSetgroupsDenied() (bool, error) {
 	self, err := proc.Self()
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer self.Close()
-	t.SetgroupsDenied, err = setgroupsDenied(self)
-	return err
+	if own, err := nsops.Identify(self, nsops.User); err == nil && own.Inode == firstUser {
+		return false, nil
+	}
+	return setgroupsDenied(self)
 }
 
 // setgroupsDenied reports whether the user namespace of a process denies
@@ -202,24 +212,35 @@ func setnsTakesPidfd() bool {
 	return err == nil || errors.Is(err, unix.EPERM)
 }
 
-// OpenCgroup opens the files of a cgroup directory by which a process enters it or is
-// born in it.
-func OpenCgroup(name, dir string) (Cgroup, error) {
-	d, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, err)
+// Unified is the name of the v2 hierarchy's cgroup.
+const Unified = "unified"
+
+// OpenCgroup opens the files of a cgroup directory by which a process enters it or, if
+// it is the unified one, is born in it.
+func OpenCgroup(name, dir string) (cg Cgroup, err error) {
+	cg.Name = name
+	if name == Unified {
+		cg.Dir, err = openAt(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
 	}
-	cg := Cgroup{Name: name, Dir: d}
-	fd, err := unix.Openat(int(d.Fd()), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	switch {
+	case err != nil:
+	case cg.Dir != nil:
+		cg.Procs, err = openAt(int(cg.Dir.Fd()), "cgroup.procs", unix.O_WRONLY)
+	default:
+		cg.Procs, err = openAt(unix.AT_FDCWD, filepath.Join(dir, "cgroup.procs"), unix.O_WRONLY)
+	}
 	if err != nil {
 		cg.Close()
-		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, &os.PathError{Op: "open", Path: filepath.Join(dir, "cgroup.procs"), Err: err})
-	}
-	cg.Procs = os.NewFile(uintptr(fd), "cgroup.procs")
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(d.Fd()), &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		d.Close()
-		cg.Dir = nil
+		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, err)
 	}
 	return cg, nil
+}
+
+// openAt opens a file that needs no poller.
+func openAt(dir int, name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }

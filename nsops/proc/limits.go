@@ -10,31 +10,38 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// limitNames maps the names in /proc/PID/limits (kernel fs/proc/base.c, lnames)
-// to those of the OCI specification.
-var limitNames = map[string]string{
-	"Max cpu time":          "RLIMIT_CPU",
-	"Max file size":         "RLIMIT_FSIZE",
-	"Max data size":         "RLIMIT_DATA",
-	"Max stack size":        "RLIMIT_STACK",
-	"Max core file size":    "RLIMIT_CORE",
-	"Max resident set":      "RLIMIT_RSS",
-	"Max processes":         "RLIMIT_NPROC",
-	"Max open files":        "RLIMIT_NOFILE",
-	"Max locked memory":     "RLIMIT_MEMLOCK",
-	"Max address space":     "RLIMIT_AS",
-	"Max file locks":        "RLIMIT_LOCKS",
-	"Max pending signals":   "RLIMIT_SIGPENDING",
-	"Max msgqueue size":     "RLIMIT_MSGQUEUE",
-	"Max nice priority":     "RLIMIT_NICE",
-	"Max realtime priority": "RLIMIT_RTPRIO",
-	"Max realtime timeout":  "RLIMIT_RTTIME",
+// limitNames are the names in /proc/PID/limits (kernel fs/proc/base.c, lnames) and those
+// of the OCI specification, by number.
+var limitNames = [...]struct{ file, oci string }{
+	unix.RLIMIT_CPU:        {"Max cpu time", "RLIMIT_CPU"},
+	unix.RLIMIT_FSIZE:      {"Max file size", "RLIMIT_FSIZE"},
+	unix.RLIMIT_DATA:       {"Max data size", "RLIMIT_DATA"},
+	unix.RLIMIT_STACK:      {"Max stack size", "RLIMIT_STACK"},
+	unix.RLIMIT_CORE:       {"Max core file size", "RLIMIT_CORE"},
+	unix.RLIMIT_RSS:        {"Max resident set", "RLIMIT_RSS"},
+	unix.RLIMIT_NPROC:      {"Max processes", "RLIMIT_NPROC"},
+	unix.RLIMIT_NOFILE:     {"Max open files", "RLIMIT_NOFILE"},
+	unix.RLIMIT_MEMLOCK:    {"Max locked memory", "RLIMIT_MEMLOCK"},
+	unix.RLIMIT_AS:         {"Max address space", "RLIMIT_AS"},
+	unix.RLIMIT_LOCKS:      {"Max file locks", "RLIMIT_LOCKS"},
+	unix.RLIMIT_SIGPENDING: {"Max pending signals", "RLIMIT_SIGPENDING"},
+	unix.RLIMIT_MSGQUEUE:   {"Max msgqueue size", "RLIMIT_MSGQUEUE"},
+	unix.RLIMIT_NICE:       {"Max nice priority", "RLIMIT_NICE"},
+	unix.RLIMIT_RTPRIO:     {"Max realtime priority", "RLIMIT_RTPRIO"},
+	unix.RLIMIT_RTTIME:     {"Max realtime timeout", "RLIMIT_RTTIME"},
 }
 
-// Rlimits reads /proc/PID/limits.
+// Rlimits returns the limits of the process, those of its main thread as of all, in the
+// order of their numbers. Of a process of another user's that takes CAP_SYS_RESOURCE
+// (kernel/sys.c, check_prlimit_permission); anybody may read /proc/PID/limits, which is
+// slower.
 func (p *Process) Rlimits() ([]specs.POSIXRlimit, error) {
+	if l, ok := p.prlimits(); ok {
+		return l, nil
+	}
 	b, err := p.ReadFile("limits")
 	if err != nil {
 		return nil, err
@@ -44,6 +51,22 @@ func (p *Process) Rlimits() ([]specs.POSIXRlimit, error) {
 		return nil, fmt.Errorf("/proc/%d/limits: %w", p.PID, err)
 	}
 	return l, nil
+}
+
+// prlimits asks by number, which was the process's only if it is still there.
+func (p *Process) prlimits() (l []specs.POSIXRlimit, ok bool) {
+	if p.pidfd == none {
+		return nil, false
+	}
+	l = make([]specs.POSIXRlimit, len(limitNames))
+	for i := range l {
+		var lim unix.Rlimit
+		if unix.Prlimit(p.PID, i, nil, &lim) != nil {
+			return nil, false
+		}
+		l[i] = specs.POSIXRlimit{Type: limitNames[i].oci, Soft: lim.Cur, Hard: lim.Max}
+	}
+	return l, p.Alive() == nil
 }
 
 // ParseLimits parses the table of /proc/PID/limits, in its order. Rows that it
@@ -69,7 +92,12 @@ func parseLimit(line string) (l specs.POSIXRlimit, ok bool, err error) {
 	if len(line) < nameWidth {
 		return l, false, nil
 	}
-	l.Type, ok = limitNames[strings.TrimSpace(line[:nameWidth])]
+	name := strings.TrimSpace(line[:nameWidth])
+	for _, n := range limitNames {
+		if n.file == name {
+			l.Type, ok = n.oci, true
+		}
+	}
 	f := strings.Fields(line[nameWidth:])
 	if !ok || len(f) < 2 {
 		return l, false, nil

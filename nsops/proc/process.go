@@ -73,6 +73,50 @@ func Open(pid int) (*Process, error) {
 	return p, nil
 }
 
+// Hold is Open without a look at who the process is, for one that is known by what is
+// read of it afterwards: ParentPID, StartTime and Flags stay 0. A pidfd that has not
+// ended after the directory was opened proves that both mean the same process.
+func Hold(pid int) (*Process, error) {
+	if pid <= 0 {
+		return nil, fmt.Errorf("pid %d: %w", pid, ErrGone)
+	}
+	pidfd, err := openPidfd(pid)
+	if err != nil {
+		return nil, err
+	}
+	if pidfd == none {
+		return Open(pid)
+	}
+	p := &Process{PID: pid, dir: none, pidfd: pidfd}
+	if err := p.openDir(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if err := p.ended(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// ended returns ErrGone if the process is a zombie, or no more: its pidfd is readable
+// then.
+func (p *Process) ended() error {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return p.wrap("poll the pidfd of", "", err)
+		case n > 0:
+			return fmt.Errorf("pid %d: %w", p.PID, ErrGone)
+		default:
+			return nil
+		}
+	}
+}
+
 // identify reads who the process is.
 func (p *Process) identify() error {
 	st, err := p.Stat()

@@ -1,11 +1,13 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -102,8 +104,10 @@ func TestOpenWhatIsNoProcess(t *testing.T) {
 	for name, pid := range map[string]int{
 		"zero": 0, "negative": -7, "beyond pid_max": 1 << 30, "reaped": dead.Process.Pid, "zombie": zombie.Process.Pid,
 	} {
-		if _, err := Open(pid); !errors.Is(err, ErrGone) {
-			t.Errorf("%s (%d): %v, want ErrGone", name, pid, err)
+		for call, open := range map[string]func(int) (*Process, error){"Open": Open, "Hold": Hold} {
+			if _, err := open(pid); !errors.Is(err, ErrGone) {
+				t.Errorf("%s: %s (%d): %v, want ErrGone", call, name, pid, err)
+			}
 		}
 	}
 }
@@ -256,4 +260,26 @@ func output(t *testing.T, name string, args ...string) []string {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return strings.Fields(string(out))
+}
+
+// What prlimit(2) says is what the kernel writes into /proc/PID/limits.
+func TestRlimits(t *testing.T) {
+	checkFDs(t)
+	p := openPID(t, start(t).Process.Pid)
+	defer p.Close()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := ParseLimits(bytes.NewReader(data))
+	if err != nil || len(want) == 0 {
+		t.Fatalf("%v, %v", want, err)
+	}
+	asked, ok := p.prlimits()
+	if !ok || !slices.Equal(asked, want) {
+		t.Errorf("prlimit %v, %v; the file has %v", asked, ok, want)
+	}
+	if got, err := p.Rlimits(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
 }
