@@ -137,28 +137,24 @@ func (b *Bundle) openState() (*file, error) {
 	if b.state != nil {
 		return b.state, nil
 	}
-	dir, err := b.stateDir()
+	dir, err := b.StatePath()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.close()
-	f, err := dir.file("state.json")
+	root, err := b.shimRoot()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := fileIn(root, dir, "state.json")
 	if errors.Is(err, unix.ENOENT) {
-		f, err = dir.file("status")
+		f, err = fileIn(root, dir, "status")
 	}
 	if err != nil {
 		return nil, err
 	}
 	b.state = &f
 	return b.state, nil
-}
-
-func (b *Bundle) stateDir() (handle, error) {
-	name, err := b.StatePath()
-	if err != nil {
-		return handle{fd: none}, err
-	}
-	return b.inRoot(name)
 }
 
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources

@@ -90,6 +90,11 @@ func (h handle) read(name string) ([]byte, error) {
 func (h handle) file(name string) (file, error) {
 	full := h.path + "/" + name
 	fd, err := unix.Openat(h.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return engineFile(fd, full, err)
+}
+
+// engineFile takes what an open has given, if it is a regular file of an engine's.
+func engineFile(fd int, full string, err error) (file, error) {
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
 		// ELOOP: a symbolic link; ENXIO: a socket.
 		return file{}, fmt.Errorf("open %s: %w", full, ErrNotRegular)
@@ -202,7 +207,7 @@ func ReadInRoot(root *os.File, path string) ([]byte, error) {
 
 // OpenDirInRoot opens a directory below root with symbolic links kept inside.
 func OpenDirInRoot(root *os.File, path string) (*os.File, error) {
-	fd, err := openInRoot(int(root.Fd()), path)
+	fd, err := openInRoot(int(root.Fd()), path, unix.O_PATH)
 	switch {
 	case err == nil:
 		return os.NewFile(uintptr(fd), path), nil
@@ -216,10 +221,10 @@ func OpenDirInRoot(root *os.File, path string) (*os.File, error) {
 	return h, nil
 }
 
-// openInRoot opens with O_PATH by one system call. Only EAGAIN may be had again and
-// again: somebody renames on the way (openat2(2)).
-func openInRoot(root int, path string) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+// openInRoot opens by one system call, which is made again where somebody has renamed
+// something on the way (openat2(2), EAGAIN).
+func openInRoot(root int, path string, flags uint64) (int, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	var fd int
 	var err error
 	for range maxRenames {
@@ -256,7 +261,7 @@ func openWithoutLinks(name string) (handle, error) {
 
 // handleIn is OpenDirInRoot with nothing but a handle left.
 func handleIn(root *os.File, path string) (handle, error) {
-	if fd, err := openInRoot(int(root.Fd()), path); err == nil {
+	if fd, err := openInRoot(int(root.Fd()), path, unix.O_PATH); err == nil {
 		return handle{fd: fd, path: path}, nil
 	}
 	f, err := OpenDirInRoot(root, path)
@@ -269,4 +274,19 @@ func handleIn(root *os.File, path string) (handle, error) {
 		return handle{fd: none}, fmt.Errorf("open %s%s: %w", root.Name(), path, err)
 	}
 	return handle{fd: fd, path: path}, nil
+}
+
+// fileIn opens a file of an engine's in a directory below root, as handle.file does.
+func fileIn(root *os.File, dir, name string) (file, error) {
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	fd, err := openInRoot(int(root.Fd()), dir+"/"+name, flags)
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+		return engineFile(fd, dir+"/"+name, err)
+	}
+	h, err := handleIn(root, dir)
+	if err != nil {
+		return file{}, err
+	}
+	defer h.close()
+	return h.file(name)
 }

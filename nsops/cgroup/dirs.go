@@ -61,7 +61,7 @@ func locate(p *proc.Process) ([]located, error) {
 }
 
 func locateHere(cgroups []proc.Cgroup, controllers ...string) ([]located, error) {
-	mounts, err := ownMounts()
+	mounts, err := here.of(cgroups)
 	if err != nil {
 		return nil, err
 	}
@@ -80,43 +80,69 @@ var own = sync.OnceValues(func() ([]proc.Cgroup, error) {
 	return p.Cgroups()
 })
 
-// ownMounts reads them once, and no further than they go: each container adds mounts to
-// the host's table. Cgroups themselves are mounted when the machine starts.
-var ownMounts = sync.OnceValues(func() ([]*mountinfo.Info, error) {
+// table are the cgroup mounts of dx's own mount namespace. They are read once, and no
+// further than they go: each container adds mounts to the host's table. Cgroups
+// themselves are mounted when the machine starts.
+type table struct {
+	mu     sync.Mutex
+	read   []string // the hierarchies that were looked for, by their first controllers
+	mounts []*mountinfo.Info
+}
+
+var here table
+
+// of returns the mounts of the hierarchies that some cgroups are of, at least.
+func (t *table) of(cgroups []proc.Cgroup) ([]*mountinfo.Info, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	missing := slices.Clone(t.read)
+	for _, name := range hierarchies(cgroups) {
+		if !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == len(t.read) {
+		return t.mounts, nil
+	}
 	p, err := proc.Self()
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	hierarchies, err := Own()
-	if err != nil {
-		return nil, err
-	}
 	f, err := p.OpenFile("mountinfo", unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	mounts, err := parseMounts(f, hierarchies)
+	mounts, err := parseMounts(f, missing)
 	if err != nil {
 		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
+	t.read, t.mounts = missing, mounts
 	return mounts, nil
-})
+}
 
 // parseMounts reads the cgroup mounts of a /proc/PID/mountinfo, until each hierarchy
-// is mounted whole: what comes after that is the same once more.
-func parseMounts(r io.Reader, hierarchies []proc.Cgroup) ([]*mountinfo.Info, error) {
+// is mounted whole: what comes after that is the same once more. A hierarchy is known by
+// its first controller.
+func parseMounts(r io.Reader, hierarchies []string) ([]*mountinfo.Info, error) {
 	missing := slices.Clone(hierarchies)
 	return mountinfo.GetMountsFromReader(r, func(m *mountinfo.Info) (skip, stop bool) {
 		if m.FSType != "cgroup" && m.FSType != "cgroup2" {
 			return true, false
 		}
 		if m.Root == "/" {
-			missing = slices.DeleteFunc(missing, func(cg proc.Cgroup) bool { return holds(m, first(cg.Controllers)) })
+			missing = slices.DeleteFunc(missing, func(name string) bool { return holds(m, name) })
 		}
 		return false, len(missing) == 0
 	})
+}
+
+func hierarchies(cgroups []proc.Cgroup) (names []string) {
+	for _, cg := range cgroups {
+		names = append(names, first(cg.Controllers))
+	}
+	return names
 }
 
 // first is the controller by which a hierarchy is known; empty: v2.

@@ -42,7 +42,7 @@ func FuzzLocate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		infos, err := parseMounts(bytes.NewReader(mounts), cgroups)
+		infos, err := parseMounts(bytes.NewReader(mounts), hierarchies(cgroups))
 		if err != nil {
 			return
 		}
@@ -55,7 +55,7 @@ func TestCgroupDirs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := parseMounts(bytes.NewReader(testdata(t, "host-mountinfo")), cgroups)
+	mounts, err := parseMounts(bytes.NewReader(testdata(t, "host-mountinfo")), hierarchies(cgroups))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +76,14 @@ func TestMountsAreReadNoFurtherThanNeeded(t *testing.T) {
 3 1 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
 4 1 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 `
-	hierarchies := []proc.Cgroup{{Controllers: []string{"memory"}, Path: "/a"}, {Path: "/b"}}
+	wanted := []string{"memory", ""}
 	unread := iotest.ErrReader(errors.New("read on"))
-	got, err := parseMounts(io.MultiReader(strings.NewReader(mounts), unread), hierarchies)
+	got, err := parseMounts(io.MultiReader(strings.NewReader(mounts), unread), wanted)
 	if err != nil || len(got) != 3 {
 		t.Errorf("%d mounts, %v; want the three of cgroups", len(got), err)
 	}
-	hierarchies = append(hierarchies, proc.Cgroup{Controllers: []string{"pids"}})
-	if got, err := parseMounts(strings.NewReader(mounts), hierarchies); err != nil || len(got) != 3 {
+	wanted = append(wanted, "pids")
+	if got, err := parseMounts(strings.NewReader(mounts), wanted); err != nil || len(got) != 3 {
 		t.Errorf("%d mounts, %v, where one hierarchy is not mounted", len(got), err)
 	}
 }

@@ -36,11 +36,11 @@ func (p *Process) Attributes() (Attributes, error) {
 	}
 	a.IOPriority = int(prio)
 	login := uint64(a.LoginUID)
-	for _, f := range []struct {
-		name string
-		base int
-		to   *uint64
-	}{{"timerslack_ns", 10, &a.TimerSlack}, {"coredump_filter", 16, &a.CoredumpFilter}, {"loginuid", 10, &login}} {
+	files := []number{{"timerslack_ns", 10, &a.TimerSlack}, {"coredump_filter", 16, &a.CoredumpFilter}, {"loginuid", 10, &login}}
+	if p.shared && ownTimerSlack(&a.TimerSlack) {
+		files = files[1:]
+	}
+	for _, f := range files {
 		err := p.readNumber(f.name, f.base, f.to)
 		// Since Linux 4.6 the slack of another process is for CAP_SYS_NICE, even
 		// one of the same user (timerslack_ns_show in fs/proc/base.c).
@@ -54,6 +54,23 @@ func (p *Process) Attributes() (Attributes, error) {
 	a.LoginUID = uint32(login)
 	// What was asked by number was asked of this process only if it is still there.
 	return a, p.Alive()
+}
+
+// number is a file that holds one.
+type number struct {
+	name string
+	base int
+	to   *uint64
+}
+
+// ownTimerSlack asks for that of the calling thread (prctl(2)): all of dx's have the one
+// that the first was born with.
+func ownTimerSlack(to *uint64) bool {
+	n, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err == nil {
+		*to = uint64(n)
+	}
+	return err == nil
 }
 
 // readNumber reads a file that holds one number. A file that this kernel lacks
