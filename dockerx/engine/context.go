@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"dx/nsops/callerfile"
 )
@@ -24,8 +25,17 @@ type config struct {
 	DetachKeys     string `json:"detachKeys"`
 }
 
-// readConfig reads docker's config file; there need not be one.
+// configs has a func() (config, error) for each directory: which engine is meant and how
+// one detaches are asked for at two places.
+var configs sync.Map
+
+// readConfig reads docker's config file, once; there need not be one.
 func readConfig(dir string) (config, error) {
+	read, _ := configs.LoadOrStore(dir, sync.OnceValues(func() (config, error) { return loadConfig(dir) }))
+	return read.(func() (config, error))()
+}
+
+func loadConfig(dir string) (config, error) {
 	path := filepath.Join(dir, "config.json")
 	b, err := callerfile.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {

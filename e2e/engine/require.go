@@ -22,6 +22,7 @@ const (
 	Chromium    Need = "chromium"
 	Graphviz    Need = "graphviz"
 	Capsh       Need = "capsh, ip, ss, prlimit, findmnt and setpriv"
+	Strace      Need = "strace"
 	CgroupV1    Need = "a host with cgroup v1"
 	CgroupV2    Need = "cgroup v2, or the right to mount it"
 	Debootstrap Need = "debootstrap"
@@ -33,7 +34,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Debootstrap: true, Uidmap: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Strace: true, Debootstrap: true, Uidmap: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -69,6 +70,8 @@ func (n Need) check() error {
 		return inPath("dot")
 	case Capsh:
 		return inPath("capsh", "ip", "ss", "prlimit", "findmnt", "setpriv")
+	case Strace:
+		return inPath("strace")
 	case Debootstrap:
 		return inPath("debootstrap")
 	case Uidmap:

@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"dx/e2e/engine"
+)
+
+// What an exec costs where no machine's mood counts: files that it opens, pages that it
+// touches.
+
+// mostOpens is how many files an exec may open outside of cgroupfs, where the host
+// decides how many hierarchies there are. Three of them are so because the test keeps its
+// engine beneath /run: two more looks by a deputy, and what it opens.
+const mostOpens = 39
+
+// mostFaults is how many page faults an exec may have, the launcher's and the command's
+// included; there were 1,280 when this was written.
+const mostFaults = 1400
+
+// opened is a system call that opens a file, as strace(1) -y writes it.
+type opened struct {
+	path string // of what was opened, else what was asked for
+	mode string // "", "O_PATH": only to be named, or why it failed: "EXDEV"
+}
+
+func (o opened) String() string { return strings.TrimSpace(o.path + " " + o.mode) }
+
+// openCall has what the path is relative to, the path, the flags, what the file is called
+// once it is open, or the error.
+var openCall = regexp.MustCompile(`^open(?:at2?)?\((?:AT_FDCWD(?:<[^"]*>)?, |\d+<([^"]*)>, )?"([^"]*)", (.*)\) = (?:-1|\d+)(?:<(.*)>| (E\w+))`)
+
+// opensOf runs dx beneath strace and returns what it and its helpers have opened. Each
+// thread has a file of its own, in which no call is cut in two.
+func opensOf(t *testing.T, e *engine.Engine, args ...string) []opened {
+	t.Helper()
+	dir := t.TempDir()
+	strace := []string{"strace", "-ff", "-y", "-s", "4096", "-e", "trace=open,openat,openat2", "-o", dir + "/t"}
+	r := e.Do(t, engine.Command{Args: slices.Concat(strace, e.DxArgs(t), args)})
+	if r.Code != 0 {
+		t.Fatalf("dx %q beneath strace: %v", args, r)
+	}
+	files, err := filepath.Glob(dir + "/t.*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("strace has written %q, %v", files, err)
+	}
+	var all []opened
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "open") {
+				all = append(all, parseOpen(t, line))
+			}
+		}
+	}
+	return all
+}
+
+func parseOpen(t *testing.T, line string) opened {
+	t.Helper()
+	m := openCall.FindStringSubmatch(line)
+	if m == nil {
+		t.Fatalf("strace wrote %q", line)
+	}
+	o := opened{path: m[4], mode: m[5]}
+	if o.path == "" || o.path == "/" { // another process's root is called "/", too
+		o.path = m[2]
+		if !filepath.IsAbs(o.path) {
+			o.path = m[1] + "/" + o.path
+		}
+	}
+	if o.mode == "" && strings.Contains(m[3], "O_PATH") {
+		o.mode = "O_PATH"
+	}
+	return o
+}
+
+// mayOpenTwice says why a file is opened twice all the same. What is opened with O_PATH to
+// be looked at, and then to be read, is not opened twice: that may be a container's. Nor
+// is what dx fails to open without crossing a mount, and a deputy opens then.
+func mayOpenTwice(o opened) (why string) {
+	switch {
+	case regexp.MustCompile(`^/proc/\d+/mountinfo$`).MatchString(o.path):
+		return "Go's runtime looks for a limit of processors before main, whatever it is told"
+	}
+	return ""
+}
+
+// TestExecOpensNothingTwice also counts.
+func TestExecOpensNothingTwice(t *testing.T) {
+	engine.Require(t, engine.Strace)
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		c := e.Run(t, engine.Busybox, "--network", "none")
+		// The host would be looked at if the engine were late, which it is beneath strace.
+		all := opensOf(t, e, "--source", "engine", "exec", c.Name, "true")
+		times, elsewhere := map[opened]int{}, 0
+		for _, o := range all {
+			if times[o]++; times[o] == 2 && mayOpenTwice(o) == "" {
+				t.Errorf("%s is opened again", o)
+			}
+			if !strings.HasPrefix(o.path, "/sys/fs/cgroup/") {
+				elsewhere++
+			}
+		}
+		if elsewhere > mostOpens || t.Failed() {
+			t.Errorf("%d files are opened outside of cgroupfs, %d should be enough:\n%q", elsewhere, mostOpens, all)
+		}
+		t.Logf("%d files are opened, %d outside of cgroupfs", len(all), elsewhere)
+	})
+}
+
+// TestExecPageFaults takes the least of some runs: others may fill the page cache, not
+// empty it.
+func TestExecPageFaults(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		c := e.Run(t, engine.Busybox, "--network", "none")
+		least := int64(-1)
+		for range 10 {
+			n, err := faultsOf(e, slices.Concat(e.DxArgs(t), []string{"--source", "engine", "exec", c.Name, "true"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if least < 0 || n < least {
+				least = n
+			}
+		}
+		if least > mostFaults {
+			t.Errorf("%d page faults, %d should be enough", least, mostFaults)
+		}
+		t.Logf("%d page faults", least)
+	})
+}
+
+// faultsOf runs a command and returns its page faults and those of its children.
+func faultsOf(e *engine.Engine, args []string) (int64, error) {
+	cmd := e.Command(context.Background(), args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%q: %w: %s", args, err, out)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, fmt.Errorf("no usage of %q", args)
+	}
+	return usage.Minflt + usage.Majflt, nil
+}
