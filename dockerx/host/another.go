@@ -14,7 +14,7 @@ import (
 func (t Trust) inAnother(cg proc.Cgroup, id string) bool {
 	base, _ := CgroupBase(cg, id)
 	for other := range idsOf(base) {
-		if docker.IsID(other) && other != id && other != t.own {
+		if docker.IsID(other) && other != id && other != t.here().id {
 			return true
 		}
 	}
@@ -30,7 +30,7 @@ func (t Trust) inAnother(cg proc.Cgroup, id string) bool {
 func (t Trust) above(cg proc.Cgroup, base string) string {
 	parts := strings.Split(base, "/")
 	parts = parts[:len(parts)-1]
-	for _, own := range t.cgroups {
+	for _, own := range t.here().cgroups {
 		if nsops.Hierarchy(own) != nsops.Hierarchy(cg) {
 			continue
 		}

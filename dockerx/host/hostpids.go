@@ -53,7 +53,7 @@ func (t Trust) containerOf(pid int) (id string, contained bool, err error) {
 		return "", false, err
 	}
 	if id, ok := CgroupID(cgroups); ok {
-		return id, id != t.own, nil
+		return id, id != t.here().id, nil
 	}
 	contained, err = t.looksContained(p)
 	return "", contained, err

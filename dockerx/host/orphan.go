@@ -75,7 +75,7 @@ func (o *orphans) look(at foreigner) {
 		return
 	}
 	id, ok := outermostID(cgroups)
-	if !ok || id == o.trust.own || o.seen[id] {
+	if !ok || id == o.trust.here().id || o.seen[id] {
 		return
 	}
 	if err := o.trust.Cgroup(p, id); err != nil {

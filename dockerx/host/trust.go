@@ -47,8 +47,7 @@ import (
 type Trust struct {
 	pidns, mntns, userns nsops.ID
 	uid                  uint32
-	own                  string // the ID of the container in which dx itself runs; empty: none
-	cgroups              []proc.Cgroup
+	own                  func() own // nil: nothing is known of dx's cgroups
 	served               map[string]bool // IDs, or names, of containers that have a shim
 }
 
@@ -88,14 +87,33 @@ var ownTrust = sync.OnceValues(func() (Trust, error) {
 			return Trust{}, err
 		}
 	}
-	cgroups, err := cgroup.Own()
-	if err != nil {
-		return Trust{}, err
-	}
-	t.cgroups = cgroups
-	t.own, _ = CgroupID(cgroups)
+	t.own = ownCgroups
 	return t, nil
 })
+
+// own is where dx itself runs.
+type own struct {
+	id      string // the ID of its container; empty: it is in none that is known
+	cgroups []proc.Cgroup
+}
+
+// ownCgroups reads it when it is first asked for: whoever shares dx's mount namespace
+// needs no such look. Cgroups that cannot be read make dx believe less.
+var ownCgroups = sync.OnceValue(func() own {
+	cgroups, err := cgroup.Own()
+	if err != nil {
+		return own{}
+	}
+	id, _ := CgroupID(cgroups)
+	return own{id, cgroups}
+})
+
+func (t Trust) here() own {
+	if t.own == nil {
+		return own{}
+	}
+	return t.own()
+}
 
 // Host reports whether a process is root's of this host, or dx's own user's.
 func (t Trust) Host(p *proc.Process) bool {
@@ -171,7 +189,7 @@ func (t Trust) doubtPlace(p *proc.Process, st proc.Status) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if id, ok := CgroupID(cgroups); ok && id != t.own {
+	if id, ok := CgroupID(cgroups); ok && id != t.here().id {
 		return "it is in the cgroup of container " + short(id), nil
 	}
 	return "", nil

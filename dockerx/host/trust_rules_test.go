@@ -276,7 +276,7 @@ func TestTrustRefusesContainers(t *testing.T) {
 	if err := trust.Shim(away, webID); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	trust.own = id
+	trust.own = at(id)
 	mustSay(t, trust.Shim(away, webID), "")
 	outside := exec.Command(shimProgram(t))
 	outside.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
@@ -287,7 +287,7 @@ func TestTrustRefusesContainers(t *testing.T) {
 func TestTrustKnowsItsOwnContainer(t *testing.T) {
 	const inner = "DX_TEST_OWN_CONTAINER"
 	if os.Getenv(inner) != "" {
-		fmt.Println("own:" + ownTrustOf(t).own)
+		fmt.Println("own:" + ownTrustOf(t).here().id)
 		return
 	}
 	needRoot(t)
@@ -340,7 +340,7 @@ func TestCgroupProves(t *testing.T) {
 	mustSay(t, trust.Cgroup(nested, id), "the container's cgroup is not mounted here")
 	mustSay(t, trust.Cgroup(nested, other), "")
 	within := trust
-	within.own = other
+	within.own = at(other)
 	mustSay(t, within.Cgroup(nested, id), "")
 
 	// A user may have one delegated, or be let into it.

@@ -103,6 +103,11 @@ func TestCgroupAloneProvesNothing(t *testing.T) {
 	}
 }
 
+// at is where dx itself runs.
+func at(id string, cgroups ...proc.Cgroup) func() own {
+	return func() own { return own{id, cgroups} }
+}
+
 // TestInAnother: a cgroup in a container's may be that container's own making.
 func TestInAnother(t *testing.T) {
 	other := strings.Repeat("ab", 32)
@@ -121,7 +126,7 @@ func TestInAnother(t *testing.T) {
 		"/lxc.payload.a/" + webID:                                  true,
 		"/default/a/" + webID:                                      false,
 	} {
-		if got := (Trust{own: "x", uid: 1}).inAnother(proc.Cgroup{Path: base}, webID); got != want {
+		if got := (Trust{own: at("x"), uid: 1}).inAnother(proc.Cgroup{Path: base}, webID); got != want {
 			t.Errorf("inAnother(%q) = %v, want %v", base, got, want)
 		}
 	}
@@ -130,10 +135,10 @@ func TestInAnother(t *testing.T) {
 		base  string
 		want  bool
 	}{
-		"dx's own container":            {Trust{own: other}, "/docker/" + other + "/docker/" + webID, false},
-		"the unit in which dx is":       {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope/b"}}}, "/a.scope/c/" + webID, false},
-		"another unit beside it":        {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope/b"}}}, "/a.scope/c.scope/" + webID, true},
-		"dx's unit, in other cgroups":   {Trust{cgroups: []proc.Cgroup{{Path: "/a.scope", Controllers: []string{"pids"}}}}, "/a.scope/" + webID, true},
+		"dx's own container":            {Trust{own: at(other)}, "/docker/" + other + "/docker/" + webID, false},
+		"the unit in which dx is":       {Trust{own: at("", proc.Cgroup{Path: "/a.scope/b"})}, "/a.scope/c/" + webID, false},
+		"another unit beside it":        {Trust{own: at("", proc.Cgroup{Path: "/a.scope/b"})}, "/a.scope/c.scope/" + webID, true},
+		"dx's unit, in other cgroups":   {Trust{own: at("", proc.Cgroup{Path: "/a.scope", Controllers: []string{"pids"}})}, "/a.scope/" + webID, true},
 		"a container that has its shim": {Trust{served: map[string]bool{"a": true}}, "/default/a/" + webID, true},
 	} {
 		if got := test.trust.inAnother(proc.Cgroup{Path: test.base}, webID); got != test.want {
