@@ -47,7 +47,7 @@ import (
 type Trust struct {
 	pidns, mntns, userns nsops.ID
 	uid                  uint32
-	own                  func() own // nil: nothing is known of dx's cgroups
+	own                  func() own      // nil: nothing is known of dx's cgroups
 	served               map[string]bool // IDs, or names, of containers that have a shim
 }
 
