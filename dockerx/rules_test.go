@@ -10,6 +10,7 @@ import (
 
 	"dx/dockerx/docker"
 	"dx/dockerx/host"
+	"dx/e2e/fakeengine"
 	"dx/nsops"
 )
 
@@ -18,8 +19,6 @@ func dockerAt(n uint64) host.Engine { return host.Engine{Docker: true, At: nsops
 func containerdAt(n uint64, namespace string) host.Engine {
 	return host.Engine{Namespace: namespace, At: nsops.ID{Inode: n}}
 }
-
-func hexID(head string) string { return head + strings.Repeat("0", 64-len(head)) }
 
 func of(e host.Engine, id, name string, pid int) *host.Found {
 	if !e.Docker {
@@ -31,10 +30,10 @@ func of(e host.Engine, id, name string, pid int) *host.Found {
 // TestRules is DESIGN's table of whose container may be meant, case by case.
 func TestRules(t *testing.T) {
 	a, b, ctr := dockerAt(1), dockerAt(2), containerdAt(3, "default")
-	webA, webB, webC := of(a, hexID("aa"), "web", 10), of(b, hexID("bb"), "web", 20), of(ctr, "web", "", 30)
-	stopped := of(a, hexID("cc"), "ab", 0) // is called like the beginning of an ID
-	long := of(a, hexID("ab"), "long", 40)
-	onlyB, onlyC := of(b, hexID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60)
+	webA, webB, webC := of(a, fakeengine.ID("aa"), "web", 10), of(b, fakeengine.ID("bb"), "web", 20), of(ctr, "web", "", 30)
+	stopped := of(a, fakeengine.ID("cc"), "ab", 0) // is called like the beginning of an ID
+	long := of(a, fakeengine.ID("ab"), "long", 40)
+	onlyB, onlyC := of(b, fakeengine.ID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60)
 	twin := of(containerdAt(4, "k8s.io"), webA.ID, "", 70) // an ID in two namespaces
 	all := []*host.Found{webC, webB, webA, stopped, long, onlyB, onlyC, twin}
 	liveA, liveB := map[host.Engine]bool{a: true}, map[host.Engine]bool{b: true}
@@ -104,12 +103,12 @@ func describeFound(v any) string {
 // means one container.
 func TestCandidates(t *testing.T) {
 	a, b := dockerAt(1), dockerAt(2)
-	all := []*host.Found{of(a, hexID("17"), "web", 26390), of(containerdAt(3, "default"), "web", "", 8520)}
+	all := []*host.Found{of(a, fakeengine.ID("17"), "web", 26390), of(containerdAt(3, "default"), "web", "", 8520)}
 	_, _, err := choose(all, Reference{Text: "web", name: "web"}, situation{}.rules(Reference{}))
 	if want := "web is ambiguous: containerd:default/web (pid 8520), docker:web (170000000000, pid 26390)"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	all = append(all, of(b, hexID("18"), "web", 0))
+	all = append(all, of(b, fakeengine.ID("18"), "web", 0))
 	_, _, err = choose(all, Reference{Text: "web", name: "web"}, situation{}.rules(Reference{}))
 	var several *AmbiguousError
 	if !errors.As(err, &several) || len(several.Candidates) != 3 {
@@ -138,8 +137,8 @@ type world struct {
 
 func randomWorld(r *rand.Rand) world {
 	engines := []host.Engine{dockerAt(1), dockerAt(2), containerdAt(3, "default"), containerdAt(4, "k8s.io")}
-	names := []string{"web", "db", "host", "a", "ab", hexID("a"), hexID("b")}
-	ids := []string{hexID("a"), hexID("ab"), hexID("b"), hexID("ba"), hexID("c")}
+	names := []string{"web", "db", "host", "a", "ab", fakeengine.ID("a"), fakeengine.ID("b")}
+	ids := []string{fakeengine.ID("a"), fakeengine.ID("ab"), fakeengine.ID("b"), fakeengine.ID("ba"), fakeengine.ID("c")}
 	var w world
 	for _, e := range engines {
 		taken, called := map[string]bool{}, map[string]bool{}
@@ -254,8 +253,8 @@ func wrong(w world, f *host.Found) string {
 // engine whose data root was copied from it.
 func TestCopiedDataRoot(t *testing.T) {
 	a, b := dockerAt(1), dockerAt(2)
-	webA, webB := of(a, hexID("aa"), "web", 10), of(b, hexID("aa"), "web", 20)
-	unread := host.FoundBy(host.Engine{Docker: true, At: nsops.ID{Inode: 3}}, hexID("aa"), nil, 30)
+	webA, webB := of(a, fakeengine.ID("aa"), "web", 10), of(b, fakeengine.ID("aa"), "web", 20)
+	unread := host.FoundBy(host.Engine{Docker: true, At: nsops.ID{Inode: 3}}, fakeengine.ID("aa"), nil, 30)
 	for _, c := range []struct {
 		own       host.Engine
 		all, want []*host.Found

@@ -29,10 +29,10 @@ func stateOf(id, name string, state map[string]any) fakeengine.Container {
 
 func madeList() []fakeengine.Container {
 	return []fakeengine.Container{
-		fakeengine.Running(hexID("ab1"), "made-gone", fakeengine.NoPID),
-		stateOf(hexID("ab2"), "made-stopped", map[string]any{"Status": "exited", "ExitCode": 3}),
-		stateOf(hexID("cd3"), "made-restarting", map[string]any{"Status": "restarting", "Running": true, "Restarting": true, "Pid": 0}),
-		fakeengine.Running(hexID("ef4"), "made-empty", 0),
+		fakeengine.Running(fakeengine.ID("ab1"), "made-gone", fakeengine.NoPID),
+		stateOf(fakeengine.ID("ab2"), "made-stopped", map[string]any{"Status": "exited", "ExitCode": 3}),
+		stateOf(fakeengine.ID("cd3"), "made-restarting", map[string]any{"Status": "restarting", "Running": true, "Restarting": true, "Pid": 0}),
+		fakeengine.Running(fakeengine.ID("ef4"), "made-empty", 0),
 	}
 }
 

@@ -116,7 +116,7 @@ func TestSSHWithHostAlone(t *testing.T) {
 
 // TestContainerCalledHost: the word may mean either, and the refusal says how to write both.
 func TestContainerCalledHost(t *testing.T) {
-	r, _ := resolverOf(t, serveContainers(t, []fakeengine.Container{stateOf(hexID("ab"), "host", map[string]any{"Status": "exited"})}), "")
+	r, _ := resolverOf(t, serveContainers(t, []fakeengine.Container{stateOf(fakeengine.ID("ab"), "host", map[string]any{"Status": "exited"})}), "")
 	c, err := r.Resolve(context.Background(), "host")
 	if !isA[*AmbiguousError](err) || !strings.Contains(err.Error(), "docker:host (ab0000000000, not running)") || !strings.Contains(err.Error(), "host:,") {
 		t.Errorf("host: %v, %v, want an error with both", c, err)

@@ -15,6 +15,7 @@ import (
 
 	"dx/dockerx/host"
 	"dx/e2e/await"
+	"dx/e2e/fakeengine"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
@@ -103,7 +104,7 @@ func mustVerify(t *testing.T, c claim, proof, refusal string) {
 // TestVerifyByBundle: the shim's word is taken for the process that it names, and holds
 // only while the runtime's state does not contradict it.
 func TestVerifyByBundle(t *testing.T) {
-	id, another := hexID("5e1"), hexID("5e2")
+	id, another := fakeengine.ID("5e1"), fakeengine.ID("5e2")
 	s := newShim(t, id, "sleep 1000", "sleep 1000")
 	start := startOf(t, s.init)
 	const byBundle, byState = "init.pid names", "it started when the runtime's state says"
@@ -153,7 +154,7 @@ func TestVerifyByCgroup(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("cgroups and namespaces of one's own take root")
 	}
-	id, another := fmt.Sprintf("%060x5e3c", os.Getpid()), hexID("5e4")
+	id, another := fmt.Sprintf("%060x5e3c", os.Getpid()), fakeengine.ID("5e4")
 	enter := "{ cd /; echo 0 >" + ownCgroup(t, id) + "/cgroup.procs; exec unshare --pid --mount --fork --kill-child sleep 1000; }"
 	s := newShim(t, id, "sleep 1000", enter)
 	pid := childOf(t, s.other)

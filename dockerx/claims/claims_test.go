@@ -1,11 +1,13 @@
 package claims
 
 import (
+	"io/fs"
 	"slices"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"dx/dockerx"
 	"dx/dockerx/docker"
 	"dx/nsops/cgroup"
 	"dx/nsops/posture"
@@ -82,5 +84,89 @@ func TestClaimsOfBundle(t *testing.T) {
 				t.Errorf("%s: %s is claimed to be %v, want %v", name, fact, got, want)
 			}
 		}
+	}
+}
+
+// TestClaimsOfNetworks: docker network connect gives addresses of both versions; an
+// endpoint may be null while one is being connected.
+func TestClaimsOfNetworks(t *testing.T) {
+	d := &docker.Container{Origin: "here"}
+	d.NetworkSettings.Networks = map[string]*docker.Endpoint{
+		"b": {IPAddress: "192.0.2.2", IPPrefixLen: 24}, "a": {GlobalIPv6Address: "2001:db8::2", GlobalIPv6PrefixLen: 64, IPAddress: "192.0.2.1", IPPrefixLen: 16},
+		"connecting": nil, "none": {},
+	}
+	d.HostConfig.NetworkMode = "host"
+	l := &claimLister{p: &posture.Posture{Identity: &posture.Identity{Pids: []int{7, 8}}}}
+	l.docker(d)
+	if got, want := claimed(l.claims, posture.Addresses), []string{"192.0.2.1/16", "192.0.2.2/24", "2001:db8::2/64"}; !slices.Equal(got, want) {
+		t.Errorf("the addresses are claimed to be %v, want %v", got, want)
+	}
+	if got := claimed(l.claims, "net"); !slices.Equal(got, []string{posture.HostNamespace}) {
+		t.Errorf("with --net host the network namespace is claimed to be %v, want the host's", got)
+	}
+	if l.claims[0].Name != posture.PID || !slices.Equal(l.claims[0].Or, []string{"7", "8"}) {
+		t.Errorf("the PID is claimed by %+v, want each number that it has in a PID namespace to do", l.claims[0])
+	}
+}
+
+// TestClaimsOfSecurity: labels, maps and scores are the bundle's to the letter; AppArmor's
+// mode is the host's to say (aa_status(8)).
+func TestClaimsOfSecurity(t *testing.T) {
+	score := -500
+	spec := &specs.Spec{
+		Process: &specs.Process{ApparmorProfile: "docker-default", OOMScoreAdj: &score},
+		Linux: &specs.Linux{
+			UIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}},
+			GIDMappings: []specs.LinuxIDMapping{{ContainerID: 0, HostID: 200000, Size: 1}, {ContainerID: 1, HostID: 300000, Size: 9}},
+		},
+	}
+	l := &claimLister{p: &posture.Posture{}}
+	l.bundle(spec, proc.Status{})
+	for name, want := range map[string]string{posture.LSM: "docker-default", posture.OOMScoreAdj: "-500", posture.Seccomp: "disabled"} {
+		if got := claimed(l.claims, name); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is claimed to be %v, want %s", name, got, want)
+		}
+	}
+	uids := proc.IDMap{{Inside: 0, Outside: 100000, Count: 65536}}
+	gids := proc.IDMap{{Inside: 0, Outside: 200000, Count: 1}, {Inside: 1, Outside: 300000, Count: 9}}
+	for name, want := range map[string]proc.IDMap{posture.UIDMap: uids, posture.GIDMap: gids} {
+		if got := claimed(l.claims, name); !slices.Equal(got, []string{want.String()}) {
+			t.Errorf("%s is claimed to be %v, want %s", name, got, want)
+		}
+	}
+	spec.Process.ApparmorProfile, spec.Process.SelinuxLabel = "", "system_u:system_r:container_t:s0"
+	l = &claimLister{p: &posture.Posture{}}
+	l.bundle(spec, proc.Status{})
+	if got := claimed(l.claims, posture.LSM); !slices.Equal(got, []string{spec.Process.SelinuxLabel}) {
+		t.Errorf("the label is claimed to be %v, want the bundle's", got)
+	}
+}
+
+// TestWeights: opencontainers/cgroups has these in its own test of both formulas
+// (ConvertCPUSharesToCgroupV2Value): the ends, the default, and beyond.
+func TestWeights(t *testing.T) {
+	for shares, want := range map[int64][2]string{0: {"100", "100"}, 1: {"1", "1"}, 2: {"1", "1"}, 262144: {"10000", "10000"}, 300000: {"10000", "10000"}, 1024: {"39", "100"}} {
+		if linear, curve := weights(shares); linear != want[0] || curve != want[1] {
+			t.Errorf("%d shares weigh %s and %s, want %s and %s", shares, linear, curve, want[0], want[1])
+		}
+	}
+}
+
+// TestClaimsOfAProcess: what is in no container has nobody who claims anything, and an
+// engine's word goes before Docker's files.
+func TestClaimsOfAProcess(t *testing.T) {
+	if list, err := Of(&dockerx.Container{Ref: "pid:1"}, &posture.Posture{}); err != nil || list != nil {
+		t.Errorf("of a process: %v, %v, want nothing", list, err)
+	}
+	engines, files := &docker.Container{ID: "engine"}, &docker.Container{ID: "files"}
+	read := func() (*docker.Container, error) { return files, nil }
+	if got := said(&dockerx.Container{Docker: engines}, read); got != engines {
+		t.Errorf("%+v is believed, want what the engine says", got)
+	}
+	if got := said(&dockerx.Container{}, read); got != files {
+		t.Errorf("%+v is believed, want what Docker's files say", got)
+	}
+	if got := said(&dockerx.Container{}, func() (*docker.Container, error) { return nil, fs.ErrNotExist }); got != nil {
+		t.Errorf("%+v is believed, want nothing: nobody says anything", got)
 	}
 }
