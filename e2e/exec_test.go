@@ -168,6 +168,25 @@ func same(t *testing.T, e *engine.Engine, c engine.Container, flags []string, co
 	}
 }
 
+// TestExecThroughItsOwnProc: /proc/self in a command or a directory is the command's own
+// process, in the container's /proc.
+func TestExecThroughItsOwnProc(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	c := e.Run(t, engine.Busybox)
+	for _, flags := range [][]string{nil, {"-u", "app"}, {"-t"}} {
+		for _, command := range []string{
+			"/proc/self/root/bin/true", "/proc/thread-self/root/bin/true", "/proc/self/../self/cwd/bin/true",
+			"/proc/self/root/nosuch", "/proc/self/root/etc", "/proc/self/root/etc/passwd", "/proc/self/nosuch", "/proc/self/fd/77", "/proc/self/fd/0",
+		} {
+			same(t, e, c, flags, command)
+		}
+		for _, dir := range []string{"/proc/self/cwd", "/proc/self/root/tmp", "/proc/thread-self/root", "/proc/self/nosuch", "/proc/self/fd/77", "/proc/self/root/etc/passwd"} {
+			same(t, e, c, append([]string{"-w", dir}, flags...), "pwd")
+		}
+		same(t, e, c, append([]string{"-w", "/proc/self/root/bin"}, flags...), "./true")
+	}
+}
+
 // TestExecUsernsRemap: containers have a user namespace of their own.
 func TestExecUsernsRemap(t *testing.T) {
 	for name, c := range cgroups {

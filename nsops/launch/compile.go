@@ -86,6 +86,7 @@ type compiler struct {
 	late         *Cgroup   // the one in which the child is placed; nil: P enters all
 	enterUnified *Step     // by which P does if it was not born there
 	files1By1    *Step     // where the keeper closes its files, on old kernels
+	contained    bool      // the command looks names up in a container
 	child        bool      // steps are the child's from here on
 	installs     []install // of the seccomp filters, in order
 	err          error     // the first impossible value
@@ -101,6 +102,7 @@ func (c *compiler) program() (*Program, error) {
 // build appends the steps. What needs neither the container's rights nor its filter
 // comes before both.
 func (c *compiler) build() {
+	c.contained = true
 	c.beKept()
 	c.keepTools()
 	c.shed()
@@ -137,6 +139,7 @@ func (c *compiler) build() {
 	c.spawn()
 	c.newSession()
 	c.mountChildsProc()
+	c.lookAsChild()
 	c.add(exec)
 	if len(c.plan.Filters) > 0 { // one of them has answered in the kernel's place
 		c.fail("run the command", StageExec, unix.EPERM)

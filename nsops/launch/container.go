@@ -30,17 +30,15 @@ func (c *compiler) setCredentials() {
 	sets := c.capabilities()
 	keep := named(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS")
 
-	first, again := c.chdirStep(), c.chdirStep()
-	c.add(first)
-	c.set("chdir only once", &slot{step: again, arg: nrSlot}, named(opSet, "set"))
-	// runc tries again as the user: the directory may be closed to this root.
-	first.onError, first.errnos = c.label(), []unix.Errno{unix.EPERM, unix.EACCES}
+	again := c.chdirFirst()
 	c.dropBounding(sets.bounding)
 	c.call("keep capabilities over setuid", "runc", "prctl", unix.SYS_PRCTL, keep, num(1))
 	c.setIDs()
 	c.stayHidden()
-	c.add(again)
-	c.verifyCwd()
+	if again != nil {
+		c.add(again)
+		c.verifyCwd()
+	}
 	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))
 	c.capset(c.withFilterRight(sets))
 	c.raiseAmbient(sets.ambient)
@@ -61,6 +59,20 @@ func (c *compiler) leaveFilterRight() {
 	if sets := c.capabilities(); c.withFilterRight(sets) != sets {
 		c.capset(sets).own = true
 	}
+}
+
+// chdirFirst adds the first attempt to go to the working directory and returns the
+// second, as the user: the directory may be closed to this root, and runc tries again.
+// nil: it is the child's to find, and P stays in the root.
+func (c *compiler) chdirFirst() (again *Step) {
+	if c.ofChilds(c.plan.Process.Cwd) {
+		return nil
+	}
+	first, again := c.chdirStep(), c.chdirStep()
+	c.add(first)
+	c.set("chdir only once", &slot{step: again, arg: nrSlot}, named(opSet, "set"))
+	first.onError, first.errnos = c.label(), []unix.Errno{unix.EPERM, unix.EACCES}
+	return again
 }
 
 func (c *compiler) chdirStep() *Step {

@@ -25,12 +25,57 @@ func (c *compiler) lookup() *Step {
 		return exec
 	}
 	if strings.Contains(name, "/") {
-		c.checkPath(name)
+		if !c.childFinds(name) {
+			c.checkPath(name)
+		}
 		exec.Args[pathArg(exec)] = str(name)
 		return exec
 	}
 	c.searchPath(name, exec)
 	return exec
+}
+
+// ofChilds reports whether a path leads through what the container's /proc has of the
+// process that asks: of the child, that is, since P is not in its PID namespace. What the
+// child runs until its execve is no command for anybody.
+func (c *compiler) ofChilds(path string) bool {
+	path = filepath.Clean(path)
+	for _, own := range []string{"/proc/self/", "/proc/thread-self/"} {
+		if rest, ok := strings.CutPrefix(path+"/", own); ok {
+			return c.contained && rest != "exe/"
+		}
+	}
+	return false
+}
+
+// childFinds reports whether a command is the child's to look up: also if it is relative
+// to a directory that is.
+func (c *compiler) childFinds(name string) bool {
+	return c.ofChilds(name) || strings.Contains(name, "/") && !filepath.IsAbs(name) && c.ofChilds(c.plan.Process.Cwd)
+}
+
+// lookAsChild adds the look-ups that only the child can make, as runc's does: it has
+// nothing open but its own streams, and the rights of the command.
+func (c *compiler) lookAsChild() {
+	p := c.plan.Process
+	if c.ofChilds(p.Cwd) {
+		from := len(c.steps)
+		c.add(c.chdirStep())
+		c.verifyCwd()
+		c.exitFrom(from, exitCwd)
+	}
+	if _, ok := c.inTools(p.Args[0]); !ok && c.childFinds(p.Args[0]) {
+		from := len(c.steps)
+		c.checkPath(p.Args[0])
+		c.exitFrom(from, exitLookup)
+	}
+}
+
+// exitFrom gives the steps from an index on their exit code.
+func (c *compiler) exitFrom(index int, code uint64) {
+	for _, s := range c.steps[index:] {
+		s.exit = code
+	}
 }
 
 // stat adds the question whether path is there, with the rights of the process:
@@ -122,10 +167,13 @@ func (c *compiler) pathVariable() string {
 
 // Exit codes of a child that could not become the command: the errno behind one
 // of these. The keeper tells them from the command's own codes
-// (beKept), dx by PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD.
+// (beKept), dx by PF_FORKNOEXEC. No errno of these calls is over 63, but execve's ELIBBAD,
+// which would be taken for a failed chdir where the child makes one.
 const (
-	exitExec = 0
-	exitTTY  = 128
+	exitExec   = 0
+	exitCwd    = 64
+	exitTTY    = 128
+	exitLookup = 192
 )
 
 // keepReport lets the child have no report page: it holds nothing of the host.
