@@ -1,0 +1,204 @@
+package execspec
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"dx/nsops"
+	"dx/nsops/caps"
+)
+
+// TestBuildKinds: what the sources of moby (daemon/exec.go, daemon/oci_linux.go) and runc
+// (libcontainer/setns_init_linux.go, process_linux.go) make of each kind of container.
+func TestBuildKinds(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Facts)
+		o      Options
+		check  func(*testing.T, *Spec)
+	}{
+		"--privileged gives all that the shim has": {
+			o: Options{Privileged: true},
+			check: func(t *testing.T, s *Spec) {
+				want := caps.Names(1<<0 | 1<<5)
+				c := s.Process.Capabilities
+				same(t, "bounding", c.Bounding, want)
+				same(t, "effective", c.Effective, want)
+				same(t, "inheritable", c.Inheritable, nil)
+			},
+		},
+		"a bundle gives no capability that the shim lacks": {
+			change: func(f *Facts) {
+				f.Spec.Process.Capabilities.Bounding = []string{"CAP_CHOWN", "CAP_SYS_ADMIN"}
+			},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "bounding", s.Process.Capabilities.Bounding, []string{"CAP_CHOWN"})
+			},
+		},
+		"a user namespace of the bundle's is joined": {
+			change: func(f *Facts) {
+				f.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}, {Type: specs.PIDNamespace}}
+			},
+			check: func(t *testing.T, s *Spec) { same(t, "namespaces", s.Namespaces, []nsops.Type{nsops.PID, nsops.User}) },
+		},
+		"--pid host: no PID namespace": {
+			change: func(f *Facts) { f.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.MountNamespace}} },
+			check:  func(t *testing.T, s *Spec) { same(t, "namespaces", s.Namespaces, []nsops.Type{nsops.Mnt}) },
+		},
+		"seccomp=unconfined": {
+			change: func(f *Facts) { f.Spec.Linux.Seccomp = nil },
+			check: func(t *testing.T, s *Spec) {
+				if s.Seccomp != nil || s.Filters != nil {
+					t.Errorf("seccomp %v and %v, want none", s.Seccomp, s.Filters)
+				}
+			},
+		},
+		"a profile of one's own": {
+			change: func(f *Facts) { f.Spec.Linux.Seccomp.DefaultAction = specs.ActTrap },
+			check: func(t *testing.T, s *Spec) {
+				if s.Seccomp == nil || s.Seccomp.DefaultAction != specs.ActTrap {
+					t.Errorf("seccomp %v, want the bundle's", s.Seccomp)
+				}
+			},
+		},
+		"no_new_privs that init has set itself is kept": {
+			change: func(f *Facts) { f.Spec.Process.NoNewPrivileges, f.Init.Status.NoNewPrivs = false, true },
+			check: func(t *testing.T, s *Spec) {
+				if !s.Process.NoNewPrivileges {
+					t.Error("no_new_privs is off")
+				}
+			},
+		},
+		"an SELinux label": {
+			change: func(f *Facts) {
+				f.LSM, f.Spec.Process.ApparmorProfile, f.Spec.Process.SelinuxLabel = "selinux", "", "system_u:system_r:container_t:s0"
+			},
+			check: func(t *testing.T, s *Spec) {
+				if s.Process.SelinuxLabel != "system_u:system_r:container_t:s0" || s.Process.ApparmorProfile != "" {
+					t.Errorf("labels %q and %q", s.Process.SelinuxLabel, s.Process.ApparmorProfile)
+				}
+			},
+		},
+		"-u with numbers": {
+			o: Options{User: "12:34"},
+			check: func(t *testing.T, s *Spec) {
+				u := s.Process.User
+				if u.UID != 12 || u.GID != 34 {
+					t.Errorf("user %d:%d, want 12:34", u.UID, u.GID)
+				}
+			},
+		},
+		"--group-add": {
+			change: func(f *Facts) { f.Docker.HostConfig.GroupAdd = []string{"77", "more"} },
+			o:      Options{User: "app"},
+			check: func(t *testing.T, s *Spec) {
+				for _, gid := range []uint32{8, 9, 77} {
+					if !slices.Contains(s.Process.User.AdditionalGids, gid) {
+						t.Errorf("groups %v, want %d among them", s.Process.User.AdditionalGids, gid)
+					}
+				}
+			},
+		},
+		"-w and -e": {
+			o: Options{WorkingDir: "/srv", Env: []string{"A", "HOME=/h"}},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "environment", s.Process.Env, []string{defaultPath, "HOSTNAME=box", "HOME=/h"})
+				if s.Process.Cwd != "/srv" {
+					t.Errorf("in %s, want /srv", s.Process.Cwd)
+				}
+			},
+		},
+		"-t": {
+			o: Options{Tty: true},
+			check: func(t *testing.T, s *Spec) {
+				if !s.Process.Terminal || !slices.Contains(s.Process.Env, "TERM=xterm") {
+					t.Errorf("terminal %v, environment %q", s.Process.Terminal, s.Process.Env)
+				}
+			},
+		},
+		"another engine's container has what its bundle says": {
+			change: func(f *Facts) {
+				f.Docker = nil
+				f.Spec.Process.Env, f.Spec.Process.Cwd = []string{"PATH=/x", "B=1"}, "/work"
+				f.Spec.Process.User = specs.User{UID: 5, GID: 6}
+			},
+			check: func(t *testing.T, s *Spec) {
+				if !slices.Contains(s.Process.Env, "B=1") || s.Process.Cwd != "/work" || s.Process.User.UID != 5 {
+					t.Errorf("%+v, want the bundle's environment, directory and user", s.Process)
+				}
+			},
+		},
+		"runc that keeps no session keyring": {
+			change: func(f *Facts) { f.State.NoNewKeyring = true },
+			check: func(t *testing.T, s *Spec) {
+				if s.Keyring != "" {
+					t.Errorf("keyring %q, want none", s.Keyring)
+				}
+			},
+		},
+		"an orphan has what its init has": {
+			change: func(f *Facts) {
+				f.Kind, f.Bundle, f.Spec, f.State, f.Init.Status.CapBnd = Orphaned, "", nil, nil, 1<<5
+			},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "bounding", s.Process.Capabilities.Bounding, []string{"CAP_KILL"})
+				if s.Seccomp != nil || s.Cgroups[0].Path != "/sys/fs/cgroup/docker/c" {
+					t.Errorf("seccomp %v, cgroups %v", s.Seccomp, s.Cgroups)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := contained()
+			if test.change != nil {
+				test.change(f)
+			}
+			o := test.o
+			o.Args = []string{"true"}
+			s, err := Build(f, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.check(t, s)
+		})
+	}
+}
+
+func same[T comparable](t *testing.T, what string, got, want []T) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s %v, want %v", what, got, want)
+	}
+}
+
+// What cannot be is an error, never less confinement.
+func TestBuildRefuses(t *testing.T) {
+	filtered := func(f *Facts) { f.Init.Status.Seccomp, f.FiltersErr = unix.SECCOMP_MODE_FILTER, errors.New("traced") }
+	for name, test := range map[string]struct {
+		change func(*Facts)
+		o      Options
+		want   string
+	}{
+		"a relative directory":                {o: Options{WorkingDir: "srv"}, want: "absolute"},
+		"a user that is not there":            {o: Options{User: "nobody-here"}, want: "unable to find user nobody-here"},
+		"--privileged beside a process":       {change: func(f *Facts) { f.Kind = Bare }, o: Options{Privileged: true}, want: "--privileged"},
+		"filters that nobody tells":           {change: func(f *Facts) { f.Kind = Orphaned; filtered(f) }, want: "seccomp filters"},
+		"an orphan in no cgroup that is seen": {change: func(f *Facts) { f.Kind, f.Cgroups = Orphaned, nil }, want: "cgroup"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := contained()
+			if test.change != nil {
+				test.change(f)
+			}
+			o := test.o
+			o.Args = []string{"true"}
+			if _, err := Build(f, o); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
