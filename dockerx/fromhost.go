@@ -115,7 +115,7 @@ func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (
 }
 
 // ofEngine are the running containers with an ID that the engine has told, and which may be
-// its own: a data root that was copied has the same IDs.
+// its own.
 func (r *Resolver) ofEngine(all []*host.Found, id string) []*host.Found {
 	var found []*host.Found
 	for _, f := range all {
@@ -123,14 +123,16 @@ func (r *Resolver) ofEngine(all []*host.Found, id string) []*host.Found {
 			found = append(found, f)
 		}
 	}
-	if len(found) == 0 || r.whose().own == (host.Engine{}) {
+	return r.theirs(found)
+}
+
+// theirs are those of containers with one ID that may be the engine's own: a data root
+// that was copied has the same IDs. One of which nothing tells whose it is may be.
+func (r *Resolver) theirs(found []*host.Found) []*host.Found {
+	if len(found) == 0 || r.own() == (host.Engine{}) || len(found) == 1 && !found[0].Identified() {
 		return found
 	}
-	others := func(f *host.Found) bool { return f.Engine() != r.whose().own }
-	if len(found) == 1 && found[0].Docker() == nil {
-		return found // nothing tells whose it is
-	}
-	return slices.DeleteFunc(found, others)
+	return slices.DeleteFunc(found, func(f *host.Found) bool { return f.Engine() != r.own() })
 }
 
 // nowhere is the error for a container that an engine calls running and this host does not

@@ -191,7 +191,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 				one.Status += fmt.Sprintf(" (known as %s)", k.State)
 			}
 		case k.State != "running" && k.State != "paused":
-		case l.Hidden > 0 || r.doubt() != nil || r.whose().own == host.Engine{}:
+		case l.Hidden > 0 || r.doubt() != nil || r.own() == host.Engine{}:
 			one.Status += " (unverified)"
 			unverified++
 		default:
@@ -221,7 +221,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 func (r *Resolver) addRecorded(l *host.Listing, s *shown, known []engine.Summary) {
 	missing := map[string]bool{}
 	for _, k := range known {
-		if runs(k.State) && len(s.byID[k.ID]) == 0 {
+		if runs(k.State) && s.of(r, k.ID) == nil {
 			missing[k.ID] = true
 		}
 	}

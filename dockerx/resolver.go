@@ -47,6 +47,9 @@ type Resolver struct {
 
 	once  sync.Once
 	found whose // see whose
+
+	ownOnce  sync.Once
+	ownFound host.Engine // see own
 }
 
 // NewResolver finds out which engine to ask. It asks nothing yet.

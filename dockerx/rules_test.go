@@ -265,10 +265,18 @@ func TestCopiedDataRoot(t *testing.T) {
 		{host.Engine{}, []*host.Found{webB}, []*host.Found{webB}},
 		{host.Engine{}, []*host.Found{webA, webB}, []*host.Found{webA, webB}},
 	} {
-		r := &Resolver{found: whose{own: c.own}}
-		r.once.Do(func() {})
-		if got := r.ofEngine(c.all, webA.ID); !slices.Equal(got, c.want) {
+		r := &Resolver{ownFound: c.own}
+		r.ownOnce.Do(func() {})
+		s := shown{byID: map[string][]*shownOne{}}
+		for _, f := range c.all {
+			s.add(&shownOne{Container: &Container{ID: f.ID}, found: f})
+		}
+		if got := r.ofEngine(slices.Clone(c.all), webA.ID); !slices.Equal(got, c.want) {
 			t.Errorf("of %v, the engine %v has %v, want %v", c.all, c.own, got, c.want)
+		}
+		switch got := s.take(r, webA.ID); {
+		case len(c.want) == 1 && (got == nil || got.found != c.want[0]), len(c.want) != 1 && got != nil:
+			t.Errorf("of %v, a list of the engine %v takes %v, want %v", c.all, c.own, got, c.want)
 		}
 	}
 }

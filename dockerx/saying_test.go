@@ -155,7 +155,8 @@ func TestNotRunningHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
-	id := e.Inspect(e.Run(testengine.Default...), "{{.Id}}")
+	name := e.Run(testengine.Default...)
+	id, real := e.Inspect(name, "{{.Id}}"), e.Inspect(name, "{{.State.Pid}}")
 	for state, pid := range map[string]int{"exited": 0, "running": 1<<31 - 2} {
 		stopped := stateOf(id, "made-web", map[string]any{"Status": state, "Running": pid != 0, "Pid": pid})
 		r, _ := resolverOf(t, serveContainers(t, []fakeengine.Container{stopped}), "")
@@ -163,6 +164,19 @@ func TestNotRunningHere(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: pid %d of another engine was taken for it", state, c.Process.PID)
 			c.Close()
+		}
+		list, err := r.List(context.Background(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := map[bool]int{} // PIDs, by whether the engine's own list has it
+		for _, l := range list {
+			if l.ID == id {
+				rows[l.Name == "made-web"] = l.PID
+			}
+		}
+		if rows[true] != 0 || fmt.Sprint(rows[false]) != real {
+			t.Errorf("%s: the list has PIDs %v, want none for the engine's own and %s for the other's", state, rows, real)
 		}
 	}
 }

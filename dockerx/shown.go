@@ -52,23 +52,27 @@ func (s *shown) add(c *shownOne) {
 	s.byID[c.ID] = append(s.byID[c.ID], c)
 }
 
-// take returns the container that an engine lists by its ID; nil if none is shown.
-func (s *shown) take(r *Resolver, id string) *shownOne {
-	var hits []*shownOne
+// of returns the container that an engine lists by its ID; nil if none is shown.
+func (s *shown) of(r *Resolver, id string) *shownOne {
+	var hits []*host.Found
 	for _, c := range s.byID[id] {
 		if !c.taken && (host.IsDockers(c.found.Namespace) || c.found.Engine().Docker) {
-			hits = append(hits, c)
+			hits = append(hits, c.found)
 		}
 	}
-	if len(hits) > 1 {
-		own := r.whose().own
-		hits = slices.DeleteFunc(hits, func(c *shownOne) bool { return c.found.Engine() != own })
-	}
-	if len(hits) == 0 {
+	if hits = r.theirs(hits); len(hits) != 1 {
 		return nil
 	}
-	hits[0].taken = true
-	return hits[0]
+	return s.byID[id][slices.IndexFunc(s.byID[id], func(c *shownOne) bool { return c.found == hits[0] })]
+}
+
+// take is of, once for each container.
+func (s *shown) take(r *Resolver, id string) *shownOne {
+	c := s.of(r, id)
+	if c != nil {
+		c.taken = true
+	}
+	return c
 }
 
 // left are those that no engine has told of.

@@ -40,6 +40,23 @@ func (r *Resolver) whose() whose {
 	return r.found
 }
 
+// own is whose the engine's containers are; zero if it could not be found out. Where it
+// has called listen(2) itself, it need not be looked for.
+func (r *Resolver) own() host.Engine {
+	r.ownOnce.Do(func() {
+		var w whose
+		peers, _ := r.engine.Peers()
+		for _, peer := range peers {
+			if peer.Process != nil && w.take(peer.Process) {
+				r.ownFound = w.own
+				return
+			}
+		}
+		r.ownFound = r.whose().own
+	})
+	return r.ownFound
+}
+
 func (r *Resolver) lookWhose() whose {
 	w := whose{daemons: host.Daemons()}
 	address := r.engine.Host()

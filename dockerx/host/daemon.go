@@ -62,7 +62,7 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 		var st unix.Stat_t
 		err = unix.Fstat(int(dir.Fd()), &st)
 		dir.Close()
-		if err == nil && trusted(&st) {
+		if err == nil && trusted(&st) && p.Alive() == nil { // else its number may be another's
 			return Daemon{PID: p.PID, Root: root, At: nsops.ID{Device: st.Dev, Inode: st.Ino}}, true
 		}
 	}

@@ -20,12 +20,12 @@ type Engine struct {
 
 // Engine returns whose container it is.
 func (f *Found) Engine() Engine {
-	d := f.Docker()
-	switch {
-	case f.engine != (Engine{}):
+	if f.engine != (Engine{}) {
 		return f.engine
-	case d != nil:
-		f.engine = Engine{Docker: true, At: f.root}
+	}
+	switch at, ok := f.files(); {
+	case ok:
+		f.engine = Engine{Docker: true, At: at}
 	case f.folder == nil:
 		f.engine = Engine{Docker: docker.IsID(f.ID)} // found by its cgroup: nobody tells
 	case IsDockers(f.Namespace):
@@ -34,6 +34,37 @@ func (f *Found) Engine() Engine {
 		f.engine = Engine{Namespace: f.Namespace, At: f.folder.id}
 	}
 	return f.engine
+}
+
+// Identified reports whether it is known which engine's the container is: a dockerd's data
+// root cannot be found by a container's cgroup, nor where its files cannot be read.
+func (f *Found) Identified() bool {
+	_, ok := f.files()
+	return ok || !f.Engine().Docker
+}
+
+// files returns in which directory Docker keeps its files of the container. They are read
+// only where nobody has led there yet.
+func (f *Found) files() (at nsops.ID, ok bool) {
+	if at, ok = f.inFolder(); ok {
+		return at, true
+	}
+	return f.root, f.Docker() != nil
+}
+
+// inFolder reports whether the data root of the folder's other containers has it too.
+func (f *Found) inFolder() (at nsops.ID, ok bool) {
+	if f.read || f.listing == nil {
+		return nsops.ID{}, false
+	}
+	f.listing.mu.Lock()
+	defer f.listing.mu.Unlock()
+	if f.folder == nil || f.folder.containers == nil {
+		return nsops.ID{}, false
+	}
+	dir := *f.folder.containers
+	err := unix.Faccessat(dir.fd, f.ID, unix.F_OK, 0)
+	return dir.at(), err == nil
 }
 
 // IsDockers reports whether a namespace of containerd's is called as dockerd calls its

@@ -63,7 +63,12 @@ func (f *Found) Name() string {
 // Docker is what Docker has written down of the container, without its HostConfig;
 // nil if it is not Docker's, or cannot be read, which has been reported then.
 func (f *Found) Docker() *docker.Container {
-	if f.read || f.listing == nil {
+	if f.listing == nil {
+		return f.docker
+	}
+	f.listing.mu.Lock()
+	defer f.listing.mu.Unlock()
+	if f.read {
 		return f.docker
 	}
 	f.read = true
@@ -98,7 +103,7 @@ type Listing struct {
 	shims   map[int]*proc.Process
 	foreign []foreigner
 
-	mu      sync.Mutex // while bundles are looked at
+	mu      sync.Mutex // while bundles and Docker's files are looked at
 	folders []*folder
 	done    map[bundleKey]int // index in Found
 	doubts  []Doubt

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +20,12 @@ import (
 // Whatever is nested in one that List found is its own, and no orphan; one that shares
 // the host's PID namespace is not found.
 func (l *Listing) AddOrphans() {
-	o := orphans{trust: l.trust, seen: map[string]bool{}, done: map[string]bool{}}
+	o := orphans{trust: l.trust, seen: map[string][]*Found{}, done: map[string]bool{}}
 	o.trust.served = map[string]bool{}
 	inits := map[int]bool{}
 	for _, f := range l.Found {
-		o.seen[f.ID], o.trust.served[f.ID] = true, true
+		o.seen[f.ID] = append(o.seen[f.ID], f)
+		o.trust.served[f.ID] = true
 		inits[f.PID] = true
 	}
 	// Whoever is in the PID namespace of a known init is no other container's.
@@ -43,8 +45,8 @@ func (l *Listing) AddOrphans() {
 
 type orphans struct {
 	trust Trust
-	seen  map[string]bool // IDs
-	done  map[string]bool // PID namespaces of which all is known
+	seen  map[string][]*Found // by their IDs
+	done  map[string]bool     // PID namespaces of which all is known
 	found []*Found
 
 	doubts []Doubt
@@ -75,17 +77,29 @@ func (o *orphans) look(at foreigner) {
 		return
 	}
 	id, ok := outermostID(cgroups)
-	if !ok || id == o.trust.here().id || o.seen[id] {
+	if !ok || id == o.trust.here().id {
 		return
 	}
 	if err := o.trust.Cgroup(p, id); err != nil {
 		o.doubts = append(o.doubts, Doubt{ID: id, Err: err})
 		return
 	}
-	o.seen[id] = true
 	f := &Found{ID: id, PID: at.pid, Orphan: true, read: true, dir: handle{fd: none}}
 	f.docker, f.root, _ = dockerOf(p, id) // nil: not Docker's, or its files are gone
+	if o.isOf(f) {
+		return
+	}
+	o.seen[id] = append(o.seen[id], f)
 	o.found = append(o.found, f)
+}
+
+// isOf reports whether a process that was found by its cgroup is one of a container that
+// is known already: with the host's PIDs, it may have made a PID namespace. Only another
+// engine has another container of that ID.
+func (o *orphans) isOf(f *Found) bool {
+	return slices.ContainsFunc(o.seen[f.ID], func(known *Found) bool {
+		return f.docker == nil || !known.Identified() || known.Engine() == f.Engine()
+	})
 }
 
 // Ended reports whether Docker has written down that a container which was found by
