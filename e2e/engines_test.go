@@ -242,9 +242,17 @@ func TestDockerAndContainerd(t *testing.T) {
 			}
 			f := strings.Fields(lines(r.Stdout)[i])
 			is(state+", as ps lists it", nil, f[1], want)
-			if who := timely(t, e, "who", "--format", "{{.Name}}", strconv.Itoa(want)); strings.TrimSpace(who.Stdout) != f[1] {
-				t.Errorf("%s: who %d is %v, ps says %s", state, want, who, f[1])
+			if who := timely(t, e, "who", "--format", "{{.Name}} {{.Engine}}", strconv.Itoa(want)); strings.TrimSpace(who.Stdout) != f[1]+" "+f[2] {
+				t.Errorf("%s: who %d is %v, ps says %s", state, want, who, f[1:])
 			}
+		}
+		for _, args := range [][]string{{"ns"}, {"ns", c.Name, "containerd:default/" + name}, {"who", strconv.Itoa(c.PID), strconv.Itoa(pid)}} {
+			if r := timely(t, e, args...); !strings.Contains(strings.ToUpper(r.Stdout), "ENGINE") || !strings.Contains(r.Stdout, "containerd:default") {
+				t.Errorf("%s: %q is %v, want a column of engines", state, args, r)
+			}
+		}
+		if r := timely(t, e, "top", "--format", "{{.Engine}}", "containerd:default/"+name); strings.TrimSpace(r.Stdout) != "containerd:default" {
+			t.Errorf("%s: top says %v of the engine", state, r)
 		}
 	}
 	check("alive")

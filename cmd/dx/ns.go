@@ -140,6 +140,7 @@ func (a *app) showNamespaces(ctx context.Context, find finder, out *output.Print
 // nsSubject is a process whose namespaces are shown.
 type nsSubject struct {
 	id, name string
+	engine   string // whose it is; empty for pid:N and host
 	image    string
 	pid      int
 	source   dockerx.Source
@@ -317,7 +318,7 @@ func (g *nsGathering) read(c *dockerx.Container) (nsSubject, error) {
 func isHost(c *dockerx.Container) bool { return c.Ref == "host" && c.Source == dockerx.SourcePID }
 
 func (g *nsGathering) subject(c *dockerx.Container, set nsops.Set, err error) (nsSubject, error) {
-	s := nsSubject{id: c.ID, name: c.Name, image: c.Image, pid: c.Process.PID, source: c.Source, set: set}
+	s := nsSubject{id: c.ID, name: c.Name, engine: c.Engine, image: c.Image, pid: c.Process.PID, source: c.Source, set: set}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		g.unread = append(g.unread, escape.Line(s.name)+"'s are shown as ?")

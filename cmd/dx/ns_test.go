@@ -109,6 +109,10 @@ func TestNSTables(t *testing.T) {
 		pod = append(pod, made(fmt.Sprint("p", i), map[nsops.Type]uint64{nsops.Net: 4026532180}))
 	}
 	golden(t, "many-share", beside(t, pod, web))
+
+	web.engine, db.engine = "unix:///var/run/docker.sock", "containerd:default"
+	golden(t, "engines", lists(t, host, web, db))
+	golden(t, "engines-beside", columns(t, host, web, db))
 }
 
 func TestNSJSON(t *testing.T) {

@@ -105,22 +105,6 @@ func psTable(list []psRecord) output.Table {
 	return withEngines(t, list, func(r psRecord) string { return r.Engine })
 }
 
-// withEngines adds the column ENGINE to a table whose rows are of several engines.
-func withEngines[R any](t output.Table, list []R, engine func(R) string) output.Table {
-	several := false
-	for _, r := range list {
-		several = several || engine(r) != engine(list[0])
-	}
-	if !several {
-		return t
-	}
-	t.Header = append(t.Header, "ENGINE")
-	for i, r := range list {
-		t.Rows[i] = append(t.Rows[i], output.Row(engine(r))...)
-	}
-	return t
-}
-
 // psFilters are the values of --filter by their keys: one of a key's has to hold,
 // and that for every key (docker's rule).
 type psFilters map[string][]string

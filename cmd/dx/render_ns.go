@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ type nsRecord struct {
 	Pid        int
 	Source     dockerx.Source
 	Namespaces []nsEntry
+	Engine     string `json:",omitempty"` // whose the container is; empty for pid:N and host
 	// Inside are its processes that are in other namespaces than its init. They are
 	// looked for where references are given.
 	Inside []nsInside `json:",omitempty"`
@@ -96,7 +98,7 @@ func (v *nsView) hostRecord() nsRecord {
 func (v *nsView) records() []nsRecord {
 	var out []nsRecord
 	for i, s := range v.subjects {
-		rec := nsRecord{ID: s.id, Name: s.name, Pid: s.pid, Source: s.source, Inside: v.inside(s)}
+		rec := nsRecord{ID: s.id, Name: s.name, Pid: s.pid, Engine: s.engine, Source: s.source, Inside: v.inside(s)}
 		for _, r := range v.report.Rows {
 			e := newNSEntry(r, r.Cells[i])
 			e.SharedWith = v.sharers(r, i)
@@ -165,7 +167,7 @@ func (v *nsView) list() output.Table {
 		}
 		t.Rows = append(t.Rows, cells)
 	}
-	return t
+	return withEngines(t, append([]nsSubject{v.host}, v.subjects...), engineOf)
 }
 
 func (v *nsView) listRow(s nsSubject) []output.Cell {
@@ -193,8 +195,17 @@ func (v *nsView) columns() output.Table {
 		}
 		t.Rows = append(t.Rows, append(cells, output.Cell{Text: v.relation(r)}))
 	}
+	if severalEngines(v.subjects, engineOf) {
+		cells := output.Row("engine", "-")
+		for _, s := range v.subjects {
+			cells = append(cells, output.Row(cmp.Or(s.engine, "-"))...)
+		}
+		t.Rows = append(t.Rows, append(cells, output.Cell{}))
+	}
 	return t
 }
+
+func engineOf(s nsSubject) string { return s.engine }
 
 // relation says in words what a row means.
 func (v *nsView) relation(r cmpdiff.Row) string {

@@ -19,6 +19,7 @@ import (
 // topRecord is one line of dx top --format json.
 type topRecord struct {
 	Container    string `header:"CONTAINER ID"` // ID; empty for pid:N and host
+	Engine       string // whose the container is; empty for pid:N and host
 	Pid          int
 	ContainerPid int `header:"CPID"` // 0: the container does not see it
 	PPid         int
@@ -68,7 +69,7 @@ func topRecords(c *dockerx.Container, tasks []top.Task, by order, tree bool) []t
 	out := make([]topRecord, 0, len(tasks))
 	for _, t := range tasks {
 		out = append(out, topRecord{
-			Container: c.ID, Pid: t.PID, ContainerPid: t.ContainerPID, PPid: t.PPID,
+			Container: c.ID, Engine: c.Engine, Pid: t.PID, ContainerPid: t.ContainerPID, PPid: t.PPID,
 			User: userText(t), UID: t.UID, ContainerUID: t.ContainerUID,
 			State: string(rune(t.State)), CPU: t.Percent, Time: t.CPU.Seconds(), RSS: t.RSS,
 			StartedAt: t.Started, Elapsed: t.Elapsed.Seconds(), Via: t.Via, Command: t.Command, Cut: t.Cut,
@@ -154,7 +155,7 @@ func topTable(list []topRecord) output.Table {
 		cells[8].Alert = r.Via == top.ViaNsenter
 		t.Rows = append(t.Rows, cells)
 	}
-	return t
+	return withEngines(t, list, func(r topRecord) string { return r.Engine })
 }
 
 // clock is ps's [DD-]hh:mm:ss (ps(1), cputime).

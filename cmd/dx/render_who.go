@@ -16,6 +16,7 @@ type whoRecord struct {
 	ID     string `header:"CONTAINER ID"`
 	Pid    int    // of the container's init
 	How    string
+	Engine string // whose the container is
 	Source dockerx.Source
 }
 
@@ -31,7 +32,7 @@ func whoRecords(arg string, hits []lookup.Hit) []whoRecord {
 	for _, h := range hits {
 		out = append(out, whoRecord{
 			Arg: arg, Kind: h.Kind, Name: h.Container.Name, ID: h.Container.ID,
-			Pid: h.Container.Process.PID, How: h.Evidence, Source: h.Container.Source,
+			Pid: h.Container.Process.PID, How: h.Evidence, Engine: h.Container.Engine, Source: h.Container.Source,
 		})
 	}
 	return out
@@ -42,5 +43,5 @@ func whoTable(list []whoRecord) output.Table {
 	for _, r := range list {
 		t.Rows = append(t.Rows, output.Row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
 	}
-	return t
+	return withEngines(t, list, func(r whoRecord) string { return r.Engine })
 }
