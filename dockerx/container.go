@@ -111,6 +111,10 @@ func (c *Container) Cgroups() (list []proc.Cgroup, err error) {
 	return c.cgroups, err
 }
 
+// WholeCgroup returns the cgroup of the container of which one of its processes' is a part,
+// and any other as it is.
+func (c *Container) WholeCgroup(cg proc.Cgroup) string { return host.WholeCgroup(cg, c.ID) }
+
 // Bundle returns the bundle by which the process was verified; nil if there was none.
 // It stays the container's.
 func (c *Container) Bundle() *host.Bundle { return c.bundle }

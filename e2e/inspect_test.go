@@ -38,7 +38,7 @@ type inspectLine struct {
 	}
 	Cgroup *struct {
 		Version int
-		Memory  *struct{ Limit *uint64 }
+		Memory  *struct{ Limit, Usage *uint64 }
 		Pids    *struct{ Limit *uint64 }
 		CPU     *struct{ Quota, Period, Shares, Weight *uint64 }
 		Frozen  *bool

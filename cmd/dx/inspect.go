@@ -108,7 +108,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 		return nil, err
 	}
 	defer c.Close()
-	p, err := posture.Read(c.Process, g.host)
+	p, err := posture.Read(c.Process, g.host, c.WholeCgroup)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}

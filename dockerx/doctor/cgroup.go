@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 
+	"dx/dockerx/host"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
@@ -59,9 +60,10 @@ func starvation(u *cgroup.Usage) string {
 	return ""
 }
 
-// usageOf reads the cgroups of a process; nothing where they cannot be read.
-func usageOf(p *proc.Process) *cgroup.Usage {
-	u, err := cgroup.Read(p)
+// usageOf reads the cgroups of a process, or of the container whose ID is given; nothing
+// where they cannot be read.
+func usageOf(p *proc.Process, id string) *cgroup.Usage {
+	u, err := cgroup.Read(p, func(cg proc.Cgroup) string { return host.WholeCgroup(cg, id) })
 	if err != nil {
 		return &cgroup.Usage{}
 	}

@@ -78,7 +78,7 @@ func (p *Examination) checkContainer(c container) func(context.Context) []Findin
 		if freezer, ok := frozenBy(pr); ok {
 			return append(out, p.frozenFinding(c, freezer))
 		}
-		out = append(out, useFindings(c, usageOf(pr))...)
+		out = append(out, useFindings(c, usageOf(pr, c.ID))...)
 		if len(out) > 0 {
 			return out
 		}

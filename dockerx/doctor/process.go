@@ -38,7 +38,7 @@ func checkProcess(p *proc.Process, r role, subject string) []Finding {
 	if n, limit := openFiles(p); limit > 0 && n*100 >= limit*95 {
 		out = append(out, found(r.is(noFiles), "%s has %d of %d files open", subject, n, limit).pid(p.PID))
 	}
-	usage := usageOf(p)
+	usage := usageOf(p, "")
 	for _, hit := range limitHits(usage) {
 		out = append(out, found(r.is(atLimit), "%s: %s", subject, hit.text).pid(p.PID).evidence(hit.file))
 	}

@@ -53,6 +53,14 @@ func InCgroup(cgroups []proc.Cgroup, id string) bool {
 // ID. ok is false where no component is.
 func CgroupBase(cg proc.Cgroup, id string) (base string, ok bool) { return cutAt(cg.Path, id) }
 
+// WholeCgroup is CgroupBase, or the cgroup as it is where no component is the container's.
+func WholeCgroup(cg proc.Cgroup, id string) string {
+	if base, ok := CgroupBase(cg, id); ok {
+		return base
+	}
+	return cg.Path
+}
+
 // cutAt is CgroupBase of a path, in a hierarchy or below where one is mounted.
 func cutAt(cgroup, id string) (base string, ok bool) {
 	if id == "" {

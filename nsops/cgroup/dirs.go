@@ -52,14 +52,6 @@ type located struct {
 	top string
 }
 
-func locate(p *proc.Process) ([]located, error) {
-	cgroups, err := p.Cgroups()
-	if err != nil {
-		return nil, err
-	}
-	return locateHere(cgroups)
-}
-
 func locateHere(cgroups []proc.Cgroup, controllers ...string) ([]located, error) {
 	mounts, err := here.of(cgroups)
 	if err != nil {

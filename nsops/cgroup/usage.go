@@ -11,7 +11,8 @@ import (
 // that is not there (not mounted, not enabled for this cgroup) is nil.
 type Usage struct {
 	Version int   // 1 or 2: which hierarchy has the memory, pids and cpu controllers
-	Dirs    []Dir // where the process is, all hierarchies
+	Dirs    []Dir // what was read, all hierarchies
+	Parts   []Dir `json:",omitempty"` // where the process is, if it is in a part of one of these
 	Memory  *Memory
 	Pids    *Pids
 	CPU     *CPU
@@ -73,17 +74,35 @@ type Stall struct {
 	Total                uint64
 }
 
-// Read reads the cgroups in which a process is now. Values vanish with their cgroup:
-// that is no error, as long as the process is there.
-func Read(p *proc.Process) (*Usage, error) {
-	dirs, err := locate(p)
+// Read reads the cgroups in which a process is now; or, where whole says so, the one above
+// which is meant: a container may divide its own, and its init is then in a part of it
+// (systemd's in init.scope). whole may be nil. Values vanish with their cgroup: that is no
+// error, as long as the process is there.
+func Read(p *proc.Process, whole func(proc.Cgroup) string) (*Usage, error) {
+	cgroups, err := p.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	var parts []proc.Cgroup
+	meant := slices.Clone(cgroups)
+	for i, cg := range cgroups {
+		if whole == nil {
+			break
+		}
+		if meant[i].Path = whole(cg); meant[i].Path != cg.Path {
+			parts = append(parts, cg)
+		}
+	}
+	dirs, err := locateHere(meant)
 	if err != nil {
 		return nil, err
 	}
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("none of the cgroups in /proc/%d/cgroup is mounted here", p.PID)
 	}
-	return read(dirs), nil
+	u := read(dirs)
+	u.Parts, err = DirsOf(parts)
+	return u, err
 }
 
 func read(dirs []located) *Usage {

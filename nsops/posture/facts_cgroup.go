@@ -122,10 +122,16 @@ func CPUs(quota proc.Limit, period uint64) string {
 
 // paths tells the cgroup once for all hierarchies in which it has the same name.
 func (c *cgroupLister) paths() {
+	c.set(SectionCgroup, "paths", pathsOf(c.u.Dirs), c.file("cgroup")).Volatile = true
+	if c.u.Parts != nil {
+		c.set(SectionCgroup, "init is in", pathsOf(c.u.Parts), c.file("cgroup")).Volatile = true
+	}
+}
+
+func pathsOf(dirs []cgroup.Dir) []string {
 	var out []string
-	for _, d := range c.u.Dirs {
+	for _, d := range dirs {
 		out = append(out, d.Path)
 	}
-	f := c.set(SectionCgroup, "paths", out, c.file("cgroup"))
-	f.Volatile = true
+	return out
 }

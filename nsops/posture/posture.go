@@ -71,13 +71,15 @@ type reader struct {
 	p         *proc.Process
 	host, own nsops.Set // of the host, of the caller
 	set       nsops.Set // of p; Own is nil where that is forbidden
+	whole     func(proc.Cgroup) string
 	out       Posture
 }
 
-// Read reads the posture of a process; host is what nsops.ReadHost said. An error is
+// Read reads the posture of a process; host is what nsops.ReadHost said. whole may say for
+// a cgroup of the process which one above is meant: see cgroup.Read. An error is
 // proc.ErrGone, or that /proc itself cannot be read.
-func Read(p *proc.Process, host nsops.Set) (*Posture, error) {
-	r := &reader{p: p, host: host}
+func Read(p *proc.Process, host nsops.Set, whole func(proc.Cgroup) string) (*Posture, error) {
+	r := &reader{p: p, host: host, whole: whole}
 	self, err := proc.Self()
 	if err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func (r *reader) sharesOwn(t nsops.Type) bool {
 }
 
 func (r *reader) cgroup() (err error) {
-	r.out.Cgroup, err = cgroup.Read(r.p)
+	r.out.Cgroup, err = cgroup.Read(r.p, r.whole)
 	return err
 }
 

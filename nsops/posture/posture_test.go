@@ -72,7 +72,7 @@ func own(t *testing.T) (*Posture, nsops.Set) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Read(self, host)
+	p, err := Read(self, host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestReadLeavesNoThreadBehind(t *testing.T) {
 	before, host := own(t)
 	fds := openFiles(t)
 	for range 50 {
-		p, err := Read(other, host)
+		p, err := Read(other, host, nil)
 		if err != nil || len(p.Unread) > 0 {
 			t.Fatalf("%v %+v", err, p)
 		}
