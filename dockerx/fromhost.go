@@ -206,6 +206,10 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 		}
 		tried[pid] = true
 		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded()})
+		if err == nil && f.Starting(v.process) {
+			v.close()
+			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
+		}
 		if err == nil {
 			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
 			c.readFreezer(false)

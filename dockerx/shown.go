@@ -91,6 +91,9 @@ func (s *shown) close() {
 // is to be entered, or where that cannot be told, see verify.
 func (r *Resolver) show(f *host.Found) (*Container, error) {
 	p, err := proc.OpenReading(f.PID)
+	if err == nil && f.Starting(p) {
+		return nil, p.Close()
+	}
 	if err == nil && f.IsInit(p) {
 		cgroups, err := p.Cgroups()
 		if err == nil && host.InCgroup(cgroups, f.ID) {

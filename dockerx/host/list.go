@@ -106,6 +106,7 @@ type Listing struct {
 	mu      sync.Mutex // while bundles and Docker's files are looked at
 	folders []*folder
 	done    map[bundleKey]int // index in Found
+	unborn  map[string]bool   // IDs of bundles that name no init yet
 	doubts  []Doubt
 }
 
@@ -149,7 +150,7 @@ type foreigner struct {
 // Whose shim counts is Trust's to say: any user, and whoever is in a container, can
 // dress up as one and would then answer to any name.
 func List(warn func(error)) (*Listing, error) {
-	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[bundleKey]int{}}
+	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[bundleKey]int{}, unborn: map[string]bool{}}
 	if err := l.findShims(); err != nil {
 		l.Close()
 		return nil, err
@@ -303,9 +304,10 @@ func (l *Listing) add(f *Found) {
 	defer l.mu.Unlock()
 	if err != nil {
 		f.dir.close()
-		if !errors.Is(err, unix.ENOENT) { // removed, or not started yet
+		if !errors.Is(err, unix.ENOENT) { // else removed, or not started yet
 			l.warn(err)
 		}
+		l.unborn[f.ID] = true
 		return
 	}
 	key := bundleKey{f.folder, f.ID}

@@ -20,7 +20,7 @@ import (
 // Whatever is nested in one that List found is its own, and no orphan; one that shares
 // the host's PID namespace is not found.
 func (l *Listing) AddOrphans() {
-	o := orphans{trust: l.trust, seen: map[string][]*Found{}, done: map[string]bool{}}
+	o := orphans{trust: l.trust, unborn: l.unborn, seen: map[string][]*Found{}, done: map[string]bool{}}
 	o.trust.served = map[string]bool{}
 	inits := map[int]bool{}
 	for _, f := range l.Found {
@@ -44,10 +44,11 @@ func (l *Listing) AddOrphans() {
 }
 
 type orphans struct {
-	trust Trust
-	seen  map[string][]*Found // by their IDs
-	done  map[string]bool     // PID namespaces of which all is known
-	found []*Found
+	trust  Trust
+	unborn map[string]bool     // IDs of those that a shim which lives is about to start
+	seen   map[string][]*Found // by their IDs
+	done   map[string]bool     // PID namespaces of which all is known
+	found  []*Found
 
 	doubts []Doubt
 }
@@ -77,7 +78,7 @@ func (o *orphans) look(at foreigner) {
 		return
 	}
 	id, ok := outermostID(cgroups)
-	if !ok || id == o.trust.here().id {
+	if !ok || id == o.trust.here().id || o.unborn[id] {
 		return
 	}
 	if err := o.trust.Cgroup(p, id); err != nil {
@@ -86,7 +87,7 @@ func (o *orphans) look(at foreigner) {
 	}
 	f := &Found{ID: id, PID: at.pid, Orphan: true, read: true, dir: handle{fd: none}}
 	f.docker, f.root, _ = dockerOf(p, id) // nil: not Docker's, or its files are gone
-	if o.isOf(f) {
+	if o.isOf(f) || f.docker == nil && isRuntime(p) {
 		return
 	}
 	o.seen[id] = append(o.seen[id], f)

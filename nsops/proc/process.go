@@ -35,6 +35,7 @@ type Process struct {
 	ParentPID int    // when it was opened
 	StartTime uint64 // clock ticks since boot: field 22 of /proc/PID/stat
 	Flags     uint64 // PF_…, when it was opened
+	Comm      string // its name, when it was opened
 
 	dir   int // /proc/PID; none: not open
 	pidfd int // none on kernels before 5.3, and of OpenDir and OpenReading
@@ -123,7 +124,7 @@ func (p *Process) identify() error {
 	if err == nil && st.Dead() {
 		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
 	}
-	p.ParentPID, p.StartTime, p.Flags = st.PPID, st.StartTime, st.Flags
+	p.ParentPID, p.StartTime, p.Flags, p.Comm = st.PPID, st.StartTime, st.Flags, st.Comm
 	return err
 }
 
