@@ -196,7 +196,9 @@ func ownCgroup(t *testing.T, name string) string {
 		if strings.Contains(d.Controller, "cpuset") || os.Mkdir(dir, 0o755) != nil {
 			continue // one of cpusets takes no process before it is set up
 		}
-		t.Cleanup(func() { _ = unix.Rmdir(dir) })
+		t.Cleanup(func() { // what was killed in it may not have ended yet
+			await.Until(t, dir+" is removed", func() bool { return unix.Rmdir(dir) == nil })
+		})
 		return dir
 	}
 	t.Skip("no cgroup can be made here")

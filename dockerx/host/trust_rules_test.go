@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
@@ -236,12 +237,14 @@ func cgroupCalled(t *testing.T, path ...string) []string {
 }
 
 func makeIn(t *testing.T, dir string, path []string) (made []string, err error) {
-	for _, name := range path {
-		dir = filepath.Join(dir, name)
+	for i := range path {
+		dir := filepath.Join(dir, filepath.Join(path[:i+1]...))
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return nil, err
 		}
-		t.Cleanup(func() { _ = unix.Rmdir(dir) })
+		t.Cleanup(func() { // what was killed in it may not have ended yet
+			await.Until(t, dir+" is removed", func() bool { return unix.Rmdir(dir) == nil })
+		})
 		made = append(made, dir)
 	}
 	return made, nil
