@@ -33,14 +33,19 @@ type space struct {
 		Container string
 	}
 	Held   int
-	HeldBy []struct {
-		Pid      int
-		Command  string
-		Path     string
-		MountNS  uint64
-		FD       *int
-		Children bool
-	}
+	HeldBy []hold
+}
+
+// hold is a way in which a namespace is kept.
+type hold struct {
+	Pid      int
+	Command  string
+	Path     string
+	MountNS  uint64
+	FD       *int
+	Socket   bool
+	TID      int
+	Children bool
 }
 
 func dxSpaces(t *testing.T, e *engine.Engine, args ...string) map[uint64]space {

@@ -55,7 +55,7 @@ func (a *app) nsCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
 	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
-	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all types; with --tree or --procs, include namespaces without processes\n(mounted, or kept by an open file)")
+	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all types; with --tree or --procs, include namespaces without processes\n(mounted, or kept by an open file or a single thread)")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -238,22 +239,42 @@ func (w *nsWorld) refer(r spaceRef) []spaceRecord {
 	if r.handle != nil {
 		w.census.Add(r.handle)
 	}
-	// A namespace that only others keep (a parent with nobody in it) is known once
-	// they were asked.
-	w.census.Relate(func(ns *census.Namespace) bool {
-		return r.means(ns) || ns.Type == nsops.PID || ns.Type == nsops.User
-	})
+	list := w.meant(r)
+	var unasked error
+	if len(list) == 0 && (r.kind == "" || r.kind == nsops.Net) {
+		unasked = w.census.Sockets()
+		list = w.meant(r)
+	}
 	var out []spaceRecord
-	for _, ns := range w.census.List() {
-		if r.means(ns) {
-			out = append(out, w.record(ns))
-		}
+	for _, ns := range list {
+		out = append(out, w.record(ns))
 	}
 	if len(out) == 0 {
-		w.exitCode(fmt.Errorf("%s: no such namespace: no process is in it that dx may see, no mount and no open file keeps it", r.ref))
+		w.exitCode(fmt.Errorf("%s: not found: of what dx may see, no process or thread is in it, and no mount, open file or socket keeps it%s", r.ref, w.unchecked(unasked)))
 		w.failed = true
 	}
 	return out
+}
+
+// meant are the namespaces that a reference means. One that only others keep (a parent with
+// nobody in it) is known once they were asked.
+func (w *nsWorld) meant(r spaceRef) []*census.Namespace {
+	w.census.Relate(func(ns *census.Namespace) bool {
+		return r.means(ns) || ns.Type == nsops.PID || ns.Type == nsops.User
+	})
+	return slices.DeleteFunc(w.census.List(), func(ns *census.Namespace) bool { return !r.means(ns) })
+}
+
+// unchecked says what else may keep a namespace that was not found.
+func (w *nsWorld) unchecked(sockets error) string {
+	text := ""
+	if w.census.NoInodes {
+		text = "; not checked: files opened by way of a mount (that takes Linux 5.14)"
+	}
+	if sockets != nil {
+		text += fmt.Sprintf("; not checked: all sockets, which keep a network namespace (%v)", sockets)
+	}
+	return text
 }
 
 // show renders all namespaces, or those of the containers that were asked for.

@@ -34,13 +34,15 @@ type spaceProcess struct {
 	Container string `json:",omitempty"`
 }
 
-// spaceHold is a mount, an open file or a process's plan for its children.
+// spaceHold is a mount, an open file, a single thread or a process's plan for its children.
 type spaceHold struct {
 	Pid      int
 	Command  string
 	Path     string `json:",omitempty"` // where it is mounted, as the process sees it
 	MountNS  uint64 `json:",omitempty"` // inode of the mount namespace that has the mount
 	FD       *int   `json:",omitempty"`
+	Socket   bool   `json:",omitempty"` // that descriptor is a socket, made in the namespace
+	TID      int    `json:",omitempty"` // the thread that is in it, or that sees the mount
 	Children bool   `json:",omitempty"` // the process's children will be born in it
 
 	text string
@@ -74,11 +76,16 @@ func (w *nsWorld) record(ns *census.Namespace) spaceRecord {
 }
 
 func (w *nsWorld) newHold(h census.Hold) spaceHold {
-	s := spaceHold{Pid: h.PID, Command: h.Comm, Path: h.Path, MountNS: h.MountNS.Inode, Children: h.Children}
+	s := spaceHold{Pid: h.PID, Command: h.Comm, Path: h.Path, MountNS: h.MountNS.Inode, TID: h.TID, Children: h.Children}
 	process := fmt.Sprintf("%d %s", h.PID, h.Comm)
 	switch {
 	case h.Children:
 		s.text = "for the children of " + process
+	case h.Socket:
+		s.FD, s.Socket = &h.FD, true
+		s.text = fmt.Sprintf("by a socket, fd %d of %s", h.FD, process)
+	case h.Path == "" && h.TID != 0:
+		s.text = fmt.Sprintf("thread %d of %s is in it", h.TID, process)
 	case h.Path == "":
 		s.FD = &h.FD
 		s.text = fmt.Sprintf("open as fd %d of %s", h.FD, process)

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"dx/dockerx"
 	"dx/dockerx/membership"
 	"dx/nsops"
+	"dx/nsops/census"
 	"dx/nsops/proc"
 )
 
@@ -89,7 +91,11 @@ func (t *Finder) matchInode(q Query) ([]Hit, string, error) {
 	if hits, err = t.processesIn(q); err != nil || len(hits) > 0 {
 		return hits, "", err
 	}
-	tried := fmt.Sprintf("no container has a process in a namespace %d", q.Inode)
+	hits, unasked, err := t.keepers(q)
+	if err != nil || len(hits) > 0 {
+		return hits, "", err
+	}
+	tried := fmt.Sprintf("no container has a process in a namespace %d, or keeps one by a thread, a mount, an open file or a socket%s", q.Inode, unasked)
 	if typ, ok := holds(host, q); ok {
 		tried = fmt.Sprintf("it is the host's %s namespace", typ)
 	}
@@ -139,6 +145,82 @@ func (t *Finder) processesIn(q Query) ([]Hit, error) {
 		return ignore(err)
 	})
 	return hits, err
+}
+
+// keepers looks for containers that keep a namespace in which they have no process: the
+// first way of each. unasked says what could not be asked.
+func (t *Finder) keepers(q Query) (hits []Hit, unasked string, err error) {
+	c, err := census.Take(true)
+	if err != nil {
+		return nil, "", err
+	}
+	means := func(ns *census.Namespace) bool { return ns.ID.Inode == q.Inode && (q.Type == "" || q.Type == ns.Type) }
+	if !slices.ContainsFunc(c.List(), means) && (q.Type == "" || q.Type == nsops.Net) {
+		if err := c.Sockets(); err != nil {
+			unasked = fmt.Sprintf("; not checked: all sockets (%v)", err)
+		}
+	}
+	if c.Hidden > 0 {
+		unasked += fmt.Sprintf("; not checked: %d processes that may not be looked at", c.Hidden)
+	}
+	if c.NoInodes {
+		unasked += "; not checked: files opened by way of a mount (that takes Linux 5.14)"
+	}
+	for _, ns := range c.List() {
+		if !means(ns) {
+			continue
+		}
+		if hits, err = t.keeping(hits, ns); err != nil {
+			return nil, "", err
+		}
+	}
+	return hits, unasked, nil
+}
+
+// keeping adds the containers that keep a namespace, each once.
+func (t *Finder) keeping(hits []Hit, ns *census.Namespace) ([]Hit, error) {
+	for _, h := range ns.Holds {
+		found, err := t.ofPID(h.PID)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range found {
+			if !slices.ContainsFunc(hits, func(h Hit) bool { return h.Container == c }) {
+				hits = append(hits, Hit{Inode, c, kept(ns.Type, h)})
+			}
+		}
+	}
+	return hits, nil
+}
+
+// ofPID returns the containers in which the process with a number is.
+func (t *Finder) ofPID(pid int) ([]*dockerx.Container, error) {
+	x, err := t.index()
+	if err != nil {
+		return nil, err
+	}
+	p, err := proc.OpenDir(pid)
+	if err != nil {
+		return nil, ignore(err)
+	}
+	defer p.Close()
+	a, err := x.Of(p)
+	return t.these(a.In), ignore(err)
+}
+
+// kept says in words how a process keeps a namespace in which it is not.
+func kept(typ nsops.Type, h census.Hold) string {
+	switch {
+	case h.Children:
+		return fmt.Sprintf("the children of its process %d will be in the %s namespace", h.PID, typ)
+	case h.Path != "":
+		return fmt.Sprintf("the %s namespace is mounted on %s where its process %d is", typ, h.Path, h.PID)
+	case h.Socket:
+		return fmt.Sprintf("its process %d keeps the %s namespace by a socket, fd %d", h.PID, typ, h.FD)
+	case h.TID != 0:
+		return fmt.Sprintf("thread %d of its process %d is in the %s namespace", h.TID, h.PID, typ)
+	}
+	return fmt.Sprintf("its process %d has the %s namespace open as fd %d", h.PID, typ, h.FD)
 }
 
 // ignore passes over processes that have ended, or are not the caller's to see.

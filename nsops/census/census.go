@@ -66,11 +66,15 @@ type Namespace struct {
 type Hold struct {
 	PID  int    // the process with the descriptor, or in whose mount namespace the mount was seen
 	Comm string // its name
+	TID  int    // the thread of it that is in the namespace, or, with Path, in the mount namespace
 
-	FD       int      // the descriptor, where Path is empty and Children unset
+	FD       int      // the descriptor, where Path is empty, TID 0 and Children unset
 	Path     string   // the mount point, as that process sees it
 	MountNS  nsops.ID // the mount namespace that has the mount
 	Children bool     // the process's children will be born there
+	Socket   bool     // the descriptor is a socket, made in that network namespace
+
+	path string // of the descriptor in /proc
 }
 
 // Census is who was where during one pass.
@@ -82,6 +86,9 @@ type Census struct {
 	Hidden int
 	// Partial counts the processes of which not all files or mounts were looked at.
 	Partial int
+	// NoInodes says that the kernel, before 5.14, does not tell the inodes of descriptors: what
+	// was opened by way of a mount was not looked at.
+	NoInodes bool
 	// Crowded says that there were more than maxNamespaces, which is where it stopped.
 	Crowded bool
 
@@ -129,6 +136,7 @@ func take(pids []int, deep bool) (*Census, error) {
 	defer root.Close()
 	slices.Sort(pids)
 	c := &Census{Namespaces: map[nsops.ID]*Namespace{}, cgroups: map[string]string{}, files: maxFiles, bytes: maxMountBytes}
+	defer c.deputy.Close()
 	for _, pid := range slices.Compact(pids) {
 		if err := c.visit(root, pid, deep); err != nil {
 			return nil, err
@@ -154,6 +162,9 @@ func (c *Census) visit(root *os.File, pid int, deep bool) error {
 	}
 	switch {
 	case gone(err):
+		if deep {
+			c.leaderless(dir, pid)
+		}
 		return nil
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		c.Hidden++

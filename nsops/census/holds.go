@@ -1,7 +1,9 @@
 package census
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -10,68 +12,131 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/launch"
 )
 
-// holds notes what a process keeps: by its open files, for its children, and, if
-// mounts is set, by the mounts of its mount namespace.
+// holds notes what a process keeps: by its open files, by threads that are elsewhere, for
+// its children, and, if mounts is set, by the mounts of its mount namespace.
 func (c *Census) holds(dir int, p Process, mounts bool) {
 	// What the caller has open, it has open to look at it.
-	whole := p.PID == os.Getpid() || c.openFiles(dir, p)
+	whole := p.PID == os.Getpid() || c.openFiles(dir, "", p)
 	c.forChildren(dir, p)
 	if mounts {
-		whole = c.mounts(dir, p) && whole
+		whole = c.mounts(dir, "", Hold{PID: p.PID, Comm: p.Comm, MountNS: p.Places.Of(nsops.Mnt)}) && whole
+	}
+	if p.PID != os.Getpid() {
+		whole = c.threads(dir, p) && whole
 	}
 	if !whole {
 		c.Partial++
 	}
 }
 
-// openFiles notes the namespaces that a process has open; false if it has more
-// files than are looked at, or they may not be.
-func (c *Census) openFiles(dir int, p Process) bool {
-	fd, err := unix.Openat(dir, "fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// openFiles notes the namespaces that a process, or its thread at "task/TID/", has open;
+// false if it has more files than are looked at, or they may not be.
+func (c *Census) openFiles(dir int, at string, p Process) bool {
+	fd, err := unix.Openat(dir, at+"fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return gone(err)
 	}
 	f := os.NewFile(uintptr(fd), "fd")
 	defer f.Close()
+	whole := true
 	for n := 0; ; {
 		names, err := f.Readdirnames(1024)
 		if len(names) == 0 {
-			return errors.Is(err, io.EOF) || gone(err)
+			return whole && (errors.Is(err, io.EOF) || gone(err))
 		}
 		if n += len(names); n > maxFilesOfOne || len(names) > c.files {
 			return false
 		}
 		c.files -= len(names)
 		for _, name := range names {
-			c.openFile(fd, name, p)
+			whole = c.openFile(dir, fd, at, name, p) && whole
 		}
 	}
 }
 
-func (c *Census) openFile(fds int, name string, p Process) {
+// openFile looks at one descriptor; false if what it is cannot be told.
+func (c *Census) openFile(dir, fds int, at, name string, p Process) bool {
 	var b [32]byte // "cgroup:[18446744073709551615]" has 29
 	n, err := unix.Readlinkat(fds, name, b[:])
-	if err != nil {
-		return
-	}
-	// Only a file with no path is called so: a path begins with a slash.
-	t, _, ok := nsops.ParseLink(string(b[:n]))
-	if !ok {
-		return
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(fds, name, &st, 0); err != nil {
-		return
+	if err != nil || n == 0 {
+		return true // closed meanwhile
 	}
 	number, err := strconv.Atoi(name)
 	if err != nil {
-		return
+		return true
+	}
+	h := Hold{PID: p.PID, Comm: p.Comm, FD: number, path: fmt.Sprintf("/proc/%d/%sfd/%d", p.PID, at, number)}
+	if b[0] == '/' {
+		return c.fileWithPath(dir, at, h)
+	}
+	// A file with no path is called so. One that was opened by way of a mount has a path.
+	t, _, ok := nsops.ParseLink(string(b[:n]))
+	if !ok {
+		return true
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(fds, name, &st, 0); err != nil {
+		return true
 	}
 	if ns := c.namespace(nsops.IDOf(&st), t); ns != nil {
-		ns.hold(Hold{PID: p.PID, Comm: p.Comm, FD: number})
+		ns.hold(h)
 	}
+	return true
+}
+
+// lowestInode and highestInode bound the numbers of namespaces: PROC_DYNAMIC_FIRST and the
+// fixed ones just below it (include/linux/proc_ns.h, fs/proc/generic.c).
+const (
+	lowestInode  = 0xEFFFFF00
+	highestInode = 0xFFFFFFFF
+)
+
+// fileWithPath looks at a file that has a path, as a namespace has that was opened by way of
+// a mount. What lies at a path may be on a file system that never answers: its inode is
+// taken from fdinfo, which asks none, and the few that may be namespaces are asked by a
+// deputy.
+func (c *Census) fileWithPath(dir int, at string, h Hold) bool {
+	ino, ok := inodeOf(dir, fmt.Sprintf("%sfdinfo/%d", at, h.FD))
+	if !ok {
+		c.NoInodes = true
+		return true
+	}
+	if ino < lowestInode || ino > highestInode {
+		return true
+	}
+	ns, err := c.openDescriptor(h)
+	switch {
+	case errors.Is(err, launch.ErrSilent):
+		return false
+	case err != nil:
+		return true // closed meanwhile, or something else
+	}
+	defer ns.Close()
+	if known := c.namespace(ns.ID, ns.Type); known != nil {
+		known.hold(h)
+	}
+	return true
+}
+
+// inodeOf reads the inode of a descriptor from its fdinfo, which has it since Linux 5.14
+// (commit 3845f256a8b5); ok is false where it does not. A descriptor that was closed
+// meanwhile has the number 0.
+func inodeOf(dir int, name string) (ino uint64, ok bool) {
+	var b [4096]byte
+	n, err := readFile(dir, name, b[:])
+	if err != nil {
+		return 0, true
+	}
+	for line := range bytes.Lines(b[:n]) {
+		if text, found := bytes.CutPrefix(line, []byte("ino:")); found {
+			ino, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+			return ino, err == nil
+		}
+	}
+	return 0, false
 }
 
 // forChildren notes the namespaces into which a process's children will be born.
@@ -91,10 +156,10 @@ func (c *Census) forChildren(dir int, p Process) {
 	}
 }
 
-// mounts notes the namespaces that are mounted where the process sees it; false if
-// there are more mounts than are looked at.
-func (c *Census) mounts(dir int, p Process) bool {
-	fd, err := unix.Openat(dir, "mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// mounts notes the namespaces that are mounted where a process, or its thread at
+// "task/TID/", sees it; false if there are more mounts than are looked at.
+func (c *Census) mounts(dir int, at string, by Hold) bool {
+	fd, err := unix.Openat(dir, at+"mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return gone(err)
 	}
@@ -104,7 +169,8 @@ func (c *Census) mounts(dir int, p Process) bool {
 	r := &io.LimitedReader{R: f, N: int64(limit)}
 	err = ParseMounts(r, func(id nsops.ID, t nsops.Type, path string) {
 		if ns := c.namespace(id, t); ns != nil {
-			ns.hold(Hold{PID: p.PID, Comm: p.Comm, Path: path, MountNS: p.Places.Of(nsops.Mnt)})
+			by.Path = path
+			ns.hold(by)
 		}
 	})
 	c.bytes -= limit - int(r.N)

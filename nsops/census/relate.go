@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/nsops"
+	"dx/nsops/callerfile"
 	"dx/nsops/launch"
 	"dx/nsops/rootfs"
 )
@@ -106,13 +107,45 @@ func (c *Census) openHeld(h Hold, t nsops.Type) (*nsops.Handle, error) {
 	switch {
 	case h.Children:
 		return nsops.OpenPath(fmt.Sprintf("/proc/%d/ns/%s_for_children", h.PID, t))
-	case h.Path == "":
-		return nsops.OpenPath(fmt.Sprintf("/proc/%d/fd/%d", h.PID, h.FD))
+	case h.Path != "":
+		return c.openMount(h)
+	case h.Socket:
+		fd, err := unix.PidfdOpen(h.PID, 0)
+		if err != nil {
+			return nil, err
+		}
+		pidfd := os.NewFile(uintptr(fd), "pidfd")
+		defer pidfd.Close()
+		c.deputy.Patience = mountPatience
+		return c.openSocket(pidfd, h.FD, func(nsops.ID) bool { return true })
+	case h.TID != 0:
+		return nsops.OpenPath(fmt.Sprintf("/proc/%d/task/%d/ns/%s", h.PID, h.TID, t))
 	}
-	return c.openMount(h)
+	return c.openDescriptor(h)
 }
 
-// mountPatience is how long the way to a mount may take: a file system of the
+// openDescriptor opens a namespace by a descriptor of a process's, in whose place there may
+// be any other file now.
+func (c *Census) openDescriptor(h Hold) (*nsops.Handle, error) {
+	if c.slow >= maxSlowMounts {
+		return nil, launch.ErrSilent
+	}
+	c.deputy.Patience = mountPatience
+	f, info, err := callerfile.Find(&c.deputy, h.path, true)
+	if errors.Is(err, launch.ErrSilent) {
+		c.slow++
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info.FS.Type != unix.NSFS_MAGIC {
+		return nil, nsops.ErrNotNamespace
+	}
+	return nsops.OpenFile(f)
+}
+
+// mountPatience is how long the way to a mount, or to an open file, may take: a file system of the
 // container's own making (FUSE) can let a path lookup wait for ever. After
 // maxSlowMounts of them no mount is opened any more.
 const (
@@ -125,7 +158,11 @@ func (c *Census) openMount(h Hold) (*nsops.Handle, error) {
 	if c.slow >= maxSlowMounts {
 		return nil, launch.ErrSilent
 	}
-	root, err := os.OpenFile("/proc/"+strconv.Itoa(h.PID)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	of := strconv.Itoa(h.PID)
+	if h.TID != 0 {
+		of += "/task/" + strconv.Itoa(h.TID)
+	}
+	root, err := os.OpenFile("/proc/"+of+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
