@@ -16,7 +16,7 @@ DEADCODE := bin/deadcode-$(DEADCODE_VERSION)
 # packages read the kernel's filters with, or make a container by.
 NOT_DEAD := unreachable func: (loop|NewFilter|Filters.Evaluate|action|FoundBy)$$
 # What packages are made with, and lists what is in them; as the linter, not in go.mod.
-# packaging/build calls both by these names.
+# cmd/dx/packaging/build calls both by these names.
 NFPM := bin/nfpm-v2.45.2
 SBOM := bin/cyclonedx-gomod-v1.10.0
 UNIT := ./cmd/... ./dockerx/... ./nsops/... ./cmpdiff/...
@@ -30,7 +30,7 @@ help: ## This list
 
 .PHONY: build
 build: ## Build bin/dx
-	$(GO) build -trimpath -ldflags "$$(packaging/ldflags)" -o bin/dx ./cmd/dx
+	$(GO) build -trimpath -ldflags "$$(cmd/dx/packaging/ldflags)" -o bin/dx ./cmd/dx
 
 .PHONY: cross
 cross: ## Build and vet for arm64: bin/dx-arm64
@@ -56,15 +56,15 @@ PREFIX ?= /usr/local
 
 .PHONY: install
 install: build ## Install to $(DESTDIR)$(PREFIX): dx, man pages, completions, docker dx
-	packaging/stage "$(DESTDIR)" "$(PREFIX)" bin/dx bin/dx
+	cmd/dx/packaging/stage "$(DESTDIR)" "$(PREFIX)" bin/dx bin/dx
 
 .PHONY: uninstall
 uninstall: ## Remove what `make install` has installed
-	packaging/unstage "$(DESTDIR)" "$(PREFIX)"
+	cmd/dx/packaging/unstage "$(DESTDIR)" "$(PREFIX)"
 
 .PHONY: dist
 dist: $(NFPM) $(SBOM) ## Tarballs, deb, rpm, apk, SBOMs and SHA256SUMS: dist/
-	GO=$(GO) packaging/build
+	GO=$(GO) cmd/dx/packaging/build
 
 .PHONY: demo
 demo: build ## Show dx on a throw-away container (with or without Docker)

@@ -47,7 +47,7 @@ func TestInstall(t *testing.T) {
 
 func packaging(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if b, err := exec.Command(filepath.Join("../packaging", name), args...).CombinedOutput(); err != nil {
-		t.Fatalf("packaging/%s: %v\n%s", name, err, b)
+	if b, err := exec.Command(filepath.Join("../cmd/dx/packaging", name), args...).CombinedOutput(); err != nil {
+		t.Fatalf("cmd/dx/packaging/%s: %v\n%s", name, err, b)
 	}
 }

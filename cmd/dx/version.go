@@ -13,7 +13,7 @@ import (
 	"dx/dockerx"
 )
 
-// What packaging/ldflags stamps; empty in a build by a bare go build.
+// What cmd/dx/packaging/ldflags stamps; empty in a build by a bare go build.
 var stampVersion, stampCommit, stampDate string
 
 // version is the stamped one, else what go build noted of the commit.

@@ -47,9 +47,9 @@ func TestDist(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "dist")
-	cmd := exec.Command("sh", "-c", `umask 077; TZ=Asia/Tokyo exec ../../packaging/build "$1"`, "sh", out)
+	cmd := exec.Command("sh", "-c", `umask 077; TZ=Asia/Tokyo exec ../../cmd/dx/packaging/build "$1"`, "sh", out)
 	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("packaging/build: %v\n%s", err, b)
+		t.Fatalf("cmd/dx/packaging/build: %v\n%s", err, b)
 	}
 	return out
 }
