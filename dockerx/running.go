@@ -49,6 +49,7 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 		l.AddRecorded(r.daemons())
 	}
 	shown := r.shownOn(l.Found)
+	r.addRecorded(l, shown, told.value)
 	out := r.inspectedAll(ctx, told.value, shown)
 	return append(out, r.others(shown, told.err == nil && !silent)...), nil
 }

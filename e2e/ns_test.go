@@ -22,6 +22,7 @@ type nsLine struct {
 	ID, Name   string
 	Pid        int
 	Source     string
+	Engine     string
 	Namespaces []struct {
 		Type      string
 		Inode     uint64

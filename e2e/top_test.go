@@ -18,7 +18,7 @@ import (
 
 // topLine is what a line of `dx top --format json` is documented to be.
 type topLine struct {
-	Container               string
+	Container, Engine       string
 	Pid, ContainerPid, PPid int
 	User                    string
 	UID                     uint32

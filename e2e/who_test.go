@@ -20,7 +20,7 @@ import (
 type whoLine struct {
 	Arg, Kind, Name, ID string
 	Pid                 int
-	How, Source         string
+	How, Source, Engine string
 }
 
 func dxWho(t *testing.T, e *engine.Engine, args ...string) ([]whoLine, engine.Result) {
