@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,20 +40,21 @@ func TestWhoKnowsWhatPsLists(t *testing.T) {
 	kill(t, parentOf(t, hostOrphan.PID))
 	whoKnows(t, e, "where shims have died", want)
 	stop(t, e.PID)
-	whoKnows(t, e, "with an engine that does not answer", want)
+	whoKnows(t, e, "with an engine that does not answer", want, "--api-timeout", "1s")
 }
 
 // whoKnows compares who with ps, and ps with what has to be in it.
-func whoKnows(t *testing.T, e *engine.Engine, when string, want map[string]int) {
+func whoKnows(t *testing.T, e *engine.Engine, when string, want map[string]int, flags ...string) {
 	t.Helper()
 	for _, source := range []string{"auto", "host"} {
 		type row struct {
 			Engine, ID, Name string
 			Pid              int
 		}
-		r := e.Dx(t, "--source", source, "ps", "--format", "json")
+		global := append([]string{"--source", source}, flags...)
+		r := e.Dx(t, append(global, "ps", "--format", "json")...)
 		rows := map[string]row{}
-		args := []string{"--source", source}
+		args := slices.Clone(global)
 		for _, line := range lines(r.Stdout) {
 			var p row
 			if err := json.Unmarshal([]byte(line), &p); err != nil {

@@ -203,7 +203,7 @@ func doctorAgrees(t *testing.T, e *engine.Engine, list []owned) {
 		file := e.Dir + "/data/containers/" + id + "/config.v2.json"
 		undo[file] = claimPID(t, file, o.pid)
 	}
-	report, _ := examine(t, e, "--timeout", "20s")
+	report, _ := examine(t, e, "--timeout", "10s")
 	for file, b := range undo {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)

@@ -130,7 +130,12 @@ func inodeOf(dir int, name string) (ino uint64, ok bool) {
 	if err != nil {
 		return 0, true
 	}
-	for line := range bytes.Lines(b[:n]) {
+	return parseInode(b[:n])
+}
+
+// parseInode reads the inode in a fdinfo (proc_pid_fdinfo(5)).
+func parseInode(b []byte) (ino uint64, ok bool) {
+	for line := range bytes.Lines(b) {
 		if text, found := bytes.CutPrefix(line, []byte("ino:")); found {
 			ino, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
 			return ino, err == nil

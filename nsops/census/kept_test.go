@@ -15,6 +15,27 @@ import (
 	"dx/nsops"
 )
 
+func TestParseInode(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"pos:\t0\nflags:\t0100000\nmnt_id:\t118\nino:\t4026532320\n": 4026532320,
+		"pos:\t0\nflags:\t02\nmnt_id:\t15\n":                         0, // before 5.14
+		"ino:\tx\n":                                                  0, "xino:\t7\n": 0, "": 0,
+	} {
+		if got, ok := parseInode([]byte(text)); got != want || ok != (want != 0) {
+			t.Errorf("%q: %d, %v, want %d", text, got, ok, want)
+		}
+	}
+}
+
+func FuzzParseInode(f *testing.F) {
+	f.Add([]byte("pos:\t0\nino:\t4026532320\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if ino, ok := parseInode(b); !ok && ino != 0 {
+			t.Errorf("%q: %d, though none was told", b, ino)
+		}
+	})
+}
+
 // threadEnv makes this program a process of which one thread is in a namespace of its own.
 const threadEnv = "DX_TEST_THREAD"
 
