@@ -31,6 +31,7 @@ func listener(t *testing.T, name string, uid int, files ...*os.File) *proc.Proce
 		must(t, os.Chmod(d, 0o755))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, name), b, 0o755))
+	must(t, os.Chmod(filepath.Join(dir, name), 0o755)) // whatever the umask
 	cmd := exec.Command(filepath.Join(dir, name))
 	cmd.ExtraFiles = files
 	if uid != os.Geteuid() {

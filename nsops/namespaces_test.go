@@ -322,13 +322,28 @@ func countFDs(t *testing.T) int {
 
 func TestReadWithoutPermission(t *testing.T) {
 	needRoot(t)
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command(forAnybody(t))
 	cmd.Env = []string{helperVar + "=read-init"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), "true ") {
 		t.Errorf("as nobody: %q, %v, want fs.ErrPermission", out, err)
 	}
+}
+
+// forAnybody is a copy of this test that every user may run, whatever the umask.
+func forAnybody(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "test")
+	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chmod(file, 0o755), os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // kernel is a directory as an older kernel or a dying process shows it: a link that

@@ -49,7 +49,7 @@ func shimProgram(t *testing.T) string {
 		}
 	}
 	file := filepath.Join(dir, "containerd-shim-runc-v2")
-	if err := os.WriteFile(file, b, 0o755); err != nil {
+	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chmod(file, 0o755)); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	return file
