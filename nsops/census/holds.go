@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -72,20 +73,25 @@ func (c *Census) openFile(dir, fds int, at, name string, p Process) bool {
 	if b[0] == '/' {
 		return c.fileWithPath(dir, at, h)
 	}
-	// A file with no path is called so. One that was opened by way of a mount has a path.
-	t, _, ok := nsops.ParseLink(string(b[:n]))
+	// A file with no path is called so. One that was opened by way of a mount has a path. The
+	// name tells all: in the place of the descriptor there may be any file by now.
+	t, inode, ok := nsops.ParseLink(string(b[:n]))
 	if !ok {
 		return true
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(fds, name, &st, 0); err != nil {
-		return true
-	}
-	if ns := c.namespace(nsops.IDOf(&st), t); ns != nil {
+	if ns := c.namespace(nsops.ID{Device: nsfsDevice(), Inode: inode}, t); ns != nil {
 		ns.hold(h)
 	}
 	return true
 }
+
+// nsfsDevice is the device of all namespaces: the kernel mounts nsfs once (fs/nsfs.c,
+// nsfs_init).
+var nsfsDevice = sync.OnceValue(func() uint64 {
+	var st unix.Stat_t
+	_ = unix.Stat("/proc/self/ns/mnt", &st) // every kernel has it
+	return st.Dev
+})
 
 // lowestInode and highestInode bound the numbers of namespaces: PROC_DYNAMIC_FIRST and the
 // fixed ones just below it (include/linux/proc_ns.h, fs/proc/generic.c).
@@ -137,8 +143,9 @@ func inodeOf(dir int, name string) (ino uint64, ok bool) {
 func parseInode(b []byte) (ino uint64, ok bool) {
 	for line := range bytes.Lines(b) {
 		if text, found := bytes.CutPrefix(line, []byte("ino:")); found {
-			ino, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
-			return ino, err == nil
+			if ino, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64); err == nil {
+				return ino, true
+			}
 		}
 	}
 	return 0, false
