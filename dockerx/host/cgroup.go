@@ -50,7 +50,7 @@ func InCgroup(cgroups []proc.Cgroup, id string) bool {
 }
 
 // CgroupBase cuts a cgroup path behind the container's own cgroup, the outermost of that
-// ID. ok is false where no component is.
+// ID: a container names what is below as it likes. ok is false where no component is.
 func CgroupBase(cg proc.Cgroup, id string) (base string, ok bool) { return cutAt(cg.Path, id) }
 
 // WholeCgroup is CgroupBase, or the cgroup as it is where no component is the container's.
@@ -68,10 +68,23 @@ func cutAt(cgroup, id string) (base string, ok bool) {
 	}
 	for found, base := range idsOf(cgroup) {
 		if found == id {
-			return base, true
+			return belowNamespace(cgroup, base, id), true
 		}
 	}
 	return "", false
+}
+
+// belowNamespace returns the container's cgroup where base may be that of a namespace of
+// the same name: containerd makes /NAMESPACE/ID (oci/spec.go, populateDefaultUnixSpec), and
+// "default" is a namespace as well as what somebody may call a container. An ID of 64
+// digits is no namespace's name.
+func belowNamespace(cgroup, base, id string) string {
+	own := base + "/" + id
+	atTop := strings.Trim(strings.TrimSuffix(base, id), "/.") == ""
+	if atTop && !docker.IsID(id) && (cgroup == own || strings.HasPrefix(cgroup, own+"/")) {
+		return own
+	}
+	return base
 }
 
 // CgroupIDs yields the 64-digit container IDs in a process's cgroups.

@@ -30,3 +30,22 @@ func TestCgroupBase(t *testing.T) {
 		}
 	}
 }
+
+// containerd puts a container of its own into /NAMESPACE/ID, and both may be "default".
+func TestCgroupBaseBelowItsNamespace(t *testing.T) {
+	for path, want := range map[string]string{
+		"/default/default":            "/default/default",
+		"/default/default/part":       "/default/default",
+		"/default/default/default":    "/default/default",
+		"/../default/default":         "/../default/default",
+		"/default":                    "/default",
+		"/default/part":               "/default",
+		"/default/defaults":           "/default",
+		"/other/default/default":      "/other/default",
+		"/x.slice/default.scope/part": "/x.slice/default.scope",
+	} {
+		if got, ok := CgroupBase(proc.Cgroup{Path: path}, "default"); got != want || !ok {
+			t.Errorf("%s: %q %v, want %q", path, got, ok, want)
+		}
+	}
+}
