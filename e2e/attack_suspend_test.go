@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -79,49 +80,92 @@ func parentPID(pid int) int {
 	return n
 }
 
-// suspend stops dx and waits until it stands.
-func (b *beside) suspend(t *testing.T, sig syscall.Signal) {
+// suspend stops dx, or what a dx exec -d has left behind to read the command's output, and
+// waits until it stands. It returns how to continue it.
+func (b *beside) suspend(t *testing.T, sig syscall.Signal, detached bool) (proceed func()) {
 	t.Helper()
-	if err := b.cmd.Process.Signal(sig); err != nil {
+	pid := b.cmd.Process.Pid
+	if detached {
+		if err := b.cmd.Wait(); err != nil {
+			t.Fatalf("dx exec -d: %v", err)
+		}
+		pid = b.drain(t)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "dx is stopped", func() bool { return statField(b.cmd.Process.Pid, 3) == "T" })
+	proceed = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	t.Cleanup(proceed)
+	eventually(t, "dx is stopped", func() bool { return statField(pid, 3) == "T" })
+	return proceed
 }
 
-// TestAttackSuspended: a dx that somebody has suspended keeps no container from being
-// stopped, restarted or removed.
+// drain is the PID of the process that has the other end of the command's output.
+func (b *beside) drain(t *testing.T) int {
+	t.Helper()
+	output, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/1", b.command))
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/3")
+	for _, link := range links {
+		pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if to, err := os.Readlink(link); err == nil && to == output && strings.HasPrefix(string(cmdline), "dx-drain") {
+			return pid
+		}
+	}
+	t.Fatalf("nobody reads the command's output %s", output)
+	return 0
+}
+
+// TestAttackSuspended: dx's that somebody has suspended, by the terminal's signal and by the
+// other, with and without a terminal, detached, keep no container from being stopped, restarted
+// or removed, be its init Docker's or its own.
 func TestAttackSuspended(t *testing.T) {
+	tries := []struct {
+		signal syscall.Signal
+		exec   []string
+	}{
+		{syscall.SIGTSTP, nil}, {syscall.SIGSTOP, nil}, {syscall.SIGTSTP, []string{"-t"}}, {syscall.SIGSTOP, []string{"-t"}},
+		{syscall.SIGTSTP, []string{"-i"}}, {syscall.SIGSTOP, []string{"-i"}},
+		// Of a detached one a session of its own is left, which no terminal stops.
+		{syscall.SIGSTOP, []string{"-d"}},
+	}
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
-		for _, try := range []struct {
-			signal syscall.Signal
-			run    []string
-			exec   []string
-			engine []string
-		}{
-			{syscall.SIGTSTP, nil, nil, []string{"stop", "-t", "1"}},
-			{syscall.SIGSTOP, nil, []string{"-t"}, []string{"stop", "-t", "1"}},
-			{syscall.SIGSTOP, []string{"--init"}, nil, []string{"rm", "-f"}},
-			{syscall.SIGTSTP, nil, []string{"-t"}, []string{"rm", "-f"}},
-			{syscall.SIGSTOP, nil, []string{"-i"}, []string{"restart", "-t", "0"}},
-			{syscall.SIGTSTP, []string{"--init"}, []string{"-t"}, []string{"restart", "-t", "0"}},
-			{syscall.SIGSTOP, []string{"--pid", "host"}, nil, []string{"stop", "-t", "1"}},
-		} {
-			t.Run(fmt.Sprint(try), func(t *testing.T) {
-				c := e.Run(t, engine.Busybox, try.run...)
-				b := execBeside(t, e, c, try.exec...)
-				b.suspend(t, try.signal)
-				if r := e.Docker(t, append(slices.Clone(try.engine), c.Name)...); r.Code != 0 {
-					t.Errorf("docker %q beside a suspended dx: %v", try.engine, r)
-				}
-				if err := b.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-					t.Fatal(err)
-				}
-				_ = b.cmd.Wait()
-				// The engine has killed it, whatever it does with the processes of --pid host.
-				if code := b.cmd.ProcessState.ExitCode(); !slices.Contains(try.run, "host") && code != 137 {
-					t.Errorf("dx, continued, ended with %d; its command was killed: 137", code)
-				}
-			})
+		for _, run := range [][]string{nil, {"--init"}, {"--pid", "host"}} {
+			verbs, tries := [][]string{{"stop", "-t", "1"}, {"rm", "-f"}, {"restart", "-t", "0"}}, tries
+			if slices.Contains(run, "host") {
+				verbs, tries = verbs[:1], tries[:2] // whose process is whose nobody could tell
+			}
+			for _, verb := range verbs {
+				t.Run(fmt.Sprint(verb, run), func(t *testing.T) {
+					c := e.Run(t, engine.Busybox, run...)
+					var suspended []*beside
+					var proceed []func()
+					for _, try := range tries {
+						b := execBeside(t, e, c, try.exec...)
+						detached := slices.Contains(try.exec, "-d")
+						proceed = append(proceed, b.suspend(t, try.signal, detached))
+						if !detached {
+							suspended = append(suspended, b)
+						}
+					}
+					if r := e.Docker(t, append(slices.Clone(verb), c.Name)...); r.Code != 0 {
+						t.Errorf("docker %q beside suspended dx's: %v", verb, r)
+					}
+					for _, f := range proceed {
+						f()
+					}
+					for i, b := range suspended {
+						_ = b.cmd.Wait()
+						// The engine has killed it, whatever it does with the processes of --pid host.
+						if code := b.cmd.ProcessState.ExitCode(); !slices.Contains(run, "host") && code != 137 {
+							t.Errorf("dx %v, continued, ended with %d; its command was killed: 137", tries[i], code)
+						}
+					}
+				})
+			}
 		}
 	})
 }
