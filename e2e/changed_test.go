@@ -20,30 +20,49 @@ type changed struct {
 	init    string // shell: what init does before it sleeps
 	outside string // shell on the host: what is done to init, whose PID is $1
 	execs   [][]string
+	alone   bool // not in a container with a user namespace: runc joins init's instead and fails there
 }
 
 var changedInits = map[string]changed{
-	"limits":      {init: "ulimit -n 99; ulimit -c 0; ulimit -s 1024; ulimit -u 500"},
-	"oom score":   {init: "echo 500 >/proc/self/oom_score_adj"},
-	"umask":       {init: "umask 077"},
-	"root":        {init: "mkdir -p /jail/etc; cp -a /bin /jail; echo root:x:0:0::/jailed: >/jail/etc/passwd; set -- chroot /jail", execs: [][]string{{}, {"-t"}, {"-w", "/home"}, {"-u", "app"}}},
-	"user":        {init: "set -- su -s /bin/sh app -c 'exec sleep 1000000'", execs: [][]string{{}, {"-u", "app"}}},
-	"name":        {init: "cp /bin/busybox '/tmp/busybox) R 1 ('; set -- '/tmp/busybox) R 1 ('"},
-	"everything":  {run: []string{"--cap-add", "SYS_NICE", "--security-opt", "seccomp=unconfined"}, init: "set -- /oddcaller"},
+	"limits":       {init: "ulimit -n 99; ulimit -c 0; ulimit -s 1024; ulimit -u 500"},
+	"oom score":    {init: "echo 500 >/proc/self/oom_score_adj"},
+	"umask":        {init: "umask 077"},
+	"root":         {init: "mkdir -p /jail/etc; cp -a /bin /jail; echo root:x:0:0::/jailed: >/jail/etc/passwd; set -- chroot /jail", execs: [][]string{{}, {"-t"}, {"-w", "/home"}, {"-u", "app"}}},
+	"user":         {init: "set -- su -s /bin/sh app -c 'exec sleep 1000000'", execs: [][]string{{}, {"-u", "app"}}},
+	"name":         {init: "cp /bin/busybox '/tmp/busybox) R 1 ('; set -- '/tmp/busybox) R 1 ('"},
+	"everything":   {run: []string{"--cap-add", "SYS_NICE", "--security-opt", "seccomp=unconfined"}, init: "set -- /oddcaller"},
+	"bounding set": {init: "set -- /oddcaller -bounding"},
+	// Whoever executes a file that they may not read is undumpable: its files in /proc are root's.
+	"dumpable":    {init: "cp /bin/busybox /busybox; chmod 711 /busybox; set -- su -s /bin/sh app -c 'exec /busybox sleep 1000000'", execs: [][]string{{}, {"-u", "app"}}},
 	"by the host": {outside: `renice -n 5 -p "$1"; taskset -p 1 "$1"; chrt -b -p 0 "$1"; prlimit -p "$1" --nofile=50:60 --core=0:0 --stack=99999:99999; ionice -c 3 -p "$1"`},
 	"namespaces": {
 		run: []string{"--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"}, init: "set -- unshare -m -u -i -n -p",
 	},
+	"cgroup and time namespace": {
+		run: []string{"--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"}, init: "set -- /oddcaller -namespaces",
+	},
 	"user namespace": {
 		run:  []string{"--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--group-add", "4711"},
 		init: "set -- unshare -U", execs: [][]string{{}, {"-u", "app"}},
+		alone: true,
+	},
+	"mapped user namespace": {
+		run:  []string{"--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"},
+		init: "set -- unshare -U -r", execs: [][]string{{}, {"-t"}},
+		alone: true,
 	},
 }
 
-// TestExecOfAChangedInit: what init has become is no business of the command's.
-func TestExecOfAChangedInit(t *testing.T) {
-	e := suite.Engine(t, engine.Host)
+// TestExecOfAChangedInit: what init has become is no business of the command's. Filters of
+// its own and no_new_privs are TestExecHasNoFilterOfInits, user namespaces of the container's own
+// TestExecUsernsRemap.
+func TestExecOfAChangedInit(t *testing.T) { onBoth(t, mustMatchChanged) }
+
+func mustMatchChanged(t *testing.T, e *engine.Engine) {
 	for name, k := range changedInits {
+		if k.alone && e.UsernsRemap {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := k.start(t, e)
@@ -56,9 +75,9 @@ func TestExecOfAChangedInit(t *testing.T) {
 
 func (k changed) start(t *testing.T, e *engine.Engine) engine.Container {
 	t.Helper()
-	script := filepath.Join(t.TempDir(), "init")
+	script := filepath.Join(e.Dir, e.Name("init")) // where root of a user namespace may look, too
 	text := "#!/bin/sh\nset --\n" + k.init + "\n[ \"$1\" = su ] || set -- \"$@\" sleep 1000000\nexec \"$@\"\n"
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	c := e.Run(t, engine.Busybox, slices.Concat(mountProber(t), k.run, []string{

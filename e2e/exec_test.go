@@ -187,12 +187,15 @@ func TestExecThroughItsOwnProc(t *testing.T) {
 	}
 }
 
-// TestExecUsernsRemap: containers have a user namespace of their own.
+// TestExecUsernsRemap: containers have a user namespace of their own, also those whose init
+// has changed.
 func TestExecUsernsRemap(t *testing.T) {
 	for name, c := range cgroups {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mustMatchAll(t, suite.Start(t, engine.Options{Cgroup: c, UsernsRemap: true}), remappedKinds)
+			e := suite.Start(t, engine.Options{Cgroup: c, UsernsRemap: true})
+			mustMatchAll(t, e, remappedKinds)
+			mustMatchChanged(t, e)
 		})
 	}
 }

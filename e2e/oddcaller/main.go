@@ -1,9 +1,11 @@
 // Command oddcaller sets every attribute of itself that survives fork and execve and
 // that this machine lets it set, and becomes the command:
 //
-//	oddcaller [-for-life] COMMAND [ARGUMENT...]
+//	oddcaller [-for-life | -bounding | -namespaces] COMMAND [ARGUMENT...]
 //
-// What a shell can set is left out; -for-life sets instead what nobody can undo.
+// What a shell can set is left out. Instead, -for-life sets what nobody can undo, -bounding
+// drops capabilities from the bounding set, and -namespaces makes a cgroup and a time
+// namespace, for which a container's unshare(1) has no flags.
 package main
 
 import (
@@ -19,19 +21,36 @@ import (
 func main() {
 	runtime.LockOSThread()
 	args := os.Args[1:]
-	if args[0] == "-for-life" {
-		args = args[1:]
-		prctl(unix.PR_SET_MDWE, unix.PR_MDWE_REFUSE_EXEC_GAIN)
-	} else {
+	do, err := map[string]func() error{"-for-life": setForLife, "-bounding": dropBounding, "-namespaces": unshare}[args[0]], error(nil)
+	if do == nil {
 		set()
+	} else {
+		args, err = args[1:], do()
 	}
-	path, err := exec.LookPath(args[0])
+	path := ""
+	if err == nil {
+		path, err = exec.LookPath(args[0])
+	}
 	if err == nil {
 		err = unix.Exec(path, args, os.Environ())
 	}
 	fmt.Fprintln(os.Stderr, "oddcaller:", err)
 	os.Exit(1)
 }
+
+func setForLife() error { return unix.Prctl(unix.PR_SET_MDWE, unix.PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) }
+
+func dropBounding() error {
+	for _, c := range []uintptr{unix.CAP_CHOWN, unix.CAP_NET_RAW, unix.CAP_SETPCAP} {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unshare makes a time namespace as well, which the execve enters.
+func unshare() error { return unix.Unshare(unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME) }
 
 // set ignores what this kernel, machine or sandbox refuses: the prober shows what
 // was set.
