@@ -312,18 +312,28 @@ func (t Trust) doubtCgroup(p *proc.Process, id string) (string, error) {
 			if trusted(&st) {
 				return "", nil
 			}
-			reason = fmt.Sprintf("that cgroup belongs to uid %d", st.Uid)
+			reason = doubtDir(&st)
 		}
 	}
 	return reason, nil
 }
 
+// doubtDir says why a cgroup's directory that is not trusted proves nothing.
+func doubtDir(st *unix.Stat_t) string {
+	if ownedHere(st) {
+		return fmt.Sprintf("others than its owner may write to that cgroup (mode %o)", st.Mode&0o7777)
+	}
+	return fmt.Sprintf("that cgroup belongs to uid %d", st.Uid)
+}
+
 // trusted reports whether only root, or dx's own user, can make anything in a
 // directory, as far as stat(2) tells.
 func trusted(st *unix.Stat_t) bool {
-	owner := st.Uid == 0 || int(st.Uid) == os.Geteuid()
-	return owner && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
+	return ownedHere(st) && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
+
+// ownedHere reports whether a file is root's or dx's own user's.
+func ownedHere(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
 
 // short is an ID as docker prints it.
 func short(id string) string {

@@ -121,6 +121,17 @@ func TestTrustRefusesByOneRule(t *testing.T) {
 		"mount namespace": {func(_ *testing.T, cmd *exec.Cmd) { // as systemd gives one to containerd
 			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 		}, ""},
+		"mount namespace, without the right to run containers": {func(_ *testing.T, cmd *exec.Cmd) {
+			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+			by(cmd, "setpriv", "--bounding-set", "-sys_admin")
+		}, "it is root in another mount namespace without CAP_SYS_ADMIN, as a container's processes are"},
+		"mount namespace, with no right but that": {func(_ *testing.T, cmd *exec.Cmd) {
+			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+			by(cmd, "setpriv", "--bounding-set", "-all,+sys_admin")
+		}, ""},
+		"that right, in dx's mount namespace": {func(_ *testing.T, cmd *exec.Cmd) {
+			by(cmd, "setpriv", "--bounding-set", "-sys_admin")
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(shimProgram(t))
@@ -347,16 +358,16 @@ func TestCgroupProves(t *testing.T) {
 	mustSay(t, within.Cgroup(nested, id), "")
 
 	// A user may have one delegated, or be let into it.
-	if err := os.Chmod(own, 0o775); err != nil {
-		t.Fatal(err)
+	for mode, reason := range map[os.FileMode]string{
+		0o775: "others than its owner may write to that cgroup (mode 775)",
+		0o757: "others than its owner may write to that cgroup (mode 757)",
+		0o755: "",
+	} {
+		mustDo(t, os.Chmod(own, mode))
+		mustSay(t, trust.Cgroup(whole, id), reason)
 	}
-	mustSay(t, trust.Cgroup(whole, id), "that cgroup belongs to uid 0")
-	if err := os.Chmod(own, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(own, nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
+	mustDo(t, os.Chmod(own, 0o775))
+	mustDo(t, os.Chown(own, nobody, nobody))
 	mustSay(t, trust.Cgroup(whole, id), "that cgroup belongs to uid 65534")
 }
 
