@@ -11,12 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"dx/dockerx/host"
 	"dx/e2e/await"
 	"dx/e2e/fakeengine"
-	"dx/nsops/cgroup"
+	"dx/e2e/standin"
 	"dx/nsops/proc"
 )
 
@@ -151,11 +149,9 @@ func TestVerifyAgreesWithTheState(t *testing.T) {
 // TestVerifyByCgroup: where no shim tells, the cgroup has to; where a shim is above, the
 // runtime's state has to name the process as well.
 func TestVerifyByCgroup(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("cgroups and namespaces of one's own take root")
-	}
-	id, another := fmt.Sprintf("%060x5e3c", os.Getpid()), fakeengine.ID("5e4")
-	enter := "{ cd /; echo 0 >" + ownCgroup(t, id) + "/cgroup.procs; exec unshare --pid --mount --fork --kill-child sleep 1000; }"
+	standin.NeedRoot(t)
+	id, another := standin.ID(t, "5e3c"), fakeengine.ID("5e4")
+	enter := "{ cd /; echo 0 >" + standin.Cgroup(t, id)[0] + "/cgroup.procs; exec unshare --pid --mount --fork --kill-child sleep 1000; }"
 	s := newShim(t, id, "sleep 1000", enter)
 	pid := childOf(t, s.other)
 	start := startOf(t, pid)
@@ -182,27 +178,6 @@ func TestVerifyByCgroup(t *testing.T) {
 	mustVerify(t, claim{id: id, pid: hostPIDs}, "", "dx's own PID namespace")
 	mustVerify(t, claim{id: id, pid: hostPIDs, recorded: true}, "the runtime's state names pid", "")
 	mustVerify(t, claim{id: id, pid: hostPIDs, shown: true}, "the runtime's state names pid", "")
-}
-
-// ownCgroup makes a cgroup of that name where the test may.
-func ownCgroup(t *testing.T, name string) string {
-	t.Helper()
-	own, err := cgroup.Own()
-	must(t, err)
-	dirs, err := cgroup.DirsOf(own)
-	must(t, err)
-	for _, d := range dirs {
-		dir := filepath.Join(d.Path, name)
-		if strings.Contains(d.Controller, "cpuset") || os.Mkdir(dir, 0o755) != nil {
-			continue // one of cpusets takes no process before it is set up
-		}
-		t.Cleanup(func() { // what was killed in it may not have ended yet
-			await.Until(t, dir+" is removed", func() bool { return unix.Rmdir(dir) == nil })
-		})
-		return dir
-	}
-	t.Skip("no cgroup can be made here")
-	return ""
 }
 
 func childOf(t *testing.T, pid int) int {

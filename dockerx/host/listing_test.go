@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/standin"
 	"dx/nsops/proc"
 )
 
@@ -101,14 +102,14 @@ func TestBundleIsInADirectoryOfRoots(t *testing.T) {
 	}
 	for _, dir := range []string{above, s.bundle} {
 		for _, mode := range []os.FileMode{0o775, 0o757} {
-			mustDo(t, os.Chmod(dir, mode))
+			standin.Must(t, os.Chmod(dir, mode))
 			try(fmt.Sprintf("%s is of mode %o", dir, mode))
 		}
-		mustDo(t, os.Chmod(dir, 0o755))
+		standin.Must(t, os.Chmod(dir, 0o755))
 		if os.Geteuid() == 0 {
-			mustDo(t, os.Chown(dir, nobody, nobody))
+			standin.Must(t, os.Chown(dir, standin.Nobody, standin.Nobody))
 			try(dir + " is another user's")
-			mustDo(t, os.Chown(dir, 0, 0))
+			standin.Must(t, os.Chown(dir, 0, 0))
 		}
 	}
 	if len(listed(t, false, s.has)) != 1 {
@@ -117,7 +118,7 @@ func TestBundleIsInADirectoryOfRoots(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	mustDo(t, os.Chown(s.bundle+"/config.json", nobody, nobody))
+	standin.Must(t, os.Chown(s.bundle+"/config.json", standin.Nobody, standin.Nobody))
 	b, err := Open(s.init)
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +126,6 @@ func TestBundleIsInADirectoryOfRoots(t *testing.T) {
 	defer b.Close()
 	if _, err := b.Spec(); !errors.Is(err, ErrForeign) {
 		t.Errorf("a config.json of another user's: %v", err)
-	}
-}
-
-func mustDo(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -164,15 +158,15 @@ type orphan struct {
 // newOrphan runs a script, which has to become what running waits for, as init.
 func newOrphan(t *testing.T, id, script string) *orphan {
 	t.Helper()
-	needRoot(t)
+	standin.NeedRoot(t)
 	s := &standIn{root: t.TempDir()}
 	s.makeBundle(t, id)
-	o := &orphan{id: id, cgroup: cgroupCalled(t, id)[0], containers: filepath.Join(s.root, "data/containers")}
+	o := &orphan{id: id, cgroup: standin.Cgroup(t, id)[0], containers: filepath.Join(s.root, "data/containers")}
 	hostname := filepath.Join(o.containers, id, "hostname")
-	mustDo(t, os.WriteFile(hostname, []byte("web\n"), 0o644))
+	standin.Must(t, os.WriteFile(hostname, []byte("web\n"), 0o644))
 	cmd := exec.Command("/bin/sh", "-ec", fmt.Sprintf("mount --make-rprivate /; mount --bind %s /etc/hostname; echo 0 >%s/cgroup.procs; %s", hostname, o.cgroup, script))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
-	o.init = running(t, cmd)
+	o.init = standin.Start(t, cmd)
 	o.says(t, o.init.PID, true)
 	return o
 }
@@ -183,7 +177,7 @@ func (o *orphan) says(t *testing.T, pid int, running bool) {
 	b := bytes.ReplaceAll(testdata(t, "config.v2.json"), []byte(webID), []byte(o.id))
 	b = bytes.ReplaceAll(b, fmt.Appendf(nil, `"Pid":%d`, webPID), fmt.Appendf(nil, `"Pid":%d`, pid))
 	b = bytes.ReplaceAll(b, []byte(`"Running":true`), fmt.Appendf(nil, `"Running":%v`, running))
-	mustDo(t, os.WriteFile(filepath.Join(o.containers, o.id, "config.v2.json"), b, 0o644))
+	standin.Must(t, os.WriteFile(filepath.Join(o.containers, o.id, "config.v2.json"), b, 0o644))
 }
 
 func (o *orphan) child(t *testing.T) *proc.Process {
@@ -193,9 +187,9 @@ func (o *orphan) child(t *testing.T) *proc.Process {
 		t.Skip("this kernel lists no children: ", err)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	mustDo(t, err)
+	standin.Must(t, err)
 	p, err := proc.Open(pid)
-	mustDo(t, err)
+	standin.Must(t, err)
 	t.Cleanup(func() { p.Close() })
 	return p
 }
@@ -203,7 +197,7 @@ func (o *orphan) child(t *testing.T) *proc.Process {
 // TestOrphans: without a shim, the init of a PID namespace in a cgroup of root's is the
 // container that the cgroup names.
 func TestOrphans(t *testing.T) {
-	id := testID(t, "0a00")
+	id := standin.ID(t, "0a00")
 	o := newOrphan(t, id, "sleep 1000 & exec cat")
 	is := func(f *Found) bool { return strings.HasPrefix(f.ID, id[:60]) }
 	f := listed(t, true, is)[id]
@@ -217,11 +211,11 @@ func TestOrphans(t *testing.T) {
 	}
 
 	// Whose it is, Docker's directory has to be root's alone to say.
-	mustDo(t, os.Chmod(o.containers, 0o777))
+	standin.Must(t, os.Chmod(o.containers, 0o777))
 	if d, err := OrphanOf(o.init); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a data root into which all can write says %+v, %v", d, err)
 	}
-	mustDo(t, os.Chmod(o.containers, 0o755))
+	standin.Must(t, os.Chmod(o.containers, 0o755))
 
 	for what, c := range map[string]struct {
 		pid     int
@@ -237,9 +231,9 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 
-	mustDo(t, os.Chown(o.cgroup, nobody, nobody))
+	standin.Must(t, os.Chown(o.cgroup, standin.Nobody, standin.Nobody))
 	l, err := List(func(error) {})
-	mustDo(t, err)
+	standin.Must(t, err)
 	defer l.Close()
 	l.AddOrphans()
 	for _, f := range l.Found {
@@ -250,7 +244,7 @@ func TestOrphans(t *testing.T) {
 	if doubts := l.Doubts(id); len(doubts) != 1 || !strings.Contains(doubts[0].Error(), "belongs to uid 65534") {
 		t.Errorf("doubts %v, want one that names the cgroup's owner", doubts)
 	}
-	if doubts := append(l.Doubts(""), l.Doubts(testID(t, "ffff"))...); len(doubts) != 0 {
+	if doubts := append(l.Doubts(""), l.Doubts(standin.ID(t, "ffff"))...); len(doubts) != 0 {
 		t.Errorf("doubts of nobody: %v", doubts)
 	}
 }
@@ -258,8 +252,8 @@ func TestOrphans(t *testing.T) {
 // TestNestedIsNoOrphan: what is in a PID namespace within a container's is a part of that
 // container, also in a cgroup that is called after another one.
 func TestNestedIsNoOrphan(t *testing.T) {
-	id, inner := testID(t, "0b00"), testID(t, "0b11")
-	dir := cgroupCalled(t, inner)[0]
+	id, inner := standin.ID(t, "0b00"), standin.ID(t, "0b11")
+	dir := standin.Cgroup(t, inner)[0]
 	newOrphan(t, id, fmt.Sprintf("unshare -p -f --kill-child sh -c 'echo 0 >%s/cgroup.procs; exec cat'", dir))
 	found := listed(t, true, func(f *Found) bool { return strings.HasPrefix(f.ID, id[:60]) })
 	if found[id] == nil || found[inner] != nil {
@@ -278,10 +272,10 @@ func TestRecorded(t *testing.T) {
 	b := bytes.Replace(testdata(t, "config.v2.json"), []byte(`"Running":true`), []byte(`"Running":false`), 1)
 	s.write(t, filepath.Join(containers, stopped), "config.v2.json", bytes.ReplaceAll(b, []byte(webID), []byte(stopped)))
 	dir, err := openWithoutLinks(containers)
-	mustDo(t, err)
+	standin.Must(t, err)
 	defer dir.close()
 	d, err := storedContainer(dir, webID)
-	mustDo(t, err)
+	standin.Must(t, err)
 	known := FoundIn(d)
 	recorded := func() map[string]*Found {
 		out := map[string]*Found{}
@@ -306,7 +300,7 @@ func TestRecorded(t *testing.T) {
 	if found := recorded(); found[webID] != nil || found[stopped] == nil {
 		t.Errorf("%v, want none that was found already", found)
 	}
-	mustDo(t, os.Chmod(containers, 0o777))
+	standin.Must(t, os.Chmod(containers, 0o777))
 	if found := recorded(); len(found) != 0 {
 		t.Errorf("a directory into which all can write tells of %v", found)
 	}

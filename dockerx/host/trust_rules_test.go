@@ -3,7 +3,6 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,22 +13,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dx/e2e/await"
-	"dx/nsops/cgroup"
+	"dx/e2e/standin"
 	"dx/nsops/proc"
 )
 
 // Each of these tests breaks one rule at a time: a process that breaks two would be
 // refused without either of them.
-
-const nobody = 65534
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("processes of other users and in other namespaces take root")
-	}
-}
 
 // shimProgram copies cat and calls it like containerd's shim.
 func shimProgram(t *testing.T) string {
@@ -55,50 +44,17 @@ func shimProgram(t *testing.T) string {
 	return file
 }
 
-// running starts a command that copies its input to its output, and returns once it
-// does.
-func running(t *testing.T, cmd *exec.Cmd) *proc.Process {
-	t.Helper()
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait()
-	})
-	if _, err := in.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil { // it is the program by now
-		t.Fatal(err)
-	}
-	p, err := proc.Open(cmd.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
-}
-
 // TestTrustRefusesByOneRule: root's program with a shim's name is believed, and is not
 // as soon as one thing about it is another's.
 func TestTrustRefusesByOneRule(t *testing.T) {
-	needRoot(t)
+	standin.NeedRoot(t)
 	for name, c := range map[string]struct {
 		change func(t *testing.T, cmd *exec.Cmd)
 		reason string // empty: it is believed
 	}{
 		"nothing": {func(*testing.T, *exec.Cmd) {}, ""},
 		"user": {func(_ *testing.T, cmd *exec.Cmd) {
-			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: standin.Nobody, Gid: standin.Nobody}
 		}, "it runs as uid 65534"},
 		"effective user": {func(_ *testing.T, cmd *exec.Cmd) {
 			by(cmd, "setpriv", "--euid", "65534", "--clear-groups")
@@ -107,7 +63,7 @@ func TestTrustRefusesByOneRule(t *testing.T) {
 			by(cmd, "setpriv", "--ruid", "65534", "--clear-groups")
 		}, "it runs as uid 65534"},
 		"owner of the program": {func(t *testing.T, cmd *exec.Cmd) {
-			if err := os.Chown(cmd.Path, nobody, nobody); err != nil {
+			if err := os.Chown(cmd.Path, standin.Nobody, standin.Nobody); err != nil {
 				t.Fatal(err)
 			}
 		}, "its program is a file of uid 65534"},
@@ -137,7 +93,7 @@ func TestTrustRefusesByOneRule(t *testing.T) {
 			cmd := exec.Command(shimProgram(t))
 			cmd.SysProcAttr = &syscall.SysProcAttr{}
 			c.change(t, cmd)
-			p := running(t, cmd)
+			p := standin.Start(t, cmd)
 			mustSay(t, ownTrustOf(t).Shim(p, webID), c.reason)
 			if got := ownTrustOf(t).Host(p); got != (c.reason == "") {
 				t.Errorf("Host: %v", got)
@@ -203,7 +159,7 @@ func TestTrustWantsAllIDs(t *testing.T) {
 // believed.
 func TestTrustRefusesWhoCannotBeSeen(t *testing.T) {
 	cmd := exec.Command("cat")
-	p := running(t, cmd)
+	p := standin.Start(t, cmd)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -220,68 +176,21 @@ func TestTrustRefusesWhoCannotBeSeen(t *testing.T) {
 	}
 }
 
-// cgroupCalled makes a cgroup of that path in one of the test's own cgroups, and
-// returns the directories that were made, the outermost first.
-func cgroupCalled(t *testing.T, path ...string) []string {
-	t.Helper()
-	own, err := cgroup.Own()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dirs, err := cgroup.DirsOf(own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last error
-	for _, d := range dirs {
-		if strings.Contains(d.Controller, "cpuset") {
-			continue // takes no process before it is set up
-		}
-		var made []string
-		made, last = makeIn(t, d.Path, path)
-		if last == nil {
-			return made
-		}
-	}
-	t.Skipf("no cgroup can be made here: %v", last)
-	return nil
-}
-
-func makeIn(t *testing.T, dir string, path []string) (made []string, err error) {
-	for i := range path {
-		dir := filepath.Join(dir, filepath.Join(path[:i+1]...))
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, err
-		}
-		t.Cleanup(func() { // what was killed in it may not have ended yet
-			await.Until(t, dir+" is removed", func() bool { return unix.Rmdir(dir) == nil })
-		})
-		made = append(made, dir)
-	}
-	return made, nil
-}
-
 // inCgroup starts a process in new namespaces and in a cgroup.
 func inCgroup(t *testing.T, dir string, namespaces uintptr) *proc.Process {
 	t.Helper()
 	enter := fmt.Sprintf("echo 0 >%s/cgroup.procs && exec %s", dir, shimProgram(t))
 	cmd := exec.Command("/bin/sh", "-c", enter)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
-	return running(t, cmd)
-}
-
-// testID is an ID of this test's own.
-func testID(t *testing.T, tail string) string {
-	t.Helper()
-	return fmt.Sprintf("%060x", os.Getpid()) + tail
+	return standin.Start(t, cmd)
 }
 
 // TestTrustRefusesContainers: who is in a container's cgroup is no shim of the host's,
 // unless it shares dx's mount namespace, or dx is in that container.
 func TestTrustRefusesContainers(t *testing.T) {
-	needRoot(t)
-	id := testID(t, "c0de")
-	dir := cgroupCalled(t, "docker-"+id+".scope")[0]
+	standin.NeedRoot(t)
+	id := standin.ID(t, "c0de")
+	dir := standin.Cgroup(t, "docker-"+id+".scope")[0]
 	away, here := inCgroup(t, dir, unix.CLONE_NEWNS), inCgroup(t, dir, 0)
 	trust := ownTrustOf(t)
 	mustSay(t, trust.Shim(away, webID), "it is in the cgroup of container "+id[:12])
@@ -294,7 +203,7 @@ func TestTrustRefusesContainers(t *testing.T) {
 	mustSay(t, trust.Shim(away, webID), "")
 	outside := exec.Command(shimProgram(t))
 	outside.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-	mustSay(t, trust.Shim(running(t, outside), webID), "")
+	mustSay(t, trust.Shim(standin.Start(t, outside), webID), "")
 }
 
 // TestTrustKnowsItsOwnContainer: where dx runs in a container, that is no other one.
@@ -304,9 +213,9 @@ func TestTrustKnowsItsOwnContainer(t *testing.T) {
 		fmt.Println("own:" + ownTrustOf(t).here().id)
 		return
 	}
-	needRoot(t)
-	id := testID(t, "c3de")
-	dir := cgroupCalled(t, id)[0]
+	standin.NeedRoot(t)
+	id := standin.ID(t, "c3de")
+	dir := standin.Cgroup(t, id)[0]
 	test := fmt.Sprintf("echo 0 >%s/cgroup.procs && exec %q -test.run '^%s$'", dir, os.Args[0], t.Name())
 	cmd := exec.Command("/bin/sh", "-c", test)
 	cmd.Env = append(os.Environ(), inner+"=1")
@@ -332,9 +241,9 @@ func TestCgroupOfTheHidden(t *testing.T) {
 // TestCgroupProves: a cgroup that is the only proof has to be root's, outside of other
 // containers' and called after this one; its process has left dx's namespaces.
 func TestCgroupProves(t *testing.T) {
-	needRoot(t)
-	id, other := testID(t, "c1de"), testID(t, "c2de")
-	own := cgroupCalled(t, id)[0]
+	standin.NeedRoot(t)
+	id, other := standin.ID(t, "c1de"), standin.ID(t, "c2de")
+	own := standin.Cgroup(t, id)[0]
 	const all = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	whole := inCgroup(t, own, all)
 	trust := ownTrustOf(t)
@@ -350,7 +259,7 @@ func TestCgroupProves(t *testing.T) {
 	mustSay(t, trust.Cgroup(hostPIDs, id), "it is in dx's own PID namespace and no shim serves it")
 	mustSay(t, trust.CgroupNamed(hostPIDs, id), "")
 
-	nested := inCgroup(t, cgroupCalled(t, other, id)[1], all)
+	nested := inCgroup(t, standin.Cgroup(t, other, id)[1], all)
 	mustSay(t, trust.Cgroup(nested, id), "the container's cgroup is not mounted here")
 	mustSay(t, trust.Cgroup(nested, other), "")
 	within := trust
@@ -363,11 +272,11 @@ func TestCgroupProves(t *testing.T) {
 		0o757: "others than its owner may write to that cgroup (mode 757)",
 		0o755: "",
 	} {
-		mustDo(t, os.Chmod(own, mode))
+		standin.Must(t, os.Chmod(own, mode))
 		mustSay(t, trust.Cgroup(whole, id), reason)
 	}
-	mustDo(t, os.Chmod(own, 0o775))
-	mustDo(t, os.Chown(own, nobody, nobody))
+	standin.Must(t, os.Chmod(own, 0o775))
+	standin.Must(t, os.Chown(own, standin.Nobody, standin.Nobody))
 	mustSay(t, trust.Cgroup(whole, id), "that cgroup belongs to uid 65534")
 }
 
