@@ -61,7 +61,7 @@ func (s *Shim) start(t testing.TB, root, init, other string) {
 	Must(t, err)
 	program := root + "/containerd-shim-made-v2"
 	Must(t, os.WriteFile(program, shell, 0o755))
-	cmd := exec.Command(program, "-c", fmt.Sprintf("%s & echo $!; %s & echo $!; read end", init, other))
+	cmd := exec.Command(program, "-c", fmt.Sprintf("%s & echo $!; %s & echo $!; wait; read end", init, other))
 	cmd.Dir = s.Bundle
 	in, err := cmd.StdinPipe()
 	Must(t, err)
