@@ -173,7 +173,7 @@ func (c *Census) forChildren(dir int, p Process) {
 func (c *Census) mounts(dir int, at string, by Hold) bool {
 	fd, err := unix.Openat(dir, at+"mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return gone(err)
+		return gone(err) || errors.Is(err, unix.EINVAL) // it has left its mounts, to end
 	}
 	f := os.NewFile(uintptr(fd), "mountinfo")
 	defer f.Close()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -108,5 +109,28 @@ func TestCgroupDirBehindANamespace(t *testing.T) {
 	}
 	if dir, _, ok := locateOne("/../other", "", root); ok {
 		t.Errorf("/../other is outside of the mount, not %s", dir)
+	}
+}
+
+// TestWhetherACgroupCanBeJoined: as the kernel's files say.
+func TestWhetherACgroupCanBeJoined(t *testing.T) {
+	for name, c := range map[string]struct {
+		files            map[string]string
+		exists, children bool
+	}{
+		"gone":               {nil, false, false},
+		"a leaf":             {map[string]string{"cgroup.procs": "", "cgroup.subtree_control": "\n"}, true, false},
+		"passes controllers": {map[string]string{"cgroup.procs": "", "cgroup.subtree_control": "memory pids\n"}, true, true},
+		"v1":                 {map[string]string{"cgroup.procs": "1\n"}, true, false},
+	} {
+		dir := t.TempDir()
+		for file, text := range c.files {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if Exists(dir) != c.exists || HasChildren(dir) != c.children {
+			t.Errorf("%s: exists %v, passes controllers on %v, want %v, %v", name, Exists(dir), HasChildren(dir), c.exists, c.children)
+		}
 	}
 }

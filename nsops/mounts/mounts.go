@@ -8,6 +8,7 @@ package mounts
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"dx/nsops"
 	"dx/nsops/proc"
@@ -28,9 +30,13 @@ const maxBytes = 4 << 20
 type Info = mountinfo.Info
 
 // Read reads the mounts that a process can reach, in the kernel's order. truncated
-// reports whether there are more than 4 MiB of mountinfo show.
+// reports whether there are more than 4 MiB of mountinfo show. A process that has left its
+// mount namespace, as each does that ends, is proc.ErrGone.
 func Read(p *proc.Process) (list []*Info, truncated bool, err error) {
 	b, cut, err := p.ReadPrefix("mountinfo", maxBytes)
+	if errors.Is(err, unix.EINVAL) { // fs/proc_namespace.c, mounts_open_common
+		err = fmt.Errorf("%w: %w", proc.ErrGone, err)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/nsops/proc"
 )
 
@@ -124,4 +126,28 @@ func FuzzParse(f *testing.F) {
 		}
 		On(list, "/a/b")
 	})
+}
+
+// TestMountsOfAZombie: it has none any more, which is no error of the file's.
+func TestMountsOfAZombie(t *testing.T) {
+	cmd := exec.Command("sleep", "100000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	p, err := proc.Open(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "the process is a zombie", func() bool {
+		st, err := p.Stat()
+		return err == nil && st.Dead()
+	})
+	if list, _, err := Read(p); !errors.Is(err, proc.ErrGone) {
+		t.Errorf("%d mounts, %v, want ErrGone", len(list), err)
+	}
 }
