@@ -164,7 +164,7 @@ func TestDoctorUnmount(t *testing.T) {
 				t.Errorf("%s: %+v", bend, r)
 			}
 		}
-		if r := e.Dx(t, "doctor", "--unmount", c.Name+":/tmp/silent"); r.Code != 0 || !strings.Contains(r.Stdout, "the fuse mount at /tmp/silent in "+c.Name) {
+		if r := e.Dx(t, "doctor", "--timeout", "1m", "--unmount", c.Name+":/tmp/silent"); r.Code != 0 || !strings.Contains(r.Stdout, "the fuse mount at /tmp/silent in "+c.Name) {
 			t.Errorf("the dead one: %+v", r)
 		}
 		mounts := e.Docker(t, "exec", c.Name, "cat", "/proc/self/mountinfo").Stdout

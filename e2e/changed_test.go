@@ -85,7 +85,9 @@ func (k changed) start(t *testing.T, e *engine.Engine) engine.Container {
 	})...)
 	eventually(t, "init has changed", func() bool {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
-		return strings.HasSuffix(string(cmdline), "sleep\x001000000\x00")
+		program, _, _ := strings.Cut(string(cmdline), "\x00")
+		on := slices.Contains([]string{"unshare", "chroot", "/oddcaller"}, program) // what changes it has sleep behind it
+		return !on && strings.HasSuffix(string(cmdline), "sleep\x001000000\x00")
 	})
 	if k.outside != "" {
 		if out, err := exec.Command("sh", "-ec", k.outside, "sh", strconv.Itoa(c.PID)).CombinedOutput(); err != nil {
