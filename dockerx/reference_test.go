@@ -31,12 +31,12 @@ func TestParseReference(t *testing.T) {
 }
 
 func FuzzParseReference(f *testing.F) {
-	for _, seed := range []string{"web", "containerd:a/b", "pid:1", "host:", "docker:x", "podman:x"} {
+	for _, seed := range []string{"web", "containerd:a/b", "pid:1", "host:", "docker:x", "podman:x", "web/", "/"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		ref, err := ParseReference(text)
-		if err == nil && ref.Text != text {
+		if err == nil && ref.Text != strings.TrimRight(text, "/") {
 			t.Errorf("%q is called %q", text, ref.Text)
 		}
 		if err == nil && !strings.Contains(text, ":") && ref.Qualified() {
