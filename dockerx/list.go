@@ -201,7 +201,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {
-		r.warn(fmt.Sprintf("%d containers are shown by the engine's word, unverified: %d processes may not be looked at; with sudo dx sees the kernel's side", unverified, l.Hidden))
+		r.warn(fmt.Sprintf("unverified, by the engine's word alone: %d of the containers that are shown; processes that may not be looked at: %d; with sudo dx sees the kernel's side", unverified, l.Hidden))
 	}
 	left := s.left()
 	if r.from == SourceEngine || len(left) == 0 || remote(r.engine.Host()) != "" {

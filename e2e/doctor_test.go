@@ -220,11 +220,11 @@ func keepBusy(t *testing.T, n int) {
 	}
 }
 
-// TestDoctorSeesAFullDisk: an engine whose data root is a small tmpfs with nothing
-// left.
-func TestDoctorSeesAFullDisk(t *testing.T) {
+// engineOnSmallDisk starts one whose data root is in a tmpfs of 64 MiB at dir.
+func engineOnSmallDisk(t *testing.T) (e *engine.Engine, dir string) {
+	t.Helper()
 	engine.Require(t, engine.Root, engine.Dockerd)
-	dir := t.TempDir()
+	dir = t.TempDir()
 	if err := unix.Mount("small", dir, "tmpfs", 0, "size=64m"); err != nil {
 		t.Skipf("no tmpfs can be mounted here: %v", err)
 	}
@@ -233,7 +233,13 @@ func TestDoctorSeesAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	e := suite.Start(t, engine.Options{Args: []string{"--data-root", dir + "/data"}})
+	return suite.Start(t, engine.Options{Args: []string{"--data-root", dir + "/data"}}), dir
+}
+
+// TestDoctorSeesAFullDisk: an engine whose data root is a small tmpfs with nothing
+// left.
+func TestDoctorSeesAFullDisk(t *testing.T) {
+	e, dir := engineOnSmallDisk(t)
 	r, code := examine(t, e, "--timeout", "10s")
 	if code != 0 || r.Engine.DataRoot != dir+"/data" {
 		t.Errorf("before: exit %d, data root %s: %+v", code, r.Engine.DataRoot, r.Findings)

@@ -175,17 +175,7 @@ kill -STOP $(cat $DIR/unshare); cat $DIR/unshare >$DIR/ready; wait`)
 
 // TestDoctorSeesAReadOnlyDisk: a data root that the kernel has made read-only.
 func TestDoctorSeesAReadOnlyDisk(t *testing.T) {
-	engine.Require(t, engine.Root, engine.Dockerd)
-	dir := t.TempDir()
-	if err := unix.Mount("small", dir, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skipf("no tmpfs can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	e := suite.Start(t, engine.Options{Args: []string{"--data-root", dir + "/data"}})
+	e, dir := engineOnSmallDisk(t)
 	// The file system itself has files open for writing: what is made read-only is a mount
 	// of it above.
 	data := dir + "/data"

@@ -34,9 +34,10 @@ func teach(root *cobra.Command) {
 	for i := range list {
 		root.AddGroup(&list[i])
 	}
+	of := examples()
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf(cmd.Name())
-		cmd.Example = examplesOf(cmd.Name())
+		cmd.Example = of[cmd.Name()]
 	}
 }
 

@@ -47,7 +47,7 @@ func Unmount(ctx context.Context, p *proc.Process, path string) (fsType string, 
 	defer target.Close()
 	err = launch.Unmount(ctx, target, path, m.ID)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("a file system on the way to %s does not answer: unmount that one first", path)
+		err = fmt.Errorf("%s was not unmounted in time: a file system on the way there does not answer (unmount that one first), or the machine is busy (wait longer: --timeout 1m)", path)
 	}
 	return m.FSType, err
 }

@@ -36,11 +36,17 @@ func (c *Census) holds(dir int, p Process, mounts bool) {
 // openFiles notes the namespaces that a process, or its thread at "task/TID/", has open;
 // false if it has more files than are looked at, or they may not be.
 func (c *Census) openFiles(dir int, at string, p Process) bool {
-	fd, err := unix.Openat(dir, at+"fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return c.entries(dir, at+"fd", func(fds int, name string) bool { return c.openFile(dir, fds, at, name, p) })
+}
+
+// entries visits the names of a directory of a process's, which is open at fd. false if
+// there are more than are looked at, if it may not be read, or if a visit returns false.
+func (c *Census) entries(dir int, of string, visit func(fd int, name string) bool) bool {
+	fd, err := unix.Openat(dir, of, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return gone(err)
 	}
-	f := os.NewFile(uintptr(fd), "fd")
+	f := os.NewFile(uintptr(fd), of)
 	defer f.Close()
 	whole := true
 	for n := 0; ; {
@@ -53,7 +59,7 @@ func (c *Census) openFiles(dir int, at string, p Process) bool {
 		}
 		c.files -= len(names)
 		for _, name := range names {
-			whole = c.openFile(dir, fd, at, name, p) && whole
+			whole = visit(fd, name) && whole
 		}
 	}
 }

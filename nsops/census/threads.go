@@ -2,9 +2,6 @@ package census
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,28 +14,10 @@ import (
 // CLONE_FILES). Any thread may be elsewhere but for its user and PID namespace. false if not
 // all were looked at.
 func (c *Census) threads(dir int, p Process) bool {
-	fd, err := unix.Openat(dir, "task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return gone(err)
-	}
-	f := os.NewFile(uintptr(fd), "task")
-	defer f.Close()
-	whole := true
-	for n := 0; ; {
-		names, err := f.Readdirnames(1024)
-		if len(names) == 0 {
-			return whole && (errors.Is(err, io.EOF) || gone(err))
-		}
-		if n += len(names); n > maxFilesOfOne || len(names) > c.files {
-			return false
-		}
-		c.files -= len(names)
-		for _, name := range names {
-			if tid, err := strconv.Atoi(name); err == nil && tid != p.PID {
-				whole = c.thread(dir, tid, p) && whole
-			}
-		}
-	}
+	return c.entries(dir, "task", func(_ int, name string) bool {
+		tid, err := strconv.Atoi(name)
+		return err != nil || tid == p.PID || c.thread(dir, tid, p)
+	})
 }
 
 func (c *Census) thread(dir, tid int, p Process) bool {
