@@ -49,11 +49,16 @@ type Bundle struct {
 
 // Close releases the bundle and its shim.
 func (b *Bundle) Close() error {
-	if b.state != nil {
-		b.state.close()
-	}
+	b.closeState()
 	b.dir.close()
 	return b.Shim.Close()
+}
+
+func (b *Bundle) closeState() {
+	if b.state != nil {
+		b.state.close()
+		b.state = nil
+	}
 }
 
 // Spec reads config.json.

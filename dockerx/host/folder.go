@@ -49,6 +49,13 @@ func (f *Found) bundle() *Bundle {
 	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim, dir: f.dir}
 }
 
+// stateHead reads of the runtime's state who the init process is.
+func (f *Found) stateHead() (*State, error) {
+	b := f.bundle()
+	defer b.closeState()
+	return b.StateHead()
+}
+
 // readDocker reads config.v2.json. Once the data root is known, the long config.json
 // need not be read.
 func (f *Found) readDocker() (*docker.Container, error) {

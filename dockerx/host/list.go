@@ -329,7 +329,7 @@ func (l *Listing) add(f *Found) {
 func (f *Found) findInit() (err error) {
 	f.PID, err = parse(f.dir, "init.pid", ParseInitPID)
 	if errors.Is(err, unix.ENOENT) {
-		if state, errState := f.bundle().StateHead(); errState == nil {
+		if state, errState := f.stateHead(); errState == nil {
 			f.PID, err = state.InitPID, nil
 		}
 	}
@@ -345,7 +345,7 @@ func (f *Found) Inits() iter.Seq[int] {
 			return
 		}
 		if f.shim != nil {
-			if state, err := f.bundle().StateHead(); err == nil && !yield(state.InitPID) {
+			if state, err := f.stateHead(); err == nil && !yield(state.InitPID) {
 				return
 			}
 		}
