@@ -20,6 +20,7 @@ func TestAttackSilentNames(t *testing.T) {
 	there := fmt.Sprintf("/proc/%d/root/silent/x", c.PID)
 	for _, args := range [][]string{
 		{"who", "path:" + there}, {"ns", there}, {"-H", "unix://" + there, "--source", "engine", "ps"}, {"-H", "unix://" + there, "doctor"},
+		{"doctor", "--bundle", there + "/b"},
 		{"-H", "unix://" + there, "exec", c.Name, "true"},
 		{"debug", "--tools", there, c.Name, "true"}, {"exec", "--env-file", there, c.Name, "true"}, {"unshare", "--root", there, "true"},
 	} {

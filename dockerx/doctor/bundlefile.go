@@ -9,6 +9,9 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"dx/nsops/callerfile"
+	"dx/nsops/launch"
 )
 
 // BundleFile is a new file that gets its name once it is whole. Nobody but its owner
@@ -24,7 +27,7 @@ type BundleFile struct {
 // CreateBundle makes a file that is going to have that name. It is fs.ErrExist if
 // something has it already.
 func CreateBundle(name string) (*BundleFile, error) {
-	dir, err := os.OpenFile(filepath.Dir(name), unix.O_PATH|unix.O_DIRECTORY, 0)
+	dir, err := findDirectory(filepath.Dir(name))
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +37,27 @@ func CreateBundle(name string) (*BundleFile, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// findDirectory has a deputy look where the name leads to: what is there may never answer,
+// nor will a FUSE that answers now when the bundle is written.
+func findDirectory(name string) (*os.File, error) {
+	var d launch.Deputy
+	defer d.Close()
+	dir, info, err := callerfile.Find(&d, name, true)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.FS.Type == unix.FUSE_SUPER_MAGIC:
+		err = errors.New("lies on a FUSE, which may not answer: name a file elsewhere")
+	case !info.IsDir():
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		dir.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return dir, nil
 }
 
 func (b *BundleFile) open() error {
