@@ -205,7 +205,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 			continue
 		}
 		tried[pid] = true
-		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded()})
+		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded(), found: f})
 		if err == nil && f.Starting(v.process) {
 			v.close()
 			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}

@@ -23,6 +23,9 @@ type claim struct {
 	// recorded says that a file of root's names the PID: the process may then be in dx's
 	// own PID namespace, as with --pid host.
 	recorded bool
+
+	// found is what a listing has opened and read of the container; nil: nothing.
+	found *host.Found
 }
 
 // verify takes hold of the process that a claim names and proves that it is the
@@ -83,6 +86,9 @@ func (c claim) prove(v *verified) error {
 
 // proveByBundle returns host.ErrNoBundle if no shim can tell.
 func (c claim) proveByBundle(v *verified) error {
+	if c.proveByFound(v) {
+		return nil
+	}
 	p := v.process
 	b, err := host.Open(p)
 	if err != nil {
@@ -92,14 +98,41 @@ func (c claim) proveByBundle(v *verified) error {
 	if b.ID != c.id {
 		return c.stale("that is the init of container %s", b.ID)
 	}
-	v.proof = fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
+	v.proof = servedBy(p, b)
 	if head, err := b.StateHead(); err == nil {
-		v.proof += "; it started when the runtime's state says"
+		v.proof += asTheStateSays
 		return c.agrees(p, head)
 	}
 	// The bundle's init.pid names it and it is a child of that shim (host.Open):
 	// without a start time that is proof enough.
 	return nil
+}
+
+// proveByFound takes the bundle that a listing has open, if the runtime's state, which is
+// read only now, names the process and when it started: then init.pid need not be read
+// again. Where anything is otherwise, all is looked at anew.
+func (c claim) proveByFound(v *verified) bool {
+	if c.found == nil {
+		return false
+	}
+	p := v.process
+	b, err := c.found.BundleOf(p)
+	if err != nil {
+		return false
+	}
+	head, err := b.StateHead()
+	if err != nil || b.ID != c.id || head.InitPID != p.PID || head.InitStart == 0 || c.agrees(p, head) != nil {
+		b.Close()
+		return false
+	}
+	v.bundle, v.proof = b, servedBy(p, b)+asTheStateSays
+	return true
+}
+
+const asTheStateSays = "; it started when the runtime's state says"
+
+func servedBy(p *proc.Process, b *host.Bundle) string {
+	return fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
 }
 
 // agrees compares with what the runtime noted of the init process.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"dx/dockerx/host"
@@ -83,21 +84,24 @@ func (r *Resolver) unixOwner(w *whose, socket string) {
 			return
 		}
 	}
-	listeners := r.listeners(socket, w.daemons)
-	for _, p := range listeners {
+	dockerds, others := r.listeners(socket, w.daemons)
+	for _, d := range dockerds {
+		w.own = d.Engine()
+	}
+	for _, p := range others {
 		w.take(p)
 		p.Close()
 	}
-	if unseen && len(listeners) == 0 && os.Geteuid() == 0 {
+	if unseen && len(dockerds)+len(others) == 0 && os.Geteuid() == 0 {
 		w.elsewhere = "who listens there is in another PID namespace or kernel"
 	}
 }
 
 // listeners are those who have the socket at a path; nobody, where that cannot be looked at.
-func (r *Resolver) listeners(socket string, daemons []host.Daemon) []*proc.Process {
+func (r *Resolver) listeners(socket string, daemons []host.Daemon) ([]host.Daemon, []*proc.Process) {
 	file, err := r.engine.SocketFile()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	return host.ListenersOn(socket, file.Ino, daemons)
 }
@@ -129,9 +133,13 @@ func (r *Resolver) tcpOwner(w *whose) {
 
 // take notes the data root of a process that is a dockerd.
 func (w *whose) take(p *proc.Process) bool {
+	if i := slices.IndexFunc(w.daemons, func(d host.Daemon) bool { return d.Is(p) }); i >= 0 {
+		w.own = w.daemons[i].Engine()
+		return true
+	}
 	d, ok := host.DaemonOf(p)
 	if ok {
-		w.own = host.Engine{Docker: true, At: d.At}
+		w.own = d.Engine()
 		if !known(w.daemons, d.At) {
 			w.daemons = append(w.daemons, d)
 		}
@@ -152,7 +160,7 @@ func known(daemons []host.Daemon, at nsops.ID) bool {
 func (w whose) live() map[host.Engine]bool {
 	out := map[host.Engine]bool{}
 	for _, d := range w.daemons {
-		out[host.Engine{Docker: true, At: d.At}] = true
+		out[d.Engine()] = true
 	}
 	return out
 }

@@ -36,7 +36,7 @@ func (o opened) String() string { return strings.TrimSpace(o.path + " " + o.mode
 
 // openCall has what the path is relative to, the path, the flags, what the file is called
 // once it is open, or the error.
-var openCall = regexp.MustCompile(`^open(?:at2?)?\((?:AT_FDCWD(?:<[^"]*>)?, |\d+<([^"]*)>, )?"([^"]*)", (.*)\) = (?:-1|\d+)(?:<(.*)>| (E\w+))`)
+var openCall = regexp.MustCompile(`^open(?:at2?)?\((?:AT_FDCWD(?:<[^"]*>)?, |\d+<([^"]*)>(?:\(deleted\))?, )?"([^"]*)", (.*)\) = (?:-1|\d+)(?:<(.*)>| (E\w+))`)
 
 // opensOf runs dx beneath strace and returns what it and its helpers have opened. Each
 // thread has a file of its own, in which no call is cut in two.
@@ -86,37 +86,66 @@ func parseOpen(t *testing.T, line string) opened {
 	return o
 }
 
-// mayOpenTwice says why a file is opened twice all the same. What is opened with O_PATH to
-// be looked at, and then to be read, is not opened twice: that may be a container's. Nor
-// is what dx fails to open without crossing a mount, and a deputy opens then.
-func mayOpenTwice(o opened) (why string) {
-	switch {
-	case regexp.MustCompile(`^/proc/\d+/mountinfo$`).MatchString(o.path):
-		return "Go's runtime looks for a limit of processors before main, whatever it is told"
+// mayOpenTwice reports whether a file may be opened twice. What is opened with O_PATH to be
+// looked at, and then to be read, is not opened twice: that may be a container's. Nor is
+// what dx fails to open without crossing a mount, and a deputy opens then.
+func mayOpenTwice(o opened) bool {
+	for expr := range openTwice {
+		if regexp.MustCompile(expr).MatchString(o.String()) {
+			return true
+		}
 	}
-	return ""
+	return false
 }
 
-// TestExecOpensNothingTwice also counts.
+// openTwice has the reasons.
+var openTwice = map[string]string{
+	`^/proc/\d+/mountinfo$`: "Go's runtime looks for a limit of processors before main, whatever it is told",
+	// These are for --source host alone.
+	`^/proc/\d+/root O_PATH$`:        "a shim's leads to Docker's files, and to the runtime's state",
+	`/data/containers/[0-9a-f]{64}$`: "for all names, and for hostconfig.json of the one that is meant",
+}
+
+// filesOf are the files of a container, of its init, shim and dockerd: --source host looks at
+// whatever else comes and goes on the host.
+func filesOf(t *testing.T, e *engine.Engine, c engine.Container) *regexp.Regexp {
+	t.Helper()
+	return regexp.MustCompile(fmt.Sprintf(`%s|^/proc/(%d|%d|%d)\b`, c.ID, c.PID, parentOf(t, c.PID), e.PID))
+}
+
+// again reports what is opened twice.
+func again(t *testing.T, all []opened) {
+	t.Helper()
+	times := map[opened]int{}
+	for _, o := range all {
+		if times[o]++; times[o] == 2 && !mayOpenTwice(o) {
+			t.Errorf("%s is opened again", o)
+		}
+	}
+}
+
+// TestExecOpensNothingTwice also counts where the engine tells of the container. How many
+// files --source host takes depends on what else runs on the host.
 func TestExecOpensNothingTwice(t *testing.T) {
 	engine.Require(t, engine.Strace)
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox, "--network", "none")
 		// The host would be looked at if the engine were late, which it is beneath strace.
 		all := opensOf(t, e, "--source", "engine", "exec", c.Name, "true")
-		times, elsewhere := map[opened]int{}, 0
-		for _, o := range all {
-			if times[o]++; times[o] == 2 && mayOpenTwice(o) == "" {
-				t.Errorf("%s is opened again", o)
-			}
-			if !strings.HasPrefix(o.path, "/sys/fs/cgroup/") {
-				elsewhere++
-			}
-		}
+		again(t, all)
+		elsewhere := len(slices.DeleteFunc(slices.Clone(all), func(o opened) bool { return strings.HasPrefix(o.path, "/sys/fs/cgroup/") }))
 		if elsewhere > mostOpens || t.Failed() {
 			t.Errorf("%d files are opened outside of cgroupfs, %d should be enough:\n%q", elsewhere, mostOpens, all)
 		}
 		t.Logf("%d files are opened, %d outside of cgroupfs", len(all), elsewhere)
+
+		all = opensOf(t, e, "--source", "host", "exec", c.Name, "true")
+		ours := filesOf(t, e, c)
+		all = slices.DeleteFunc(all, func(o opened) bool { return !ours.MatchString(o.path) })
+		if again(t, all); len(all) == 0 || t.Failed() {
+			t.Errorf("--source host opens of the container and its engine %q", all)
+		}
+		t.Logf("--source host opens %d files of the container and its engine", len(all))
 	})
 }
 

@@ -45,12 +45,20 @@ type Bundle struct {
 
 	dir   handle
 	state *file // see openState
+
+	// What a listing has read of it already; nil, or none: nothing.
+	spec       *specs.Spec
+	docker     *docker.Container // without its HostConfig
+	containers *handle           // <data-root>/containers
 }
 
 // Close releases the bundle and its shim.
 func (b *Bundle) Close() error {
 	b.closeState()
 	b.dir.close()
+	if b.containers != nil {
+		b.containers.close()
+	}
 	return b.Shim.Close()
 }
 
@@ -62,7 +70,12 @@ func (b *Bundle) closeState() {
 }
 
 // Spec reads config.json.
-func (b *Bundle) Spec() (*specs.Spec, error) { return parse(b.dir, "config.json", ParseSpec) }
+func (b *Bundle) Spec() (*specs.Spec, error) {
+	if b.spec != nil {
+		return b.spec, nil
+	}
+	return parse(b.dir, "config.json", ParseSpec)
+}
 
 // parse reads a file and parses it; the error of either names it.
 func parse[T any](dir handle, name string, parser func([]byte) (T, error)) (T, error) {
@@ -165,7 +178,10 @@ func (b *Bundle) openState() (*file, error) {
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
 func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
-	containers, err := b.containers(spec)
+	if b.containers != nil && b.docker != nil {
+		return withHostConfig(*b.containers, b.ID, *b.docker)
+	}
+	containers, err := b.openContainers(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +189,8 @@ func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
 	return readDocker(containers, b.ID)
 }
 
-// containers opens <data-root>/containers.
-func (b *Bundle) containers(spec *specs.Spec) (handle, error) {
+// openContainers opens <data-root>/containers.
+func (b *Bundle) openContainers(spec *specs.Spec) (handle, error) {
 	name, ok := containersDir(spec.Mounts)
 	if !ok {
 		return handle{fd: none}, fmt.Errorf("no mount of %s/config.json leads to Docker's files: %w", b.Path, os.ErrNotExist)
@@ -193,9 +209,23 @@ func readDocker(containers handle, id string) (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d, readHostConfig(dir, d)
+}
+
+// withHostConfig completes what a listing has read.
+func withHostConfig(containers handle, id string, d docker.Container) (*docker.Container, error) {
+	dir, err := containers.open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.close()
+	return &d, readHostConfig(dir, &d)
+}
+
+func readHostConfig(dir handle, d *docker.Container) (err error) {
 	d.HostConfigOrigin = dir.path + "/hostconfig.json"
 	d.HostConfig, err = parse(dir, "hostconfig.json", docker.ParseHostConfig)
-	return d, err
+	return err
 }
 
 // readConfig reads no more of them than config.v2.json.

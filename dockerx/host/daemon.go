@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,16 @@ type Daemon struct {
 	PID  int
 	Root string   // its data root, as its own root names it
 	At   nsops.ID // <data-root>/containers: see Engine
+
+	start uint64   // of the process: its number may have become another's
+	links []string // what its descriptors led to; nil: that could not be seen
 }
+
+// Engine is whose its containers are.
+func (d Daemon) Engine() Engine { return Engine{Docker: true, At: d.At} }
+
+// Is reports whether a process is this dockerd.
+func (d Daemon) Is(p *proc.Process) bool { return d.PID == p.PID && d.start == p.StartTime }
 
 // Daemons returns the dockerds of this host whose word counts (see Trust).
 func Daemons() []Daemon {
@@ -54,7 +64,8 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 	if err != nil || !trust.Host(p) {
 		return Daemon{}, false
 	}
-	for _, root := range dataRoots(p) {
+	links := linksOf(p.PID)
+	for _, root := range dataRoots(p, links) {
 		dir, err := OpenPath(p, root+"/containers")
 		if err != nil {
 			continue
@@ -63,7 +74,7 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 		err = unix.Fstat(int(dir.Fd()), &st)
 		dir.Close()
 		if err == nil && trusted(&st) && p.Alive() == nil { // else its number may be another's
-			return Daemon{PID: p.PID, Root: root, At: nsops.ID{Device: st.Dev, Inode: st.Ino}}, true
+			return Daemon{PID: p.PID, Root: root, At: nsops.IDOf(&st), start: p.StartTime, links: links}, true
 		}
 	}
 	return Daemon{}, false
@@ -94,8 +105,8 @@ func dataRootAmong(links []string) (root string) {
 
 // dataRoots are where a dockerd may keep its containers, the likeliest first: above what
 // it has open; where that cannot be seen, where its command line says.
-func dataRoots(p *proc.Process) []string {
-	if root := OpenDataRoot(p.PID); root != "" {
+func dataRoots(p *proc.Process, links []string) []string {
+	if root := dataRootAmong(links); root != "" {
 		return []string{root}
 	}
 	st, err := p.Stat()
@@ -150,35 +161,26 @@ func linksOf(pid int) []string {
 
 // ListenersOn returns the processes that have a socket open which listens at a path whose
 // file has that inode; 0: the file has been removed. If dockerds have it, these alone.
-// They are the caller's to close.
-func ListenersOn(path string, inode uint64, daemons []Daemon) []*proc.Process {
+// Processes are the caller's to close.
+func ListenersOn(path string, inode uint64, daemons []Daemon) (dockerds []Daemon, others []*proc.Process) {
 	sockets, err := unixdiag.Sockets()
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var out []*proc.Process
 	for _, s := range sockets {
 		// The kernel tells 32 bits of the inode's number.
 		if !s.Listening || inode != 0 && s.FileInode != uint32(inode) || !sameSocket(s.Name, path) {
 			continue
 		}
-		out = append(out, holdersAmong(uint64(s.Inode), daemons)...)
-	}
-	return out
-}
-
-// holdersAmong spares a look at all descriptors of all processes where it can.
-func holdersAmong(inode uint64, daemons []Daemon) []*proc.Process {
-	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
-	for _, d := range daemons {
-		if !holds(d.PID, want) {
-			continue
-		}
-		if p, err := proc.Open(d.PID); err == nil {
-			return []*proc.Process{p}
+		// This spares a look at all descriptors of all processes where it can.
+		link := "socket:[" + strconv.FormatUint(uint64(s.Inode), 10) + "]"
+		if i := slices.IndexFunc(daemons, func(d Daemon) bool { return slices.Contains(d.links, link) }); i >= 0 {
+			dockerds = append(dockerds, daemons[i])
+		} else {
+			others = append(others, Holders(uint64(s.Inode))...)
 		}
 	}
-	return Holders(inode)
+	return dockerds, others
 }
 
 // sameSocket compares names: systemd says /run/docker.sock where docker says

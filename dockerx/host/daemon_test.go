@@ -57,8 +57,8 @@ func TestDaemons(t *testing.T) {
 		return out
 	}
 	found := byPID()
-	if want := (Daemon{PID: open.PID, Root: root, At: nsops.IDOf(&at)}); found[open.PID] != want {
-		t.Errorf("%+v, want %+v", found[open.PID], want)
+	if d := found[open.PID]; d.Root != root || d.At != nsops.IDOf(&at) || !d.Is(open) || d.Is(told) {
+		t.Errorf("%+v, want pid %d with %s", d, open.PID, root)
 	}
 	if d := found[told.PID]; d.Root != other {
 		t.Errorf("by its command line %+v, want %s", d, other)
@@ -111,6 +111,15 @@ func pidsOf(list []*proc.Process) []int {
 	return out
 }
 
+func pidsOfAll(dockerds []Daemon, others []*proc.Process) []int {
+	out := pidsOf(others)
+	for _, d := range dockerds {
+		out = append(out, d.PID)
+	}
+	slices.Sort(out)
+	return out
+}
+
 // TestListenersOn: everybody who has the socket, or the dockerds alone; not who has another
 // one, be it at the same path.
 func TestListenersOn(t *testing.T) {
@@ -133,13 +142,13 @@ func TestListenersOn(t *testing.T) {
 	standin.Must(t, unix.Stat(dir+"/s", &st))
 	both := []int{daemon.PID, holder.PID}
 	slices.Sort(both)
-	daemons := []Daemon{{PID: holder.PID + 1<<28}, {PID: daemon.PID}}
+	daemons := []Daemon{{PID: holder.PID + 1<<28}, {PID: daemon.PID, links: linksOf(daemon.PID)}}
 	for what, test := range map[string]struct{ got, want []int }{
-		"by the file":           {pidsOf(ListenersOn(dir+"/s", st.Ino, nil)), both},
-		"by the name alone":     {pidsOf(ListenersOn(dir+"/./s", 0, nil)), both},
-		"the dockerds of them":  {pidsOf(ListenersOn(dir+"/s", st.Ino, daemons)), []int{daemon.PID}},
-		"another file there":    {pidsOf(ListenersOn(dir+"/s", st.Ino+1, daemons)), nil},
-		"another name":          {pidsOf(ListenersOn(dir+"/t", st.Ino, daemons)), nil},
+		"by the file":           {pidsOfAll(ListenersOn(dir+"/s", st.Ino, nil)), both},
+		"by the name alone":     {pidsOfAll(ListenersOn(dir+"/./s", 0, nil)), both},
+		"the dockerds of them":  {pidsOfAll(ListenersOn(dir+"/s", st.Ino, daemons)), []int{daemon.PID}},
+		"another file there":    {pidsOfAll(ListenersOn(dir+"/s", st.Ino+1, daemons)), nil},
+		"another name":          {pidsOfAll(ListenersOn(dir+"/t", st.Ino, daemons)), nil},
 		"who has it open":       {pidsOf(Holders(inode)), both},
 		"nobody has that other": {pidsOf(Holders(1 << 40)), nil},
 	} {

@@ -3,8 +3,11 @@ package host
 import (
 	"path"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"dx/dockerx/docker"
 	"dx/nsops"
+	"dx/nsops/proc"
 )
 
 // folder is a folder of bundles: …/io.containerd.runtime.v2.task/<namespace>. All
@@ -16,6 +19,11 @@ type folder struct {
 	namespace string
 
 	containers *handle // <data-root>/containers; nil: not known yet
+
+	// config.json of the first bundle of which it was read, and whose that is: no more than
+	// one for each folder, as it may take a hundred kilobytes.
+	spec   *specs.Spec
+	specOf string
 }
 
 // folderOf is the folder above a bundle, also where the bundle has been removed.
@@ -46,7 +54,50 @@ func (f *folder) closeAll() {
 
 // bundle is the container's, whose descriptors stay the listing's.
 func (f *Found) bundle() *Bundle {
-	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim, dir: f.dir}
+	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim.Process, ShimStatus: f.shim.status, dir: f.dir}
+}
+
+// BundleOf returns the bundle that Open would find for a process, with what the listing
+// has opened and read already; ErrNoBundle if it is not so clear that the process is its
+// init. That the bundle names the process still is for the caller to see (StateHead).
+func (f *Found) BundleOf(p *proc.Process) (*Bundle, error) {
+	if f.shim == nil || f.fromState || p.PID != f.PID {
+		return nil, ErrNoBundle
+	}
+	status, err := p.Status()
+	if err != nil {
+		return nil, err
+	}
+	// The shim has had its number since before that: it is the parent, and no other.
+	if status.PPID != f.shim.PID || f.shim.Alive() != nil {
+		return nil, ErrNoBundle
+	}
+	b := f.bundle()
+	b.Status = status
+	if b.Shim, err = f.shim.Dup(); err != nil {
+		return nil, err
+	}
+	if b.dir, err = f.dir.dup(); err != nil {
+		b.Shim.Close()
+		return nil, err
+	}
+	f.handDown(b)
+	return b, nil
+}
+
+// handDown gives a bundle what the listing has read of it.
+func (f *Found) handDown(b *Bundle) {
+	f.listing.mu.Lock()
+	defer f.listing.mu.Unlock()
+	if f.folder.specOf == f.ID {
+		b.spec = f.folder.spec
+	}
+	if f.docker == nil || f.folder.containers == nil || f.root != f.folder.containers.at() {
+		return
+	}
+	if dir, err := f.folder.containers.dup(); err == nil {
+		b.docker, b.containers = f.docker, &dir
+	}
 }
 
 // stateHead reads of the runtime's state who the init process is.
@@ -70,8 +121,11 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.folder.spec == nil {
+		f.folder.spec, f.folder.specOf = spec, f.ID
+	}
 	f.alias = spec.Annotations["nerdctl/name"]
-	containers, err := b.containers(spec)
+	containers, err := b.openContainers(spec)
 	if err != nil {
 		return nil, err
 	}

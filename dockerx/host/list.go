@@ -33,15 +33,22 @@ type Found struct {
 
 	listing *Listing
 	folder  *folder
-	shim    *proc.Process
+	shim    *believed
 	dir     handle // the bundle
 	docker  *docker.Container
 	root    nsops.ID // <data-root>/containers, where they lie
 	engine  Engine   // see Engine
 	alias   string   // nerdctl's name, if it is not Docker's
 
-	recorded bool // nothing but Docker's files tells of it
-	read     bool // Docker's files have been looked for
+	recorded  bool // nothing but Docker's files tells of it
+	read      bool // Docker's files have been looked for
+	fromState bool // no init.pid names PID, but the runtime's state
+}
+
+// believed is a shim whose word counts.
+type believed struct {
+	*proc.Process
+	status proc.Status // when that was seen
 }
 
 // FoundIn is a container that Docker's files tell of.
@@ -100,7 +107,7 @@ type Listing struct {
 
 	warn    func(error)
 	trust   Trust
-	shims   map[int]*proc.Process
+	shims   map[int]*believed
 	foreign []foreigner
 
 	mu      sync.Mutex // while bundles and Docker's files are looked at
@@ -150,7 +157,7 @@ type foreigner struct {
 // Whose shim counts is Trust's to say: any user, and whoever is in a container, can
 // dress up as one and would then answer to any name.
 func List(warn func(error)) (*Listing, error) {
-	l := &Listing{warn: warn, shims: map[int]*proc.Process{}, done: map[bundleKey]int{}, unborn: map[string]bool{}}
+	l := &Listing{warn: warn, shims: map[int]*believed{}, done: map[bundleKey]int{}, unborn: map[string]bool{}}
 	if err := l.findShims(); err != nil {
 		l.Close()
 		return nil, err
@@ -188,7 +195,7 @@ func (l *Listing) findShims() error {
 		return err
 	}
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
-	shims := make([]*proc.Process, len(pids))
+	shims := make([]*believed, len(pids))
 	foreign := make([]string, len(pids))
 	doubts := make([]*Doubt, len(pids))
 	hidden := make([]bool, len(pids))
@@ -222,7 +229,7 @@ func (l *Listing) findShims() error {
 
 // asShim opens a process that is a shim whose word counts; nil if it is none. Of the
 // working directory no more than its name is looked at until then.
-func (l *Listing) asShim(pid int) (*proc.Process, *Doubt) {
+func (l *Listing) asShim(pid int) (*believed, *Doubt) {
 	cwd, err := proc.ReadlinkOf(pid, "cwd")
 	if err != nil {
 		return nil, nil
@@ -235,20 +242,21 @@ func (l *Listing) asShim(pid int) (*proc.Process, *Doubt) {
 	if err != nil {
 		return nil, nil
 	}
-	if err := l.trust.Shim(p, id); err != nil {
+	status, err := l.trust.Shim(p, id)
+	if err != nil {
 		p.Close()
 		if errors.Is(err, errNoShim) {
 			return nil, nil
 		}
 		return nil, &Doubt{ID: id, Err: err}
 	}
-	return p, nil
+	return &believed{p, status}, nil
 }
 
 // ownBundle adds the container of a shim's own working directory, and notes the
 // folder in which its siblings lie.
-func (l *Listing) ownBundle(shim *proc.Process) {
-	d, err := standsIn(shim)
+func (l *Listing) ownBundle(shim *believed) {
+	d, err := standsIn(shim.Process)
 	if err != nil {
 		return
 	}
@@ -285,7 +293,7 @@ func (l *Listing) siblings(folder *folder) {
 }
 
 // shimOf is the shim whose child the init of a bundle is.
-func (l *Listing) shimOf(f *Found) *proc.Process {
+func (l *Listing) shimOf(f *Found) *believed {
 	pid, err := parse(f.dir, "init.pid", ParseInitPID)
 	if err != nil {
 		return nil
@@ -330,7 +338,7 @@ func (f *Found) findInit() (err error) {
 	f.PID, err = parse(f.dir, "init.pid", ParseInitPID)
 	if errors.Is(err, unix.ENOENT) {
 		if state, errState := f.stateHead(); errState == nil {
-			f.PID, err = state.InitPID, nil
+			f.PID, f.fromState, err = state.InitPID, true, nil
 		}
 	}
 	return err

@@ -25,8 +25,9 @@ var ErrNotRegular = errors.New("not a regular file")
 // handle is an open directory, and its path as the engine's root names it: for
 // messages. The descriptor is a bare number, as there are several for each container.
 type handle struct {
-	fd   int
-	path string
+	fd       int
+	path     string
+	readable bool // not O_PATH
 }
 
 // none is no descriptor.
@@ -42,7 +43,7 @@ func (h *handle) close() {
 // open opens a directory by one name, "..": also of a directory that has been removed
 // meanwhile.
 func (h handle) open(name string) (handle, error) {
-	sub := handle{path: h.path + "/" + name}
+	sub := handle{path: h.path + "/" + name, readable: true}
 	var err error
 	sub.fd, err = unix.Openat(h.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -51,9 +52,36 @@ func (h handle) open(name string) (handle, error) {
 	return sub, nil
 }
 
+// dup returns another descriptor of the directory.
+func (h handle) dup() (handle, error) {
+	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return handle{fd: none}, fmt.Errorf("duplicate %s: %w", h.path, err)
+	}
+	h.fd = fd
+	return h, nil
+}
+
+// toRead returns the directory as an os.File that reads from its start.
+func (h handle) toRead() (*os.File, error) {
+	if !h.readable {
+		return h.reopen()
+	}
+	again, err := h.dup()
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(again.fd), h.path)
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // names lists the directory, of which it reads no more than a bound.
 func (h handle) names() ([]string, error) {
-	f, err := h.reopen()
+	f, err := h.toRead()
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func believeShim(p *proc.Process) (proc.Status, error) {
 	if err != nil {
 		return proc.Status{}, err
 	}
-	return trust.shim(p, id)
+	return trust.Shim(p, id)
 }
 
 // standsIn opens the bundle in which a shim stands. Its path is that of the directory

@@ -135,7 +135,7 @@ func TestRestartingIsListedOnce(t *testing.T) {
 	s := newStandIn(t)
 	l := &Listing{warn: func(error) {}, done: map[bundleKey]int{}, unborn: map[string]bool{}}
 	made := func(shim *proc.Process) *Found {
-		f := &Found{ID: webID, listing: l, shim: shim, dir: handle{fd: none}}
+		f := &Found{ID: webID, listing: l, shim: &believed{Process: shim}, dir: handle{fd: none}}
 		fd, err := unix.Open(s.bundle, unix.O_PATH|unix.O_CLOEXEC, 0)
 		standin.Must(t, err)
 		f.dir.fd = fd

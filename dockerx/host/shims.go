@@ -22,14 +22,14 @@ type Shim struct {
 // Shims returns the host's shims, also those whose containers have ended: see
 // List for whose word counts.
 func Shims() ([]*Shim, error) {
-	l := &Listing{warn: func(error) {}, shims: map[int]*proc.Process{}}
+	l := &Listing{warn: func(error) {}, shims: map[int]*believed{}}
 	if err := l.findShims(); err != nil {
 		l.Close()
 		return nil, err
 	}
 	var out []*Shim
 	for _, p := range l.shims {
-		s, err := shimOf(p)
+		s, err := shimOf(p.Process)
 		if err != nil {
 			p.Close()
 			continue

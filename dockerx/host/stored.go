@@ -40,10 +40,17 @@ func Recorded(found []*Found, daemons []Daemon, warn func(error)) []*Found {
 	s := stored{warn: warn, known: map[recordKey]bool{}, seen: map[nsops.ID]bool{}}
 	roots := []string{defaultContainers}
 	for _, f := range found {
-		if d := f.Docker(); d != nil {
-			roots = append(roots, path.Dir(path.Dir(d.Origin)))
-			s.known[recordKey{f.Engine(), f.ID}] = true
+		d := f.Docker()
+		if d == nil {
+			continue
 		}
+		s.known[recordKey{f.Engine(), f.ID}] = true
+		if f.folder == nil || f.folder.containers == nil || f.folder.containers.at() != f.root {
+			roots = append(roots, path.Dir(path.Dir(d.Origin)))
+		}
+	}
+	for _, f := range found {
+		s.ofFolder(f.folder)
 	}
 	for _, d := range daemons {
 		s.ofDaemon(d)
@@ -83,14 +90,30 @@ func (s *stored) report(err error) {
 	}
 }
 
+// ofFolder takes the data root to which a container of the folder has led, as it is open.
+func (s *stored) ofFolder(f *folder) {
+	if f == nil || f.containers == nil {
+		return
+	}
+	if dir, err := f.containers.dup(); err == nil {
+		s.in(dir)
+	}
+}
+
 // ofDaemon opens a data root as its dockerd has it: in another mount namespace the path
 // means something else here.
 func (s *stored) ofDaemon(d Daemon) {
+	if s.seen[d.At] {
+		return
+	}
 	p, err := proc.Open(d.PID)
 	if err != nil {
 		return
 	}
 	defer p.Close()
+	if !d.Is(p) {
+		return // it has ended, and its number is another's
+	}
 	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return

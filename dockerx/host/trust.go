@@ -217,14 +217,9 @@ func (t Trust) doubtProgram(p *proc.Process) (exe proc.Executable, reason string
 	return exe, reason, err
 }
 
-// Shim returns nil for a process that is a shim of root's, or of dx's user, else a
+// Shim returns the status of a process that is a shim of root's, or of dx's user, else a
 // DisbeliefError. id is what it claims to serve.
-func (t Trust) Shim(p *proc.Process, id string) error {
-	_, err := t.shim(p, id)
-	return err
-}
-
-func (t Trust) shim(p *proc.Process, id string) (proc.Status, error) {
+func (t Trust) Shim(p *proc.Process, id string) (proc.Status, error) {
 	exe, st, err := t.check(p)
 	var not *DisbeliefError
 	if err == nil && !strings.Contains(path.Base(exe.Path), "containerd-shim") {

@@ -94,7 +94,7 @@ func TestTrustRefusesByOneRule(t *testing.T) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{}
 			c.change(t, cmd)
 			p := standin.Start(t, cmd)
-			mustSay(t, ownTrustOf(t).Shim(p, webID), c.reason)
+			mustSay(t, shimDoubt(ownTrustOf(t), p), c.reason)
 			if got := ownTrustOf(t).Host(p); got != (c.reason == "") {
 				t.Errorf("Host: %v", got)
 			}
@@ -119,6 +119,11 @@ func ownTrustOf(t *testing.T) Trust {
 }
 
 // mustSay wants a disbelief for this reason alone; none if it is empty.
+func shimDoubt(trust Trust, p *proc.Process) error {
+	_, err := trust.Shim(p, webID)
+	return err
+}
+
 func mustSay(t *testing.T, err error, reason string) {
 	t.Helper()
 	var not *DisbeliefError
@@ -165,7 +170,7 @@ func TestTrustRefusesWhoCannotBeSeen(t *testing.T) {
 	}
 	_ = cmd.Wait() // "signal: killed"
 	for name, err := range map[string]error{
-		"Shim":        ownTrustOf(t).Shim(p, webID),
+		"Shim":        shimDoubt(ownTrustOf(t), p),
 		"Cgroup":      ownTrustOf(t).Cgroup(p, webID),
 		"CgroupNamed": ownTrustOf(t).CgroupNamed(p, webID),
 	} {
@@ -193,17 +198,17 @@ func TestTrustRefusesContainers(t *testing.T) {
 	dir := standin.Cgroup(t, "docker-"+id+".scope")[0]
 	away, here := inCgroup(t, dir, unix.CLONE_NEWNS), inCgroup(t, dir, 0)
 	trust := ownTrustOf(t)
-	mustSay(t, trust.Shim(away, webID), "it is in the cgroup of container "+id[:12])
-	mustSay(t, trust.Shim(here, webID), "")
+	mustSay(t, shimDoubt(trust, away), "it is in the cgroup of container "+id[:12])
+	mustSay(t, shimDoubt(trust, here), "")
 	want := fmt.Sprintf("pid %d claims to be the shim of %s, but it is in the cgroup of container %s: not believed", away.PID, webID[:12], id[:12])
-	if err := trust.Shim(away, webID); err == nil || err.Error() != want {
+	if _, err := trust.Shim(away, webID); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	trust.own = at(id)
-	mustSay(t, trust.Shim(away, webID), "")
+	mustSay(t, shimDoubt(trust, away), "")
 	outside := exec.Command(shimProgram(t))
 	outside.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-	mustSay(t, trust.Shim(standin.Start(t, outside), webID), "")
+	mustSay(t, shimDoubt(trust, standin.Start(t, outside)), "")
 }
 
 // TestTrustKnowsItsOwnContainer: where dx runs in a container, that is no other one.

@@ -199,6 +199,17 @@ func (p *Process) Close() error {
 	return errors.Join(errs...)
 }
 
+// Dup returns another handle on the same process, for reading only.
+func (p *Process) Dup() (*Process, error) {
+	dir, err := unix.FcntlInt(uintptr(p.dir), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, p.wrap("duplicate", "", err)
+	}
+	again := *p
+	again.dir, again.pidfd, again.shared = dir, none, false
+	return &again, nil
+}
+
 // Signal sends a signal to the process, and to no other that got its number since.
 // It is ENOSYS on kernels without pidfds (before 5.3), and of OpenDir and OpenReading.
 func (p *Process) Signal(sig unix.Signal) error {
