@@ -16,6 +16,31 @@ import (
 // its process is not what the engine says) is left out with a warning and never hides the
 // others.
 func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
+	s, err := r.see(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	out := r.inspectedAll(ctx, s.told, s.shown)
+	return append(out, r.others(s.shown, s.heard)...), nil
+}
+
+// seen is what a list of what runs is made of.
+type seen struct {
+	told    []engine.Summary // by the engine
+	heard   bool             // it is the engine's word which others there are
+	shown   *shown           // by the kernel; its containers are the taker's to close
+	listing *host.Listing    // of which shown is made; nil: the host was not looked at
+}
+
+func (s *seen) close() {
+	if s.listing != nil {
+		s.listing.Close()
+	}
+}
+
+// see looks at the host while the engine makes its list.
+func (r *Resolver) see(ctx context.Context) (*seen, error) {
 	if err := r.isHere(); err != nil {
 		return nil, err
 	}
@@ -24,7 +49,7 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 		if err != nil {
 			return nil, err
 		}
-		return r.inspectedAll(ctx, list, &shown{}), nil
+		return &seen{told: list, heard: true, shown: &shown{}}, nil
 	}
 	known := r.askKnown(ctx, false)
 	l, err := r.listHost()
@@ -32,26 +57,34 @@ func (r *Resolver) Running(ctx context.Context) ([]*Container, error) {
 		<-known
 		return nil, err
 	}
-	defer l.Close()
 	l.AddOrphans()
 	told := <-known
-	silent := r.from == SourceHost || told.err != nil
-	if told.err != nil {
-		if !useless(told.err) {
-			return nil, told.err
-		}
-		if elsewhere := r.whose().elsewhere; elsewhere != "" {
-			return nil, r.otherHost(elsewhere)
-		}
-		r.instead(told.err)
+	if err := r.silence(told.err); err != nil {
+		l.Close()
+		return nil, err
 	}
-	if silent {
+	heard := r.from != SourceHost && told.err == nil
+	if !heard {
 		l.AddRecorded(r.daemons())
 	}
-	shown := r.shownOn(l.Found)
-	r.addRecorded(l, shown, told.value)
-	out := r.inspectedAll(ctx, told.value, shown)
-	return append(out, r.others(shown, told.err == nil && !silent)...), nil
+	s := &seen{told: told.value, heard: heard, shown: r.shownOn(l.Found), listing: l}
+	r.addRecorded(l, s.shown, s.told)
+	return s, nil
+}
+
+// silence returns the error for which the host cannot stand in; else it says why it does.
+func (r *Resolver) silence(err error) error {
+	if err == nil {
+		return nil
+	}
+	if !useless(err) {
+		return err
+	}
+	if elsewhere := r.whose().elsewhere; elsewhere != "" {
+		return r.otherHost(elsewhere)
+	}
+	r.instead(err)
+	return nil
 }
 
 // isHere returns an OtherHostError where the address alone tells that the engine is

@@ -79,6 +79,7 @@ func (c *completer) flags(cmd *cobra.Command, flags *pflag.FlagSet) {
 		"context": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return offer(plain(engine.Contexts(os.Getenv)))
 		},
+		"each":        c.each,
 		"env":         completeEnvironment,
 		"filter":      c.filters,
 		"format":      completeFormat,
@@ -172,6 +173,9 @@ func plain(words []string) []string {
 
 // execArguments are a container, and a program of it.
 func (c *completer) execArguments(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if several := cmd.Flags(); several.Changed("all") || several.Changed("filter") || several.Changed("each") {
+		return offer(nil) // what is offered here would be run in all of them
+	}
 	if len(args) == 1 && cmd.Flags().Changed("ns") {
 		return nil, cobra.ShellCompDirectiveDefault // a program of the host
 	}
@@ -188,6 +192,17 @@ func (c *completer) execArguments(cmd *cobra.Command, args []string, typed strin
 		names, _ = execspec.Programs(ctx, found)
 	})
 	return offer(plain(names))
+}
+
+// each offers running containers for a comma-separated list.
+func (c *completer) each(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, l := range c.list(cmd, false) {
+		if isPlain(l.Name) {
+			names = append(names, l.Name)
+		}
+	}
+	return listOf(names...)(cmd, args, typed)
 }
 
 // users are those of the running containers: the one that is meant comes behind the flag.

@@ -35,7 +35,7 @@ type execOptions struct {
 }
 
 func (a *app) execCommand() *cobra.Command {
-	o := execOptions{}
+	o, many := execOptions{}, manyOptions{filters: psFilters{}}
 	cmd := &cobra.Command{
 		Use:   "exec [OPTIONS] CONTAINER COMMAND [ARG...]",
 		Short: "Execute a command in a running container, without its engine",
@@ -44,11 +44,19 @@ func (a *app) execCommand() *cobra.Command {
 
 		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
 			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
-			"unique prefix of one, or pid:N for any process." + bareHelp + partHelp,
-		Args: atLeast(2),
+			"unique prefix of one, or pid:N for any process." + bareHelp + manyHelp + partHelp,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if many.asked() {
+				return nil // see manyOptions.check
+			}
+			return atLeast(2)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.part.check(cmd); err != nil {
+			if err := errors.Join(o.part.check(cmd), many.check(cmd)); err != nil {
 				return conflict(cmd, err)
+			}
+			if many.asked() {
+				return a.runMany(cmd.Context(), o, many, args)
 			}
 			return a.runExec(cmd.Context(), o, args[0], args[1:])
 		},
@@ -57,20 +65,24 @@ func (a *app) execCommand() *cobra.Command {
 	o.processFlags(f)
 	f.BoolVarP(&o.detach, "detach", "d", false, "Detached mode: run command in the background")
 	o.part.flags(f)
+	many.flags(f)
 	return cmd
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {
-	return a.enter(ctx, o, ref, func(e *execRequest) error {
-		if len(o.part.namespaces) > 0 {
-			return a.runInNamespaces(ctx, e, args)
-		}
-		spec, err := a.spec(ctx, e, args)
-		if err != nil {
-			return err
-		}
-		return a.execute(ctx, e, spec)
-	})
+	return a.enter(ctx, o, ref, func(e *execRequest) error { return a.runIn(ctx, e, args) })
+}
+
+// runIn runs a command in a container that may be entered.
+func (a *app) runIn(ctx context.Context, e *execRequest, args []string) error {
+	if len(e.options.part.namespaces) > 0 {
+		return a.runInNamespaces(ctx, e, args)
+	}
+	spec, err := a.spec(ctx, e, args)
+	if err != nil {
+		return err
+	}
+	return a.execute(ctx, e, spec)
 }
 
 // execute compiles what was found out, and prints or runs it.

@@ -20,7 +20,7 @@ func (a *app) runProgram(ctx context.Context, e *execRequest, plan *launch.Plan,
 	}
 	s.In, s.Out, s.Err = a.in, a.out, a.err
 	s.TTY, s.Interactive, s.Detach = o.tty, o.interactive, o.detach
-	s.SigProxy, s.DetachKeys = o.sigProxy, e.detachKeys
+	s.SigProxy, s.DetachKeys, s.Begin = o.sigProxy, e.detachKeys, e.begin
 	s.Deputy, s.Of = e.container.Deputy(), e.container.Name
 	code, err := s.Run(ctx)
 	var start *session.StartError

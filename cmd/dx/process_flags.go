@@ -55,7 +55,8 @@ type execRequest struct {
 	container  *dockerx.Container
 	env        []string
 	detachKeys []byte
-	ofHost     bool // the command is a program of the host's, of which docker knows nothing
+	ofHost     bool         // the command is a program of the host's, of which docker knows nothing
+	begin      func() error // see session.Session
 }
 
 // enter resolves a reference, makes docker's checks, and lets run go on.
@@ -81,6 +82,11 @@ func (a *app) enterBy(ctx context.Context, r *dockerx.Resolver, ref string, e *e
 		return err
 	}
 	defer c.Close()
+	return a.enterOpen(r, c, e, run)
+}
+
+// enterOpen is enter for a container that has been taken hold of.
+func (a *app) enterOpen(r *dockerx.Resolver, c *dockerx.Container, e *execRequest, run func(*execRequest) error) error {
 	if err := a.mayExec(e.options, c); err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (f psFilters) Set(s string) error {
 	case !ok:
 		return errors.New("bad format of filter (expected name=value)")
 	case !slices.Contains([]string{"name", "label", "status"}, key):
-		return fmt.Errorf("dx ps knows name, label and status, not %q", key)
+		return fmt.Errorf("the filters are name, label and status, not %q", key)
 	}
 	f[key] = append(f[key], value)
 	return nil

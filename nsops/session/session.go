@@ -22,11 +22,12 @@ type Session struct {
 
 	In, Out, Err *os.File // the caller's own streams, which the command never gets
 
-	TTY         bool   // the command has a terminal
-	Interactive bool   // In is passed on
-	Detach      bool   // do not stay with the command
-	SigProxy    bool   // signals go to the command; else they end the session
-	DetachKeys  []byte // with TTY and Interactive: what is typed to detach
+	TTY         bool         // the command has a terminal
+	Interactive bool         // In is passed on
+	Detach      bool         // do not stay with the command
+	SigProxy    bool         // signals go to the command; else they end the session
+	Begin       func() error // called once signals are caught, before the start; an error prevents it. May be nil
+	DetachKeys  []byte       // with TTY and Interactive: what is typed to detach
 
 	// The streams are made beneath Root, an O_PATH descriptor, by Deputy, and are owned
 	// by UID and GID, as the caller's user namespace counts. Errors call it the root of Of.
@@ -55,7 +56,11 @@ func (s *Session) Run(ctx context.Context) (code int, err error) {
 	defer stdio.Close()
 	ctx, signals := catchSignals(ctx, s.SigProxy)
 	defer signals.stop()
-
+	if s.Begin != nil {
+		if err := s.Begin(); err != nil {
+			return 0, err
+		}
+	}
 	p, err := s.Program.Start(ctx, stdio.Child)
 	if err != nil {
 		return 0, startError(err)

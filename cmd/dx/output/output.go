@@ -106,6 +106,15 @@ func renderInto[T Record[T]](b *bytes.Buffer, p *Printer, records []T, table fun
 	return table().write(b, p.screen.Colour)
 }
 
+// WriteTable prints a table beside a result, as stderr shows one.
+func WriteTable(f *os.File, t Table) error {
+	var b bytes.Buffer
+	s := NewScreen(f, os.Getenv)
+	err := t.write(&b, s.Colour)
+	_, errWrite := b.WriteTo(s)
+	return errors.Join(err, errWrite)
+}
+
 // Shorten cuts records unless --no-trunc is given.
 func Shorten[T Record[T]](records []T, o Options) []T {
 	if o.NoTrunc {
