@@ -115,6 +115,8 @@ func doubtListener(trust host.Trust, p *proc.Process) string {
 		// A plain user may enter nothing either. Root that lacks rights may be unable
 		// to look at init, which is root's in any case.
 		return ""
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("pid %d, which listens there, may not be looked at without %s", p.PID, lookingTakes)
 	case errors.As(err, &not):
 		return fmt.Sprintf("pid %d, which listens there, does not count: %s", p.PID, not.Reason)
 	case err != nil:

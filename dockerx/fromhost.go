@@ -86,7 +86,7 @@ func (r *Resolver) asked(l *host.Listing, s situation) string {
 		parts = append(parts, "only the host was asked, as the engine at "+r.engine.Host()+" gave no answer")
 	}
 	if l.Hidden > 0 {
-		parts = append(parts, fmt.Sprintf("%d processes may not be looked at without root", l.Hidden))
+		parts = append(parts, notLookedAt(l.Hidden))
 	}
 	if s.named && !s.forced && !s.denied && s.own == (host.Engine{}) {
 		parts = append(parts, "containers of other engines are not meant")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -33,11 +34,36 @@ type Listed struct {
 type UnseenError struct {
 	Engine string // which may not be asked
 	Hidden int    // processes that may not be looked at
-	Err    error
+	Err    error  // of the engine; nil: it was not asked
 }
 
 func (e *UnseenError) Error() string {
-	return fmt.Sprintf("the engine at %s may not be asked, and %d processes may not be looked at without root: other containers may run", e.Engine, e.Hidden)
+	hidden := fmt.Sprintf("%s: other containers may run", notLookedAt(e.Hidden))
+	if e.Err == nil {
+		return "only the host was asked, and " + hidden
+	}
+	return fmt.Sprintf("the engine at %s may not be asked, and %s", e.Engine, hidden)
+}
+
+// notLookedAt says of how many processes nothing is known, and for want of what. Root has not
+// every right in a container.
+func notLookedAt(hidden int) string {
+	what := "root"
+	if os.Geteuid() == 0 {
+		what = lookingTakes
+	}
+	return fmt.Sprintf("%d processes may not be looked at without %s", hidden, what)
+}
+
+// lookingTakes is the right to look at any process (ptrace(2), "access mode checking").
+const lookingTakes = "CAP_SYS_PTRACE"
+
+// sudo is what to run dx with.
+func sudo() string {
+	if os.Geteuid() == 0 {
+		return lookingTakes
+	}
+	return "sudo"
 }
 
 // Unwrap is not Err: what can be done is not what can be done about one file.
@@ -80,6 +106,9 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 	})
 	if errors.Is(told.err, fs.ErrPermission) && l.Hidden > 0 {
 		return list, &UnseenError{Engine: r.engine.Host(), Hidden: l.Hidden, Err: told.err}
+	}
+	if r.from == SourceHost && l.Hidden > 0 {
+		return list, &UnseenError{Hidden: l.Hidden}
 	}
 	return list, nil
 }
@@ -201,7 +230,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {
-		r.warn(fmt.Sprintf("unverified, by the engine's word alone: %d of the containers that are shown; processes that may not be looked at: %d; with sudo dx sees the kernel's side", unverified, l.Hidden))
+		r.warn(fmt.Sprintf("unverified, by the engine's word alone: %d of the containers that are shown; processes that may not be looked at: %d; with %s dx sees the kernel's side", unverified, l.Hidden, sudo()))
 	}
 	left := s.left()
 	if r.from == SourceEngine || len(left) == 0 || remote(r.engine.Host()) != "" {

@@ -62,6 +62,7 @@ func (a *app) exitCode(err error) int {
 	var nul *nulError
 	var keys *escapeKeysError
 	var elsewhere *dockerx.OtherHostError
+	var cgroup *execspec.NoCgroupError
 	switch {
 	case err == nil:
 		return 0
@@ -94,7 +95,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	}
 	a.say("%s%s", err, hint(err))
-	if errors.As(err, &step) || errors.As(err, &disbelief) || errors.As(err, &elsewhere) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
+	if errors.As(err, &step) || errors.As(err, &cgroup) || errors.As(err, &disbelief) || errors.As(err, &elsewhere) || ofTools(err) || ofBareProcess(err) || errors.Is(err, launch.ErrSilent) {
 		return exitDx
 	}
 	return exitFailure
@@ -133,6 +134,8 @@ func hint(err error) string {
 	var other *dockerx.OtherHostError
 	var ambiguous *dockerx.AmbiguousError
 	var exposed *exposure.Error
+	var cgroup *execspec.NoCgroupError
+	var unseen *dockerx.UnseenError
 	switch {
 	case errors.As(err, &other):
 		return elsewhereHint(other)
@@ -156,11 +159,15 @@ func hint(err error) string {
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):
 		return "; --ignore-unknown-filter enters anyway"
+	case errors.As(err, &unseen) && os.Geteuid() == 0:
+		return "" // it says what is missing
+	case errors.As(err, &cgroup):
+		return "; mount the host's /sys/fs/cgroup, or enter with dx exec --no-cgroup, where the container's limits do not hold"
 	case errors.As(err, &stale):
 		return "; look again: the container may just have ended or been restarted"
 	case errors.Is(err, unix.EPERM), errors.Is(err, fs.ErrPermission):
 		if c := missingCapability(); c != "" {
-			return ": " + c + " is missing; run with sudo"
+			return ": " + c + " is missing" + withSudo()
 		}
 		return "; a security module or a user namespace forbids it"
 	case errors.Is(err, proc.ErrGone):
@@ -182,6 +189,14 @@ func silentHint(err error) string {
 		return doctor + "; dx exec -e HOME=/ needs no /etc/passwd, unless a user is named"
 	}
 	return doctor
+}
+
+// withSudo is what to do about a missing capability; root in a container has no sudo.
+func withSudo() string {
+	if os.Geteuid() == 0 {
+		return ""
+	}
+	return "; run with sudo"
 }
 
 // missingCapability names the first capability that joining a container needs

@@ -102,14 +102,10 @@ func (a *app) spec(ctx context.Context, e *execRequest, args []string) (*execspe
 	o := e.options
 	spec, err := execspec.Of(ctx, e.container, execspec.Options{
 		Args: args, Env: e.env, User: o.user, WorkingDir: o.workdir, Tty: o.tty, Privileged: o.privileged,
-		IgnoreUnknownFilter: o.ignoreFilter,
+		IgnoreUnknownFilter: o.ignoreFilter, NoCgroup: o.part.noCgroup,
 	})
 	if err != nil {
 		return nil, err
-	}
-	if o.part.noCgroup {
-		spec.Cgroups = nil
-		spec.Origins["Cgroups"] = "none: --no-cgroup"
 	}
 	if o.debug {
 		a.printOrigins(e.container, spec.Origins)

@@ -1,7 +1,6 @@
 package execspec
 
 import (
-	"fmt"
 	"path"
 	"slices"
 
@@ -100,7 +99,7 @@ func (b *builder) exactNamespaces() error {
 // (libcontainer/process_linux.go). So does dx on v1, where runc fails: the command is
 // never outside of a hierarchy's limits.
 func (b *builder) cgroups() error {
-	if b.f.State == nil {
+	if b.f.State == nil || b.o.NoCgroup {
 		return b.ownCgroups()
 	}
 	paths := believedCgroups(b.f)
@@ -136,10 +135,14 @@ func believedCgroups(f *Facts) map[string]string {
 	return paths
 }
 
-// ownCgroups are the ones in which the process is now.
+// ownCgroups are the ones in which the process is now; none if none are wanted.
 func (b *builder) ownCgroups() error {
+	if b.o.NoCgroup {
+		b.from("Cgroups", "none: --no-cgroup")
+		return nil
+	}
 	if len(b.f.Cgroups) == 0 {
-		return fmt.Errorf("none of the cgroups in %s is mounted here", b.procFile("cgroup"))
+		return &NoCgroupError{Of: b.procFile("cgroup")}
 	}
 	for _, d := range b.f.Cgroups {
 		b.out.Cgroups = append(b.out.Cgroups, CgroupDir(d))

@@ -20,6 +20,14 @@ func (e *UnknownFilterError) Error() string {
 
 func (e *UnknownFilterError) Unwrap() error { return e.Err }
 
+// NoCgroupError says that no hierarchy is mounted here in which the command could be
+// where the container's limits hold for it.
+type NoCgroupError struct{ Of string }
+
+func (e *NoCgroupError) Error() string {
+	return fmt.Sprintf("none of the cgroups in %s is mounted here", e.Of)
+}
+
 // ErrRelativeCwd says that the working directory is not absolute. The text is runc's
 // (validateProcessSpec).
 var ErrRelativeCwd = errors.New("Cwd must be an absolute path") //nolint:staticcheck // runc's text

@@ -20,6 +20,9 @@ type Options struct {
 	Tty        bool
 	Privileged bool
 
+	// NoCgroup leaves the command in dx's own cgroups.
+	NoCgroup bool
+
 	// IgnoreUnknownFilter goes on where UnknownFilterError would be returned.
 	IgnoreUnknownFilter bool
 }
