@@ -272,12 +272,7 @@ func TestAttackSilentLeftovers(t *testing.T) {
 	if len(left) == len(before) {
 		t.Error("nobody waits for the file system: the attack is none")
 	}
-	if r := e.Docker(t, "kill", c.Name); r.Code != 0 {
-		t.Fatalf("docker kill: %s", r.Stderr)
-	}
-	if r := e.Docker(t, "wait", c.Name); strings.TrimSpace(r.Stdout) != "137" {
-		t.Errorf("docker wait: %q %s", r.Stdout, r.Stderr)
-	}
+	e.KillContainer(t, c.Name)
 	await.Until(t, "what dx left behind is gone with the container", func() bool {
 		still := waiting(t)
 		for id, ours := range left {

@@ -71,13 +71,13 @@ func TestCompletion(t *testing.T) {
 				if shell == "bash" {
 					want = strings.ReplaceAll(want, ",", `\,`) // cobra's script quotes it
 				}
+				s.wait(`^` + prompt + `$`) // what is typed before it is shown twice
 				s.keys("-l", typed)
 				s.keys("Tab")
 				s.wait(`^` + prompt + ` ` + regexp.QuoteMeta(strings.TrimRight(want, " ")) + `$`)
 				s.keys("-l", "#") // is there a blank, so that the next word can be typed?
 				s.wait(`^` + prompt + ` ` + regexp.QuoteMeta(want+"#") + `$`)
 				s.keys("C-u")
-				s.line("clear")
 			}
 		})
 	}

@@ -102,7 +102,7 @@ func TestRecycledPID(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox)
 	gone := e.Run(t, engine.Busybox)
-	e.MustDocker(t, "kill", gone.Name)
+	e.KillContainer(t, gone.Name)
 	host := processWithPID(t, gone.PID)
 	socket := fakeengine.Edited(t, e.Host, func(body []byte) []byte { return withPID(t, body, host) })
 	r := e.Dx(t, "-H", socket, "exec", c.Name, "cat", "/proc/sys/kernel/hostname")

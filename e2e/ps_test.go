@@ -16,7 +16,7 @@ func TestPsIsDockerPs(t *testing.T) {
 	up, paused, stopped := e.Run(t, engine.Busybox, "--label", "tier=front"), e.Run(t, engine.Busybox), e.Run(t, engine.Busybox)
 	e.Create(t, engine.Busybox)
 	e.MustDocker(t, "pause", paused.Name)
-	e.MustDocker(t, "kill", stopped.Name)
+	e.KillContainer(t, stopped.Name)
 	for _, flags := range [][]string{nil, {"-a"}, {"-a", "--filter", "status=exited"}, {"--filter", "status=paused"}, {"--filter", "label=tier=front"}, {"--filter", "label=tier=back"}, {"-a", "--filter", "name=" + up.Name}} {
 		want := e.MustDocker(t, append([]string{"ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Image}}"}, flags...)...)
 		for _, source := range []string{"engine", "host"} {

@@ -137,7 +137,7 @@ func containersForRefusals(t *testing.T, e *engine.Engine) map[string]string {
 	}
 	e.MustDocker(t, "exec", names["NAME"], "sh", "-c",
 		"cd /tmp; echo '#!/nosuch' >nointerp; echo text >noprogram; chmod +x nointerp noprogram")
-	e.MustDocker(t, "kill", names["STOPPED"])
+	e.KillContainer(t, names["STOPPED"])
 	e.MustDocker(t, "pause", names["PAUSED"])
 	names["PREFIX"] = ambiguousPrefix(t, e)
 	return names

@@ -52,7 +52,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	f := cmd.Flags()
 	o.list.Register(f)
 	f.Lookup("quiet").Usage = "Only display the status: healthy, degraded or hung"
-	f.Var(newPeriod(&o.timeout, time.Second), "timeout", "How long to wait for each answer; --api-timeout says it for the engine's alone")
+	f.Var(newPeriod(&o.timeout, time.Second), "timeout", "How long to wait for each answer (ten times as long for --unmount); --api-timeout says it for the engine's alone")
 	f.BoolVarP(&o.watch, "watch", "w", false, "Go on looking, and report what changes")
 	f.Var(newPeriod(&o.interval, 2*time.Second), "interval", "Pause between two looks of --watch")
 	f.BoolVar(&o.dump, "dump", false, "Have dockerd and containerd write down their goroutines (SIGUSR1), and say what they wait for")

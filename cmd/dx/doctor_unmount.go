@@ -8,6 +8,10 @@ import (
 	"dx/dockerx/doctor"
 )
 
+// unmountWaits is how many times longer than for an answer dx waits for an unmount: it starts
+// a process, and a machine with a dead mount is often a busy one.
+const unmountWaits = 10
+
 // unmount is doctor --unmount CONTAINER:PATH.
 func (a *app) unmount(ctx context.Context, o doctorOptions) error {
 	ref, path, ok := strings.Cut(o.unmount, ":/")
@@ -25,7 +29,7 @@ func (a *app) unmount(ctx context.Context, o doctorOptions) error {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	ctx, cancel := context.WithTimeout(ctx, unmountWaits*o.timeout)
 	defer cancel()
 	fsType, err := doctor.Unmount(ctx, c.Process, path)
 	if err != nil {

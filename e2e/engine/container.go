@@ -105,6 +105,16 @@ func (e *Engine) MustDocker(t testing.TB, args ...string) Result {
 	return r
 }
 
+// KillContainer kills a container and waits until it has ended: dockerd gives up a wait of its own
+// on a busy machine ("did not receive an exit event"), after it has sent the signal.
+func (e *Engine) KillContainer(t testing.TB, name string) {
+	t.Helper()
+	killed := e.Docker(t, "kill", name)
+	if ended := e.Docker(t, "wait", name); strings.TrimSpace(ended.Stdout) != "137" {
+		t.Fatalf("docker kill %s is part of this test, and failed: %v; docker wait: %v", name, killed, ended)
+	}
+}
+
 // KnownIDs are the IDs of all containers that the engine keeps, running or not.
 func (e *Engine) KnownIDs() []string {
 	names, _ := filepath.Glob(filepath.Join(e.Dir, "data/containers/*"))
