@@ -80,7 +80,7 @@ func TestPlantedDumps(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.start(t, fmt.Sprintf(`cd %s
-for n in $(seq 2000); do echo "goroutine 1 [planted]:" >containerd.$n$n.stacks.log; done
+for n in $(seq 2000); do f=containerd.$n$n.stacks.log; [ -e $f ] || echo "goroutine 1 [planted]:" >$f; done
 exec $DIR/exchanger containerd.1.stacks.log %s >$DIR/ready`, dir, victim))
 	m.wait(t, "ready")
 	for range 20 {

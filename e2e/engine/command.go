@@ -18,6 +18,9 @@ import (
 // commandTime bounds every command that a test runs.
 var commandTime = patience(60 * time.Second)
 
+// apiTime is how long dx waits for each answer of an engine.
+var apiTime = patience(20 * time.Second)
+
 // Result is what a command did.
 type Result struct {
 	Stdout string
@@ -104,7 +107,7 @@ func (e *Engine) Dx(t testing.TB, args ...string) Result {
 // machine may take longer than dx waits by default.
 func (e *Engine) DxArgs(t testing.TB) []string {
 	t.Helper()
-	return []string{e.DxPath(t), "--api-timeout", "20s"}
+	return []string{e.DxPath(t), "--api-timeout", apiTime.String()}
 }
 
 // DxPath is the dx under test.

@@ -39,7 +39,7 @@ const (
 func (c Cgroup) String() string { return [...]string{"host's cgroups", "cgroup v1", "cgroup v2"}[c] }
 
 // startTime bounds how long an engine may take until it answers.
-var startTime = patience(30 * time.Second)
+var startTime = patience(2 * time.Minute)
 
 // patienceEnv is a factor for all limits of time, for machines that are slow
 // (emulated ones).

@@ -17,7 +17,7 @@ import (
 )
 
 // sweepTime is how long a killed process may take to be gone.
-const sweepTime = 15 * time.Second
+const sweepTime = 5 * time.Minute
 
 // sweep removes all that belongs to the scope. It goes on after an error, so
 // that one thing that cannot be removed does not keep the others.
