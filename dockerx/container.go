@@ -131,7 +131,7 @@ func (c *Container) Warn(line string) {
 	}
 }
 
-// Close releases the process handle.
+// Close releases what the container holds open.
 func (c *Container) Close() error {
 	if c == nil || c.Process == nil {
 		return nil

@@ -90,7 +90,7 @@ func (s *shown) close() {
 // of the bundle's shim that init.pid names, in a cgroup that holds the ID. For one that
 // is to be entered, or where that cannot be told, see verify.
 func (r *Resolver) show(f *host.Found) (*Container, error) {
-	p, err := proc.OpenReading(f.PID)
+	p, err := proc.Open(f.PID)
 	if err == nil && f.Starting(p) {
 		return nil, p.Close()
 	}

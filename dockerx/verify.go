@@ -29,7 +29,7 @@ type claim struct {
 }
 
 // verify takes hold of the process that a claim names and proves that it is the
-// container's init. The handle is taken first, so that what is proved is true of
+// container's init. Its directory is opened first, so that what is proved is true of
 // the process that is returned.
 //
 // At least one proof is needed: the shim behind it serves a bundle with that ID

@@ -142,7 +142,7 @@ func (p *Examination) dumpContainerd(ctx context.Context, d *Dump, pr *proc.Proc
 	}
 	defer f.Close()
 	before := statOf(f)
-	err = pr.Signal(unix.SIGUSR1)
+	err = askForStacks(pr)
 	if err == nil {
 		err = until(ctx, func() bool { return statOf(f) != before && written(pr, f, name) })
 	}
@@ -168,7 +168,7 @@ func (p *Examination) dumpDockerd(ctx context.Context, d *Dump, pr *proc.Process
 	}
 	defer dir.Close()
 	before := dumpFiles(dir)
-	if err := pr.Signal(unix.SIGUSR1); err != nil {
+	if err := askForStacks(pr); err != nil {
 		return err
 	}
 	var f *os.File
@@ -178,6 +178,16 @@ func (p *Examination) dumpDockerd(ctx context.Context, d *Dump, pr *proc.Process
 	}
 	defer f.Close()
 	return d.read(f)
+}
+
+// askForStacks sends the signal on which both daemons write their goroutines.
+func askForStacks(pr *proc.Process) error {
+	h, err := pr.OpenHandle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Signal(unix.SIGUSR1)
 }
 
 // until polls for a condition.

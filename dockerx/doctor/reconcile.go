@@ -319,7 +319,7 @@ func (p *Examination) membership() *membership.Index {
 	defer p.mu.Unlock()
 	var list []membership.Container
 	for _, c := range p.kernel {
-		if init, err := proc.OpenReading(c.PID); err == nil {
+		if init, err := proc.Open(c.PID); err == nil {
 			defer init.Close()
 			list = append(list, membership.Container{ID: c.ID, Init: init})
 		}

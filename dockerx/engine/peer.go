@@ -109,7 +109,7 @@ func unixPeer(c *net.UnixConn, path string) (Peer, error) {
 // listenerOf takes hold of the process with that number, if it is still the one that
 // called listen(2).
 func listenerOf(fd, pid int) *proc.Process {
-	p, err := proc.Hold(pid)
+	p, err := proc.OpenDir(pid)
 	if err != nil {
 		return nil
 	}

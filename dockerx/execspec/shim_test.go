@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"dx/dockerx"
 	"dx/e2e/await"
 	"dx/e2e/standin"
@@ -140,7 +138,7 @@ func TestWithinAContainer(t *testing.T) {
 	away, staying := 0, 0
 	for _, pid := range children {
 		p := standin.Open(t, pid)
-		t.Cleanup(func() { _ = p.Signal(unix.SIGKILL) })
+		t.Cleanup(func() { _ = standin.Kill(p) })
 		awaitSleep(t, p)
 		f, err := m.read(t, p, Options{Args: []string{"true"}})
 		standin.Must(t, err)

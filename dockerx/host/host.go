@@ -45,11 +45,11 @@ func heldParent(p *proc.Process) (*proc.Process, proc.Status, error) {
 		if st.PPID == 0 {
 			return nil, st, fmt.Errorf("pid %d has no parent here: %w", p.PID, ErrNoBundle)
 		}
-		parent, err := proc.Hold(st.PPID)
+		parent, err := proc.OpenDir(st.PPID)
 		if err != nil && !errors.Is(err, proc.ErrGone) {
 			return nil, st, err
 		}
-		// Still its parent after the handle was taken: the number was not
+		// Still its parent after its directory was opened: the number was not
 		// recycled in between. A reparented process goes round again.
 		again, errStatus := p.Status()
 		if errStatus == nil && err == nil && again.PPID == st.PPID {
@@ -138,7 +138,7 @@ func apart(p *proc.Process, b *Bundle) bool {
 	if err != nil || pid == p.PID {
 		return err != nil
 	}
-	init, err := proc.OpenReading(pid)
+	init, err := proc.Open(pid)
 	if err != nil {
 		return true
 	}

@@ -43,7 +43,7 @@ func WithHostPIDs() (pid int, id string, err error) {
 // containerOf reports whether a process is in a container other than dx's, and returns
 // the ID in its cgroups; empty if there is none.
 func (t Trust) containerOf(pid int) (id string, contained bool, err error) {
-	p, err := proc.OpenReading(pid)
+	p, err := proc.Open(pid)
 	if err != nil {
 		return "", false, err
 	}

@@ -253,7 +253,7 @@ func TestBundleOf(t *testing.T) {
 		}
 	}
 	child := standin.Child(t, s.Init)
-	t.Cleanup(func() { _ = child.Signal(unix.SIGKILL) }) // its parent's end is not its own
+	t.Cleanup(func() { _ = standin.Kill(child) }) // its parent's end is not its own
 	mustHave("the init", s.Init, true)
 	mustHave("its child", child, true)
 	mustHave("the shim's other child, in no cgroup of the container's", s.Other, false)

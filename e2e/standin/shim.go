@@ -11,8 +11,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"golang.org/x/sys/unix"
-
 	"dx/nsops/proc"
 )
 
@@ -78,7 +76,7 @@ func (s *Shim) start(t testing.TB, root, init, other string) {
 		_, err := fmt.Fscan(r, &pid)
 		Must(t, err)
 		p := Open(t, pid)
-		t.Cleanup(func() { _ = p.Signal(unix.SIGKILL) }) // it may have ended
+		t.Cleanup(func() { _ = Kill(p) }) // it may have ended
 		*to = p
 	}
 	s.Process = Open(t, cmd.Process.Pid)

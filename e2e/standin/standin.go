@@ -154,8 +154,18 @@ func Child(t testing.TB, p *proc.Process) *proc.Process {
 // End kills a process that the test has started, and waits until it is gone.
 func End(t testing.TB, p *proc.Process) {
 	t.Helper()
-	Must(t, p.Signal(unix.SIGKILL))
+	Must(t, Kill(p))
 	await.Until(t, fmt.Sprintf("pid %d has ended", p.PID), func() bool { return errors.Is(p.Alive(), proc.ErrGone) })
+}
+
+// Kill kills a process, and no other that has its number.
+func Kill(p *proc.Process) error {
+	h, err := p.OpenHandle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Signal(unix.SIGKILL)
 }
 
 // AsNobody runs f on a thread of a plain user's: with its own eyes, nothing of root's

@@ -96,10 +96,11 @@ func setgroupsDenied(p *proc.Process) (bool, error) {
 func (t *Target) openNamespaces(p *proc.Process, kinds []nsops.Type) error {
 	var pidfd *os.File
 	if len(kinds) > 0 && setnsTakesPidfd() {
-		var err error
-		if pidfd, err = t.own(p.OpenPidfd()); err != nil {
+		h, err := p.OpenHandle()
+		if err != nil {
 			return err
 		}
+		pidfd, _ = t.own(h.File(), nil)
 	}
 	for _, k := range kinds {
 		if pidfd != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // Each visits every process that /proc shows, zombies included, in one pass. The
-// Process is bound to its directory alone (no pidfd, StartTime 0), and closed when
-// visit returns: with 10,000 processes a handle must be cheap. A process that ends
+// Process is bound to its directory alone (StartTime 0), and closed when
+// visit returns: with 10,000 processes it must be cheap. A process that ends
 // meanwhile is not visited; one that visit itself reports as ErrGone is visit's
 // matter. An error of visit ends the pass.
 func Each(visit func(*Process) error) error {

@@ -55,9 +55,6 @@ func (p *Process) Rlimits() ([]specs.POSIXRlimit, error) {
 
 // prlimits asks by number, which was the process's only if it is still there.
 func (p *Process) prlimits() (l []specs.POSIXRlimit, ok bool) {
-	if p.pidfd == none {
-		return nil, false
-	}
 	l = make([]specs.POSIXRlimit, len(limitNames))
 	for i := range l {
 		var lim unix.Rlimit

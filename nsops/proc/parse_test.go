@@ -15,11 +15,11 @@ import (
 // SIGINT and SIGQUIT ignored) and of a process called ") R 1 (".
 
 // statTail is what follows the command name.
-const statTail = " S 1 4242 4242 34816 4242 4194304 120 0 1 0 7 9 0 0 20 -5 1 0 65432 5705728 400 18446744073709551615"
+const statTail = " S 1 4242 4242 34816 4242 4194304 120 0 1 0 7 9 0 0 20 -5 1 0 65432 5705728 400 18446744073709551615 0 0 0 0 0 0 0 4096 0 0 0 0 17 1 0 0"
 
 func TestParseStat(t *testing.T) {
 	want := Stat{State: 'S', PPID: 1, PGRP: 4242, Session: 4242, TTY: 34816, Flags: 4194304,
-		UTime: 7, STime: 9, Nice: -5, NumThreads: 1, StartTime: 65432, RSS: 400}
+		UTime: 7, STime: 9, Nice: -5, NumThreads: 1, StartTime: 65432, RSS: 400, ExitSignal: 17}
 	for _, comm := range []string{"sleep", "", ") R 1 (", "a) Z 0 0", "((", "tab\there", "new\nline", "\xff\xfe", " "} {
 		got, err := ParseStat([]byte("4242 (" + comm + ")" + statTail + "\n"))
 		want.Comm = comm

@@ -1,8 +1,9 @@
 // Package proc reads what the kernel says of one process under /proc.
 //
 // A Process is bound to a process, not to its number: the /proc/PID directory
-// and the pidfd are opened once and everything is read through them, so that a
-// recycled PID answers with ErrGone and never with somebody else's facts.
+// is opened once and everything is read through it, so that a recycled PID
+// answers with ErrGone and never with somebody else's facts. A Handle is for who
+// signals or joins the process.
 // What is done to a process (joining, launching) does not belong here.
 package proc
 
@@ -24,9 +25,9 @@ var ErrGone = errors.New("process is gone")
 // maxFile bounds what is read of any one file under /proc.
 const maxFile = 4 << 20
 
-// Process is an open handle on one process. It owns its descriptors, which are bare
-// numbers: a list of containers opens thousands, and an os.File costs more than the
-// system call behind it.
+// Process is the /proc directory of one process, held open: what can be read of it. It
+// owns its descriptor, which is a bare number: a list of containers opens thousands, and
+// an os.File costs more than the system call behind it.
 type Process struct {
 	PID       int
 	ParentPID int    // when it was opened
@@ -34,100 +35,15 @@ type Process struct {
 	Flags     uint64 // PF_…, when it was opened
 	Comm      string // its name, when it was opened
 
-	dir   int // /proc/PID; none: not open
-	pidfd int // none on kernels before 5.3, and of OpenDir and OpenReading
-
+	dir    int  // /proc/PID; none: not open
 	shared bool // it is Self's, and stays open
 }
 
 // none is no descriptor.
 const none = -1
 
-// Open takes hold of the process that has the number pid now.
-//
-// The pidfd is taken first and the directory second; a pidfd that still signals
-// after that proves that both mean the same process (pidfd_open(2)).
+// Open opens the process that has the number pid now, and sees who it is.
 func Open(pid int) (*Process, error) {
-	if pid <= 0 {
-		return nil, fmt.Errorf("pid %d: %w", pid, ErrGone)
-	}
-	pidfd, err := openPidfd(pid)
-	if err != nil {
-		return nil, err
-	}
-	p := &Process{PID: pid, dir: none, pidfd: pidfd}
-	if err := p.openDir(); err != nil {
-		p.Close()
-		return nil, err
-	}
-	err = p.identify()
-	if err == nil {
-		err = p.Alive()
-	}
-	if err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
-}
-
-// Hold is Open without a look at who the process is, for one that is known by what is
-// read of it afterwards: ParentPID, StartTime and Flags stay 0. A pidfd that has not
-// ended after the directory was opened proves that both mean the same process.
-func Hold(pid int) (*Process, error) {
-	if pid <= 0 {
-		return nil, fmt.Errorf("pid %d: %w", pid, ErrGone)
-	}
-	pidfd, err := openPidfd(pid)
-	if err != nil {
-		return nil, err
-	}
-	if pidfd == none {
-		return Open(pid)
-	}
-	p := &Process{PID: pid, dir: none, pidfd: pidfd}
-	if err := p.openDir(); err != nil {
-		p.Close()
-		return nil, err
-	}
-	if err := p.ended(); err != nil {
-		p.Close()
-		return nil, err
-	}
-	return p, nil
-}
-
-// ended returns ErrGone if the process is a zombie, or no more: its pidfd is readable
-// then.
-func (p *Process) ended() error {
-	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, 0)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return p.wrap("poll the pidfd of", "", err)
-		case n > 0:
-			return fmt.Errorf("pid %d: %w", p.PID, ErrGone)
-		default:
-			return nil
-		}
-	}
-}
-
-// identify reads who the process is.
-func (p *Process) identify() error {
-	st, err := p.Stat()
-	if err == nil && st.Dead() {
-		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
-	}
-	p.ParentPID, p.StartTime, p.Flags, p.Comm = st.PPID, st.StartTime, st.Flags, st.Comm
-	return err
-}
-
-// OpenReading is Open without a pidfd, for lists: whatever is read is the process's own
-// all the same, but it cannot be signalled or joined by it.
-func OpenReading(pid int) (*Process, error) {
 	p, err := OpenDir(pid)
 	if err == nil {
 		err = p.identify()
@@ -137,6 +53,20 @@ func OpenReading(pid int) (*Process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// identify reads who the process is.
+func (p *Process) identify() error {
+	st, err := p.Stat()
+	switch {
+	case err != nil:
+	case st.IsThread(): // /proc does not list it, but opens it
+		err = fmt.Errorf("%d is a thread, not a process", p.PID)
+	case st.Dead():
+		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
+	}
+	p.ParentPID, p.StartTime, p.Flags, p.Comm = st.PPID, st.StartTime, st.Flags, st.Comm
+	return err
 }
 
 // Self returns the calling process. It is opened once, and stays open: Close of it does
@@ -151,27 +81,14 @@ var self = sync.OnceValues(func() (*Process, error) {
 	return p, err
 })
 
-func openPidfd(pid int) (int, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	switch {
-	case err == nil:
-		return fd, nil
-	case errors.Is(err, unix.ENOSYS):
-		return none, nil
-	case errors.Is(err, unix.ESRCH):
-		return none, fmt.Errorf("pid %d: %w", pid, ErrGone)
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
-		// ENOENT since 6.16 (kernel/pid.c, pidfd_prepare), EINVAL before.
-		return none, fmt.Errorf("%d is a thread, not a process", pid)
-	}
-	return none, fmt.Errorf("pidfd_open of pid %d: %w", pid, err)
-}
-
-// OpenDir takes hold of no more than the directory of whatever process has the number
-// pid now, zombies included: for lists, where a handle must be cheap. ParentPID and
-// StartTime stay 0.
+// OpenDir is Open without a look at who it is, zombies included: for lists, where a
+// Process must be cheap, and for who knows it by what is read of it afterwards. ParentPID
+// and StartTime stay 0.
 func OpenDir(pid int) (*Process, error) {
-	p := &Process{PID: pid, dir: none, pidfd: none}
+	p := &Process{PID: pid, dir: none}
+	if pid <= 0 {
+		return p, fmt.Errorf("pid %d: %w", pid, ErrGone)
+	}
 	return p, p.openDir()
 }
 
@@ -184,67 +101,31 @@ func (p *Process) openDir() error {
 	return nil
 }
 
-// Close releases the handle. Whatever is asked of it afterwards fails with EBADF.
+// Close gives the directory back. Whatever is asked of it afterwards fails with EBADF.
 func (p *Process) Close() error {
-	if p.shared {
+	if p.shared || p.dir == none {
 		return nil
 	}
-	var errs []error
-	for _, fd := range []*int{&p.dir, &p.pidfd} {
-		if *fd != none {
-			errs = append(errs, unix.Close(*fd))
-			*fd = none
-		}
-	}
-	return errors.Join(errs...)
+	fd := p.dir
+	p.dir = none
+	return unix.Close(fd)
 }
 
-// Dup returns another handle on the same process, for reading only.
+// Dup returns another Process of the same process.
 func (p *Process) Dup() (*Process, error) {
 	dir, err := unix.FcntlInt(uintptr(p.dir), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, p.wrap("duplicate", "", err)
 	}
 	again := *p
-	again.dir, again.pidfd, again.shared = dir, none, false
+	again.dir, again.shared = dir, false
 	return &again, nil
-}
-
-// Signal sends a signal to the process, and to no other that got its number since.
-// It is ENOSYS on kernels without pidfds (before 5.3), and of OpenDir and OpenReading.
-func (p *Process) Signal(sig unix.Signal) error {
-	if p.pidfd == none {
-		return fmt.Errorf("signal pid %d: no pidfd of it is open: this kernel has none (Linux 5.3), or it was opened to be read only: %w", p.PID, unix.ENOSYS)
-	}
-	if err := unix.PidfdSendSignal(p.pidfd, sig, nil, 0); err != nil {
-		return p.wrap("signal", "", err)
-	}
-	return nil
-}
-
-// OpenPidfd returns another descriptor of the process's pidfd, which is the
-// caller's; nil on kernels without.
-func (p *Process) OpenPidfd() (*os.File, error) {
-	if p.pidfd == none {
-		return nil, nil
-	}
-	fd, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, p.wrap("duplicate the pidfd of", "", err)
-	}
-	return os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", p.PID)), nil
 }
 
 // Alive returns ErrGone once the process has exited and been reaped.
 func (p *Process) Alive() error {
-	if p.pidfd == none {
-		if p.reaped() {
-			return p.wrap("look at", "", unix.ESRCH)
-		}
-		return nil
-	}
-	if err := p.Signal(0); !errors.Is(err, unix.EPERM) {
-		return err
+	if p.reaped() {
+		return p.wrap("look at", "", unix.ESRCH)
 	}
 	return nil
 }

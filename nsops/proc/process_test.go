@@ -104,10 +104,8 @@ func TestOpenWhatIsNoProcess(t *testing.T) {
 	for name, pid := range map[string]int{
 		"zero": 0, "negative": -7, "beyond pid_max": 1 << 30, "reaped": dead.Process.Pid, "zombie": zombie.Process.Pid,
 	} {
-		for call, open := range map[string]func(int) (*Process, error){"Open": Open, "Hold": Hold} {
-			if _, err := open(pid); !errors.Is(err, ErrGone) {
-				t.Errorf("%s: %s (%d): %v, want ErrGone", call, name, pid, err)
-			}
+		if _, err := Open(pid); !errors.Is(err, ErrGone) {
+			t.Errorf("%s (%d): %v, want ErrGone", name, pid, err)
 		}
 	}
 }
@@ -155,17 +153,37 @@ func wantGone(t *testing.T, p *Process) {
 	}
 }
 
-// Kernels before 5.3 have no pidfd: the directory alone must tell.
-func TestReadAfterDeathWithoutPidfd(t *testing.T) {
+func TestHandle(t *testing.T) {
 	cmd := start(t)
 	p := openPID(t, cmd.Process.Pid)
-	unix.Close(p.pidfd)
-	p.pidfd = none
-	if err := p.Alive(); err != nil {
-		t.Errorf("of a live process: %v", err)
+	h, err := p.OpenHandle()
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer h.Close()
+	if err := h.Signal(unix.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("the process ended with %v", err)
+	}
+	if err := h.Signal(unix.SIGTERM); !errors.Is(err, ErrGone) {
+		t.Errorf("signal what was reaped: %v, want ErrGone", err)
+	}
+}
+
+// A number that somebody else got since opens no handle.
+func TestNoHandleOfRecycledPID(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
 	reap(cmd)
-	wantGone(t, p)
+	if _, err := p.OpenHandle(); !errors.Is(err, ErrGone) {
+		t.Errorf("of a process that was reaped: %v, want ErrGone", err)
+	}
+	startAs(t, cmd.Process.Pid)
+	if _, err := p.OpenHandle(); !errors.Is(err, ErrGone) {
+		t.Errorf("of one whose number is another's: %v, want ErrGone", err)
+	}
 }
 
 func TestReadOfRecycledPID(t *testing.T) {

@@ -23,6 +23,7 @@ type Stat struct {
 	NumThreads int
 	StartTime  uint64 // clock ticks since boot
 	RSS        int    // pages
+	ExitSignal int    // for its parent; -1: it is a thread, and not its process's first
 }
 
 // PFForkNoExec is PF_FORKNOEXEC: forked but never exec'ed. execve(2) clears it,
@@ -40,6 +41,10 @@ const PFExiting = 0x4
 // exit_notify), and the init of a PID namespace waits in between until all others in it
 // have been reaped (zap_pid_ns_processes).
 func (s Stat) Exiting() bool { return s.Flags&PFExiting != 0 || s.Dead() }
+
+// IsThread reports whether it is a thread that is not its process's first
+// (include/linux/sched/signal.h, thread_group_leader).
+func (s Stat) IsThread() bool { return s.ExitSignal < 0 }
 
 // Dead says that the process has exited: zombie or being torn down.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State == 'x' }
@@ -101,14 +106,14 @@ func ParseStat(b []byte) (Stat, error) {
 // setFields takes the fields after the command name: f[0] is field 3 of
 // proc_pid_stat(5).
 func (s *Stat) setFields(f []string) error {
-	if len(f) < 22 || len(f[0]) != 1 {
-		return fmt.Errorf("%d fields after the command name, want at least 22", len(f))
+	if len(f) < 36 || len(f[0]) != 1 {
+		return fmt.Errorf("%d fields after the command name, want at least 36", len(f))
 	}
 	s.State = f[0][0]
 	for _, i := range []struct {
 		field int
 		to    *int
-	}{{4, &s.PPID}, {5, &s.PGRP}, {6, &s.Session}, {7, &s.TTY}, {19, &s.Nice}, {20, &s.NumThreads}, {24, &s.RSS}} {
+	}{{4, &s.PPID}, {5, &s.PGRP}, {6, &s.Session}, {7, &s.TTY}, {19, &s.Nice}, {20, &s.NumThreads}, {24, &s.RSS}, {38, &s.ExitSignal}} {
 		n, err := strconv.Atoi(f[i.field-3])
 		if err != nil {
 			return fmt.Errorf("field %d: %w", i.field, err)
