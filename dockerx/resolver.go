@@ -22,8 +22,9 @@ const defaultAPITimeout = 250 * time.Millisecond
 
 // Options configure a Resolver.
 type Options struct {
-	Host       string        // as docker -H; empty: DOCKER_HOST, then the docker context
-	Context    string        // as docker --context; not with Host
+	Host       string // as docker -H; empty: DOCKER_HOST, then the docker context
+	Context    string // as docker --context; not with Host
+	TLS        engine.TLSFiles
 	APITimeout time.Duration // of each call to the engine; 0: 250 ms
 	Warn       func(string)  // gets one line for each thing the user should know; may be nil
 
@@ -57,7 +58,7 @@ func NewResolver(o Options) (*Resolver, error) {
 	if o.APITimeout == 0 {
 		o.APITimeout = defaultAPITimeout
 	}
-	address, err := engine.ResolveAddress(o.Host, o.Context, os.Getenv)
+	address, err := engine.ResolveAddress(engine.Flags{Host: o.Host, Context: o.Context, TLS: o.TLS}, os.Getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,7 @@ func (c *completer) flags(cmd *cobra.Command, flags *pflag.FlagSet) {
 func (c *completer) resolve(cmd *cobra.Command, run func(context.Context, *dockerx.Resolver)) {
 	a := *c.app // as the flags say
 	a.err = c.null
+	_ = environment(cmd.Flags())
 	if !cmd.Flag("api-timeout").Changed {
 		a.apiTimeout = completeTimeout
 	}

@@ -69,7 +69,7 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 	if o.unmount != "" {
 		return a.unmount(ctx, o)
 	}
-	opts := doctor.Options{Host: a.host, Context: a.context, Timeout: o.timeout, Progress: a.progress()}
+	opts := doctor.Options{Host: a.host, Context: a.context, TLS: a.tls, Timeout: o.timeout, Progress: a.progress()}
 	if apiTimeout {
 		opts.APITimeout = a.apiTimeout
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"dx/dockerx"
@@ -21,19 +22,29 @@ func elsewhereHint(e *dockerx.OtherHostError) string {
 }
 
 // withoutEngine are the arguments of dx without those that name an engine, which is
-// docker's default where it runs. Behind the verb they may be the command's.
+// docker's default where it runs. Behind the container they may be the command's.
 func withoutEngine(args []string) []string {
 	var out []string
+	verb := ""
 	for i := 0; i < len(args); i++ {
 		name, _, assigned := strings.Cut(args[i], "=")
 		switch {
-		case !strings.HasPrefix(args[i], "-"):
+		case args[i] == "--":
 			return append(out, args[i:]...)
-		case name == "--host" || name == "-H" || name == "--context":
+		case !strings.HasPrefix(args[i], "-"):
+			if isVerbWithCommand(verb) {
+				return append(out, args[i:]...)
+			}
+			if verb == "" {
+				verb = args[i]
+			}
+			out = append(out, args[i])
+		case slices.Contains(namesEngine, name):
 			if !assigned {
 				i++
 			}
-		case strings.HasPrefix(name, "-H"): // -Htcp://x
+		case strings.HasPrefix(name, "-H"), strings.HasPrefix(name, "-c"): // -Htcp://x
+		case strings.HasPrefix(name, "--tls"), name == "-D", name == "--debug" && verb == "":
 		case name == "--api-timeout" || name == "--source":
 			if out = append(out, args[i]); !assigned && i+1 < len(args) {
 				i++
@@ -44,4 +55,12 @@ func withoutEngine(args []string) []string {
 		}
 	}
 	return out
+}
+
+var namesEngine = []string{
+	"--host", "-H", "--context", "-c", "--config", "-l", "--log-level", "--tlscacert", "--tlscert", "--tlskey",
+}
+
+func isVerbWithCommand(verb string) bool {
+	return slices.Contains([]string{"exec", "shell", "debug"}, verb)
 }

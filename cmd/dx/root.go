@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
+	"dx/dockerx/engine"
 )
 
 // app is what every verb needs: the streams and the global flags.
@@ -22,6 +23,7 @@ type app struct {
 
 	host       string
 	context    string
+	tls        engine.TLSFiles
 	apiTimeout time.Duration
 	source     string
 }
@@ -34,10 +36,7 @@ func run(args []string, in, out, err *os.File) int {
 	if isMetadata(args) {
 		return a.exitCode(a.printMetadata())
 	}
-	args, wrong := a.globals(args)
-	if wrong != nil {
-		return a.exitCode(wrong)
-	}
+	args = a.globals(args)
 	root := a.rootCommand()
 	if a.plugin {
 		bePlugin(root)
@@ -64,6 +63,8 @@ func (a *app) rootCommand() *cobra.Command {
 			}
 			return unknownVerb(cmd, args[0])
 		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return environment(cmd.Flags()) },
+
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetHelpCommand(helpCommand())
@@ -79,6 +80,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVar(&a.context, "context", "", "Docker context that names the engine to ask (not with --host)")
 	f.Var(newPeriod(&a.apiTimeout, 250*time.Millisecond), "api-timeout", "How long to wait for each answer of the engine")
 	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
+	a.dockerFlags(f)
 
 	root.AddCommand(
 		a.completionCommand(),
@@ -97,6 +99,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.versionCommand(),
 		a.whoCommand(),
 	)
+	dockerLetters(root)
 	teach(root)
 	return root
 }
@@ -109,6 +112,7 @@ func (a *app) resolver() (*dockerx.Resolver, error) {
 	return dockerx.NewResolver(dockerx.Options{
 		Host:       a.host,
 		Context:    a.context,
+		TLS:        a.tls,
 		From:       source,
 		APITimeout: a.apiTimeout,
 		Warn:       func(line string) { a.say("%s", line) },

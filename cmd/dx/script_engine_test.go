@@ -17,6 +17,8 @@ import (
 // it the one that dx asks: one of fakeengine.Sick, fakeengine.Rude, "dead" or
 // "forbidden". "engine well N" has N running containers, $MARK-1 to $MARK-N, whose
 // processes do not exist. Those of "engine odd" have names that mean something to a shell.
+// "engine tls" has one, $MARK-1, and speaks TLS on a port of the loopback with who has a
+// certificate of $WORK/tls.
 func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: engine KIND [N]")
@@ -39,6 +41,8 @@ func cmdEngine(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		ts.Defer(fakeengine.ServeOn(l, madeContainers(ts.Getenv("MARK"), n)))
+	case kind == "tls":
+		serveTLS(ts)
 	case kind == "odd":
 		ts.Defer(fakeengine.ServeOn(l, oddNames()))
 	case fakeengine.Sick[kind] != nil:

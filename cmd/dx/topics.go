@@ -64,9 +64,17 @@ const environmentHelp = `  DOCKER_HOST          the engine to ask, as -H
   DOCKER_CONFIG        docker's configuration directory (default ~/.docker)
   DOCKER_TLS_VERIFY, DOCKER_TLS, DOCKER_CERT_PATH
                        TLS for a tcp:// engine, as for docker
+  SUDO_UID, SUDO_USER  behind sudo: the contexts of the user who called it come after root's;
+                       only files that are his own are read
+  DX_SOURCE            the default of --source
+  DX_API_TIMEOUT       the default of --api-timeout
   DOCKER_API_VERSION   the API version to speak, instead of the newest that both know
   NO_COLOR             no colours, whatever its value
-  SHELL                the shell of dx unshare, and of dx debug --host-tools`
+  SHELL                the shell of dx unshare, and of dx debug --host-tools
+
+Docker's global flags are taken before the verb and behind it: -c, -H, --config, --tls,
+--tlsverify, --tlscacert, --tlscert, --tlskey; -D, --debug, -l and --log-level change nothing,
+and are options of the verb's own where it has such.`
 
 const filesHelp = `  /var/run/docker.sock     the engine, unless another is named
   ~/.docker/config.json    the current context, detachKeys

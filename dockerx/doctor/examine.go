@@ -18,8 +18,9 @@ import (
 
 // Options configure an examination.
 type Options struct {
-	Host       string        // as docker -H; empty: DOCKER_HOST, then the docker context
-	Context    string        // as docker --context; not with Host
+	Host       string // as docker -H; empty: DOCKER_HOST, then the docker context
+	Context    string // as docker --context; not with Host
+	TLS        engine.TLSFiles
 	Timeout    time.Duration // of each probe; 0: one second
 	APITimeout time.Duration // of each call to the engine; 0: Timeout
 
@@ -71,7 +72,7 @@ func New(o Options) (*Examination, error) {
 	if o.APITimeout == 0 {
 		o.APITimeout = o.Timeout
 	}
-	address, err := engine.ResolveAddress(o.Host, o.Context, os.Getenv)
+	address, err := engine.ResolveAddress(engine.Flags{Host: o.Host, Context: o.Context, TLS: o.TLS}, os.Getenv)
 	if err == nil && strings.HasPrefix(address.Host, "ssh://") {
 		err = fmt.Errorf("engine %s is on another host: dx examines the host that it runs on", address.Host)
 	}

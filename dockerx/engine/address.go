@@ -2,18 +2,11 @@ package engine
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
-
-	"github.com/docker/go-connections/tlsconfig"
-
-	"dx/nsops/callerfile"
 )
 
 // defaultHost is where docker looks if nothing says otherwise.
@@ -38,121 +31,69 @@ const byDefault = "docker's default"
 // Named reports whether somebody named the engine, so that no other can be meant.
 func (a Address) Named() bool { return a.Origin != byDefault }
 
+// Flags are those of docker's global flags that name an engine. Each may be empty.
+type Flags struct {
+	Host, Context string
+	TLS           TLSFiles
+}
+
 // ResolveAddress finds the engine as the docker command line does (docker/cli
-// cli/command/cli.go, resolveContextName): host or context if not empty, DOCKER_HOST, the
-// context in DOCKER_CONTEXT, currentContext of docker's config file, and at last
-// docker's default socket. getenv is os.Getenv but in tests. A config file that cannot be
-// read is a warning, and docker goes on as if there were none (docker/cli,
-// config.LoadDefaultConfigFile).
-func ResolveAddress(host, context string, getenv func(string) string) (Address, error) {
-	dir := configDir(getenv)
-	cfg, errConfig := readConfig(dir)
-	a, err := cfg.address(host, context, dir, getenv)
-	if errConfig != nil {
-		a.Warning = fmt.Sprintf("WARNING: Error %v", errConfig)
+// cli/command/cli.go, resolveContextName): the flags, DOCKER_HOST, the context in
+// DOCKER_CONTEXT, currentContext of docker's config file, and at last docker's default
+// socket. Behind sudo, the contexts of the user who called it come after root's own.
+// getenv is os.Getenv but in tests. A config file that cannot be read is a warning, and
+// docker goes on as if there were none (docker/cli, config.LoadDefaultConfigFile).
+func ResolveAddress(f Flags, getenv func(string) string) (Address, error) {
+	return resolveAddress(f, getenv, os.Geteuid())
+}
+
+func resolveAddress(f Flags, getenv func(string) string, euid int) (Address, error) {
+	s := storesOf(getenv, euid)
+	a, err := s.address(f, getenv)
+	for _, store := range s {
+		cfg, errConfig := store.config()
+		if errConfig != nil && a.Warning == "" {
+			a.Warning = fmt.Sprintf("WARNING: Error %v", errConfig)
+		}
+		if a.DetachKeys == "" {
+			a.DetachKeys = cfg.DetachKeys
+		}
 	}
-	a.DetachKeys = cfg.DetachKeys
 	return a, err
 }
 
-func (cfg config) address(host, context, dir string, getenv func(string) string) (Address, error) {
+func (s stores) address(f Flags, getenv func(string) string) (Address, error) {
 	switch {
-	case host != "" && context != "":
+	case f.Host != "" && f.Context != "":
 		return Address{}, errors.New("conflicting options: cannot specify both --host and --context")
-	case host != "":
-		return fromHost(host, "--host", dir, getenv)
-	case context == "default":
-		return fromHost(defaultHost, "--context", dir, getenv)
-	case context != "":
-		return fromContext(dir, context)
+	case f.Host != "":
+		return s.fromHost(f.Host, "--host", f.TLS, getenv)
+	case f.Context == "default":
+		return s.fromHost(defaultHost, "--context", f.TLS, getenv)
+	case f.Context != "":
+		return s.context(f.Context)
 	}
-	if host = getenv("DOCKER_HOST"); host != "" {
-		return fromHost(host, "DOCKER_HOST", dir, getenv)
+	if host := getenv("DOCKER_HOST"); host != "" {
+		return s.fromHost(host, "DOCKER_HOST", f.TLS, getenv)
 	}
-	name := getenv("DOCKER_CONTEXT")
-	if name == "" {
-		name = cfg.CurrentContext
+	if name := getenv("DOCKER_CONTEXT"); name == "default" {
+		return Address{Host: defaultHost, Origin: byDefault}, nil
+	} else if name != "" {
+		return s.context(name)
 	}
-	if name != "" && name != "default" {
-		return fromContext(dir, name)
-	}
-	return fromHost(defaultHost, byDefault, dir, getenv)
+	return s.current()
 }
 
-func configDir(getenv func(string) string) string {
-	if dir := getenv("DOCKER_CONFIG"); dir != "" {
-		return dir
-	}
-	home := getenv("HOME")
-	if home == "" {
-		home, _ = os.UserHomeDir() // as docker: no home, no config file
-	}
-	return filepath.Join(home, ".docker")
-}
-
-func fromHost(host, origin, dir string, getenv func(string) string) (Address, error) {
+func (s stores) fromHost(host, origin string, files TLSFiles, getenv func(string) string) (Address, error) {
 	host, err := parseHost(host)
 	if err != nil {
 		return Address{}, fmt.Errorf("%s: %w", origin, err)
 	}
 	a := Address{Host: host, Origin: origin}
 	if strings.HasPrefix(host, "tcp://") {
-		a.TLS, err = tlsFromEnv(dir, getenv)
+		a.TLS, err = tlsFromEnv(s[0], files, getenv)
 	}
 	return a, err
-}
-
-// tlsFromEnv mirrors docker/cli cli/flags/options.go: DOCKER_TLS_VERIFY or
-// DOCKER_TLS switch TLS on, DOCKER_CERT_PATH names the files' folder.
-func tlsFromEnv(dir string, getenv func(string) string) (*tls.Config, error) {
-	verify := getenv("DOCKER_TLS_VERIFY") != ""
-	if !verify && getenv("DOCKER_TLS") == "" {
-		return nil, nil
-	}
-	if path := getenv("DOCKER_CERT_PATH"); path != "" {
-		dir = path
-	}
-	return tlsFromDir(dir, !verify)
-}
-
-// tlsFromDir reads ca.pem, cert.pem and key.pem, each of them optional, as docker does
-// (docker/go-connections tlsconfig.Client).
-func tlsFromDir(dir string, insecure bool) (*tls.Config, error) {
-	cfg, err := tlsFrom(dir, insecure)
-	if err != nil {
-		return nil, fmt.Errorf("TLS files in %s: %w", dir, err)
-	}
-	return cfg, nil
-}
-
-func tlsFrom(dir string, insecure bool) (*tls.Config, error) {
-	var files [3][]byte
-	for i, name := range []string{"ca.pem", "cert.pem", "key.pem"} {
-		b, err := callerfile.Read(filepath.Join(dir, name), maxConfig)
-		var cannotOpen *fs.PathError
-		if err != nil && !errors.As(err, &cannotOpen) {
-			return nil, err
-		}
-		files[i] = b
-	}
-	ca, cert, key := files[0], files[1], files[2]
-	cfg := tlsconfig.ClientDefault()
-	cfg.InsecureSkipVerify = insecure
-	if ca != nil && !insecure {
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, errors.New("ca.pem holds no certificate")
-		}
-	}
-	if cert == nil && key == nil {
-		return cfg, nil
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("cert.pem and key.pem: %w", err)
-	}
-	cfg.Certificates = []tls.Certificate{pair}
-	return cfg, nil
 }
 
 // parseHost mirrors docker/cli opts/hosts.go: no scheme means tcp, an empty part

@@ -64,7 +64,7 @@ func TestResolveAddress(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := configFolder(t, c.current)
-			a, err := ResolveAddress(c.host, "", func(name string) string {
+			a, err := ResolveAddress(Flags{Host: c.host}, func(name string) string {
 				if name == "DOCKER_CONFIG" {
 					return dir
 				}
@@ -82,13 +82,13 @@ func TestResolveAddressRefuses(t *testing.T) {
 		"npipe:////./x":     "unknown scheme",
 		"unixx:///var/sock": "unknown scheme",
 	} {
-		if a, err := ResolveAddress(host, "", func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
+		if a, err := ResolveAddress(Flags{Host: host}, func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %q", host, a, err, want)
 		}
 	}
 	for context, want := range map[string]string{"absent": `docker context "absent" not found`} {
 		dir := configFolder(t, context)
-		_, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+		_, err := ResolveAddress(Flags{}, func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", context, err, want)
 		}
@@ -98,7 +98,7 @@ func TestResolveAddressRefuses(t *testing.T) {
 // TestSSHIsNotAsked: an engine that is reached by ssh has an address, and gives no answer.
 func TestSSHIsNotAsked(t *testing.T) {
 	dir := configFolder(t, "remote")
-	a, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+	a, err := ResolveAddress(Flags{}, func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 	if err != nil || a.Host != "ssh://user@elsewhere" || !a.Named() {
 		t.Fatalf("the address of a context that leads elsewhere is %+v, %v", a, err)
 	}
@@ -118,13 +118,13 @@ func TestChoiceOfContext(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"DOCKER_CONFIG": dir, "DOCKER_HOST": "unix:///elsewhere"}[name]
 	}
-	if a, err := ResolveAddress("", "remote", env); err != nil || a.Host != "ssh://user@elsewhere" {
+	if a, err := ResolveAddress(Flags{Context: "remote"}, env); err != nil || a.Host != "ssh://user@elsewhere" {
 		t.Errorf("--context remote is %+v, %v", a, err)
 	}
-	if a, err := ResolveAddress("", "default", env); err != nil || a.Host != defaultHost || !a.Named() {
+	if a, err := ResolveAddress(Flags{Context: "default"}, env); err != nil || a.Host != defaultHost || !a.Named() {
 		t.Errorf("--context default is %+v, %v, want docker's own, named", a, err)
 	}
-	if _, err := ResolveAddress("unix:///x", "remote", env); err == nil {
+	if _, err := ResolveAddress(Flags{Host: "unix:///x", Context: "remote"}, env); err == nil {
 		t.Error("--host and --context together name one engine")
 	}
 }
@@ -137,12 +137,12 @@ func TestBrokenConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] }
-	a, err := ResolveAddress("", "", env)
+	a, err := ResolveAddress(Flags{}, env)
 	want := "WARNING: Error parsing config file (" + dir + "/config.json): invalid character 'b' looking for beginning of object key string"
 	if err != nil || a.Host != defaultHost || a.Warning != want || a.DetachKeys != "" {
 		t.Errorf("with a broken config file the address is %+v, %v, want docker's default and the warning %q", a, err, want)
 	}
-	if a, err := ResolveAddress("unix:///x", "", env); err != nil || a.Host != "unix:///x" || a.Warning != want {
+	if a, err := ResolveAddress(Flags{Host: "unix:///x"}, env); err != nil || a.Host != "unix:///x" || a.Warning != want {
 		t.Errorf("with a broken config file and --host the address is %+v, %v, want that host and the same warning", a, err)
 	}
 	docker, err := exec.LookPath("docker")
@@ -172,7 +172,7 @@ func TestContextMadeByDocker(t *testing.T) {
 			t.Fatalf("docker %s: %v: %s", args, err, out)
 		}
 	}
-	a, err := ResolveAddress("", "", func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
+	a, err := ResolveAddress(Flags{}, func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 	if err != nil || a.Host != "unix:///run/made.sock" {
 		t.Errorf("the address is %+v, %v, want docker's current context, unix:///run/made.sock", a, err)
 	}

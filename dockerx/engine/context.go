@@ -25,19 +25,19 @@ type config struct {
 	DetachKeys     string `json:"detachKeys"`
 }
 
-// configs has a func() (config, error) for each directory: which engine is meant and how
+// configs has a func() (config, error) for each store: which engine is meant and how
 // one detaches are asked for at two places.
 var configs sync.Map
 
-// readConfig reads docker's config file, once; there need not be one.
-func readConfig(dir string) (config, error) {
-	read, _ := configs.LoadOrStore(dir, sync.OnceValues(func() (config, error) { return loadConfig(dir) }))
+// config reads docker's config file, once; there need not be one.
+func (s store) config() (config, error) {
+	read, _ := configs.LoadOrStore(s, sync.OnceValues(s.loadConfig))
 	return read.(func() (config, error))()
 }
 
-func loadConfig(dir string) (config, error) {
-	path := filepath.Join(dir, "config.json")
-	b, err := callerfile.Read(path, maxConfig)
+func (s store) loadConfig() (config, error) {
+	path := filepath.Join(s.dir, "config.json")
+	b, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return config{}, nil
 	}
@@ -60,13 +60,13 @@ func parseConfig(r io.Reader) (config, error) {
 	return cfg, err
 }
 
-// fromContext reads a context of docker's store (docker/cli cli/context/store):
+// context reads a context of docker's store (docker/cli cli/context/store):
 // contexts/{meta,tls}/<sha256 of the name>.
-func fromContext(dir, name string) (Address, error) {
+func (s store) context(name string) (Address, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(sum[:])
-	path := filepath.Join(dir, "contexts", "meta", id, "meta.json")
-	b, err := callerfile.Read(path, maxConfig)
+	path := filepath.Join(s.dir, "contexts", "meta", id, "meta.json")
+	b, err := s.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Address{}, fmt.Errorf("docker context %q not found (see `docker context ls`): %w", name, err)
 	}
@@ -77,7 +77,7 @@ func fromContext(dir, name string) (Address, error) {
 	if err != nil {
 		return Address{}, fmt.Errorf("docker context %q: %s: %w", name, path, err)
 	}
-	return ep.address(name, filepath.Join(dir, "contexts", "tls", id, "docker"))
+	return s.address(ep, name, filepath.Join(s.dir, "contexts", "tls", id, "docker"))
 }
 
 type endpoint struct {
@@ -99,7 +99,7 @@ func parseEndpoint(r io.Reader) (endpoint, error) {
 	return ep, nil
 }
 
-func (ep endpoint) address(name, tlsDir string) (Address, error) {
+func (s store) address(ep endpoint, name, tlsDir string) (Address, error) {
 	host := ep.Host
 	if host == "" {
 		host = defaultHost
@@ -109,12 +109,15 @@ func (ep endpoint) address(name, tlsDir string) (Address, error) {
 		return Address{}, fmt.Errorf("docker context %q: %w", name, err)
 	}
 	a := Address{Host: host, Origin: "context " + name}
+	if s.of != (caller{}) {
+		a.Origin += " of " + s.of.name
+	}
 	if !strings.HasPrefix(host, "tcp://") {
 		return a, nil
 	}
 	if dir, err := callerfile.Open(tlsDir); err == nil || ep.SkipTLSVerify {
 		dir.Close()
-		a.TLS, err = tlsFromDir(tlsDir, ep.SkipTLSVerify)
+		a.TLS, err = s.tls(tlsDir, TLSFiles{}, ep.SkipTLSVerify)
 		return a, err
 	}
 	return a, nil

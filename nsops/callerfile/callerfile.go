@@ -22,6 +22,13 @@ import (
 // ErrNotRegular says that a file is a FIFO, a device, a directory.
 var ErrNotRegular = errors.New("not a regular file")
 
+// OwnerError says that a file belongs to another user than the one whose it has to be.
+type OwnerError struct{ UID, Want uint32 }
+
+func (e *OwnerError) Error() string {
+	return fmt.Sprintf("it belongs to uid %d, not to uid %d", e.UID, e.Want)
+}
+
 // File is an open file or directory. A regular file is read as any other
 // (io.Reader, io.ReaderAt); a directory, a FIFO or a device is not.
 type File struct {
@@ -37,8 +44,14 @@ type File struct {
 const none = -1
 
 // Open opens a file. A special file is looked at, and opened only if it is a FIFO.
-func Open(name string) (*File, error) {
-	f, err := open(name)
+func Open(name string) (*File, error) { return openIf(name, anybodys) }
+
+// anybodys takes each file, whoever owns it.
+func anybodys(unix.Stat_t) error { return nil }
+
+// openIf is Open of a file for which check has no error.
+func openIf(name string, check func(unix.Stat_t) error) (*File, error) {
+	f, err := open(name, check)
 	if errors.Is(err, launch.ErrSilent) {
 		return nil, fmt.Errorf("cannot open %s within %v: %w", name, launch.Patience, err)
 	}
@@ -48,15 +61,15 @@ func Open(name string) (*File, error) {
 	return f, nil
 }
 
-func open(name string) (*File, error) {
+func open(name string, check func(unix.Stat_t) error) (*File, error) {
 	if fd, ok := ownDescriptor(name); ok {
-		return openOwn(name, fd)
+		return openOwn(name, fd, check)
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV}
 	fd, err := unix.Openat2(unix.AT_FDCWD, name, &how)
 	switch {
 	case err == nil:
-		return openHere(name, fd)
+		return openHere(name, fd, check)
 	case isFinal(err):
 		return nil, err
 	}
@@ -65,14 +78,17 @@ func open(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openFar(name, abs)
+	return openFar(name, abs, check)
 }
 
 // openHere takes over an O_PATH descriptor of what lies on the host's root.
-func openHere(name string, path int) (*File, error) {
+func openHere(name string, path int, check func(unix.Stat_t) error) (*File, error) {
 	defer unix.Close(path)
 	f := &File{name: name, local: none}
 	if err := unix.Fstat(path, &f.Stat); err != nil {
+		return nil, err
+	}
+	if err := check(f.Stat); err != nil {
 		return nil, err
 	}
 	if !f.opens() {
@@ -166,6 +182,23 @@ func Read(name string, limit int) ([]byte, error) {
 	return f.all(limit)
 }
 
+// ReadOf is Read of a file that belongs to a user. It opens no other: what is read is
+// what the user himself could read, whatever the links on the way lead to. Another's is
+// an OwnerError.
+func ReadOf(uid uint32, name string, limit int) ([]byte, error) {
+	f, err := openIf(name, func(st unix.Stat_t) error {
+		if st.Uid != uid {
+			return &OwnerError{UID: st.Uid, Want: uid}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.all(limit)
+}
+
 func (f *File) all(limit int) ([]byte, error) {
 	if !f.IsRegular() {
 		return nil, fmt.Errorf("%s is %w", f.name, ErrNotRegular)
@@ -194,12 +227,15 @@ const (
 const atFdcwd = ^uint64(99) // AT_FDCWD, -100
 
 // openFar lets a deputy open an absolute path.
-func openFar(name, abs string) (*File, error) {
+func openFar(name, abs string, check func(unix.Stat_t) error) (*File, error) {
 	f := &File{name: name, local: none, asked: &remote{}}
 	err := f.asked.do(func(c *launch.Call) error {
 		path, err := openat(c, abs, unix.O_PATH|unix.O_CLOEXEC)
 		if err == nil {
 			err = f.look(c, path)
+		}
+		if err == nil {
+			err = check(f.Stat)
 		}
 		if err != nil || !f.opens() {
 			return err

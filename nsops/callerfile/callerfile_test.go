@@ -183,3 +183,25 @@ func TestSilent(t *testing.T) {
 		t.Errorf("%v, want %v", err, launch.ErrSilent)
 	}
 }
+
+// TestReadOf: a file counts by its own owner, wherever a link has led.
+func TestReadOf(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := name + "-link"
+	if err := os.Symlink("f", link); err != nil {
+		t.Fatal(err)
+	}
+	own := uint32(os.Geteuid())
+	for _, path := range []string{name, link} {
+		if b, err := ReadOf(own, path, 10); err != nil || string(b) != "text" {
+			t.Errorf("%s: %q, %v", path, b, err)
+		}
+		var owner *OwnerError
+		if b, err := ReadOf(own+1, path, 10); !errors.As(err, &owner) || owner.UID != own {
+			t.Errorf("%s as another's: %q, %v, want that it is not his", path, b, err)
+		}
+	}
+}

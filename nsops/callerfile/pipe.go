@@ -106,7 +106,7 @@ func ownDescriptor(name string) (int, bool) {
 
 // openOwn opens a file by its descriptor here. A pipe is known as such without asking
 // its file system; for all else a deputy gets it.
-func openOwn(name string, number int) (*File, error) {
+func openOwn(name string, number int, check func(unix.Stat_t) error) (*File, error) {
 	fd, err := unix.FcntlInt(uintptr(number), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,10 @@ func openOwn(name string, number int) (*File, error) {
 		if f.asked.fd, err = c.Give(file); err != nil {
 			return err
 		}
-		return f.look(c, f.asked.fd)
+		if err := f.look(c, f.asked.fd); err != nil {
+			return err
+		}
+		return check(f.Stat)
 	})
 	if err != nil {
 		f.asked.deputy.Close()
