@@ -80,6 +80,12 @@ var steps = map[Kind][]step{
 		(*builder).ownOOMScore, (*builder).ownUmask, (*builder).ownInherited, (*builder).exactNamespaces,
 		(*builder).ownCgroups, (*builder).keyring,
 	},
+	Detached: {
+		(*builder).arguments, (*builder).environment, (*builder).user, (*builder).home, (*builder).cwd,
+		(*builder).detachedCapabilities, (*builder).security, (*builder).detachedSeccomp, (*builder).detachedLimits,
+		(*builder).detachedOOMScore, (*builder).detachedUmask, (*builder).ownInherited, (*builder).detachedNamespaces,
+		(*builder).cgroups, (*builder).kernelExtras,
+	},
 	Bare: {
 		(*builder).arguments, (*builder).environment, (*builder).user, (*builder).home, (*builder).ownCwd,
 		(*builder).heldCapabilities, (*builder).ownSecurity, (*builder).ownSeccomp, (*builder).ownLimits,

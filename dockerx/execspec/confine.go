@@ -62,22 +62,26 @@ func (b *builder) filters(pid int, reason string) error {
 // made since: runc joins no more. Where the shim itself lives in another
 // namespace than dx (Docker in Docker), that one is needed as well.
 func (b *builder) namespaces() error {
-	want := map[nsops.Type]bool{}
-	for _, ns := range b.f.Spec.Linux.Namespaces {
-		want[nsops.OCI[ns.Type]] = true
-	}
 	elsewhere := b.f.Shim.Namespaces
 	if b.f.ByNumber {
 		elsewhere = b.f.Init.Namespaces // it may have left its container's namespaces
 	}
-	differs := elsewhere.Differing(b.f.Self.Namespaces)
+	b.listedNamespaces(elsewhere.Differing(b.f.Self.Namespaces))
+	b.from("Namespaces", "%s", configJSON("linux.namespaces"))
+	return nil
+}
+
+// listedNamespaces are those that the container was made with, and others.
+func (b *builder) listedNamespaces(others []nsops.Type) {
+	want := map[nsops.Type]bool{}
+	for _, ns := range b.f.Spec.Linux.Namespaces {
+		want[nsops.OCI[ns.Type]] = true
+	}
 	for _, t := range nsops.Types {
-		if want[t] || slices.Contains(differs, t) {
+		if want[t] || slices.Contains(others, t) {
 			b.out.Namespaces = append(b.out.Namespaces, t)
 		}
 	}
-	b.from("Namespaces", "%s", configJSON("linux.namespaces"))
-	return nil
 }
 
 // ownNamespaces are all of the process that differ from dx's.
@@ -123,12 +127,12 @@ func (b *builder) cgroups() error {
 
 // believedCgroups are those of the runtime's state that are the container's: init is
 // there, or they are called after the container, to the letter. Any other was made for
-// something else, or forged.
+// something else, or forged. The state of a detached container is believed for itself.
 func believedCgroups(f *Facts) map[string]string {
 	paths := map[string]string{}
 	for _, d := range f.Cgroups {
 		claimed, ok := f.State.CgroupPaths[d.Controller]
-		if ok && (claimed == d.Path || host.IsCgroupOf(path.Base(claimed), f.ID)) {
+		if ok && (claimed == d.Path || f.Kind == Detached || host.IsCgroupOf(path.Base(claimed), f.ID)) {
 			paths[d.Controller] = claimed
 		}
 	}

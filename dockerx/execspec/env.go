@@ -47,11 +47,15 @@ func (b *builder) environment() error {
 	return nil
 }
 
-// daemonEnvironment is what dockerd puts before the configured variables.
+// daemonEnvironment is what dockerd puts before the configured variables. The bundle of
+// another engine's container has all that it was made with: runc adds nothing to that.
 func daemonEnvironment(f *Facts, tty bool) []variable {
-	vars := []variable{{defaultPath, dockerDefault}}
+	var vars []variable
 	c := configOf(f)
-	if c != nil {
+	if f.Docker != nil || !f.hasBundle() {
+		vars = append(vars, variable{defaultPath, dockerDefault})
+	}
+	if c != nil && f.Docker != nil {
 		vars = append(vars, variable{"HOSTNAME=" + c.Hostname, c.Origin + " Config.Hostname"})
 	}
 	if tty {

@@ -21,6 +21,9 @@ const (
 	// Orphaned is a container whose shim and with it the bundle is gone: Docker's
 	// configuration is there, the posture is the init's own.
 	Orphaned Kind = "orphaned"
+	// Detached is a container that a runtime has made and nobody serves (runc run -d):
+	// the runtime's state and the bundle that it names tell of it.
+	Detached Kind = "detached"
 	// Bare is a process that is in no container.
 	Bare Kind = "bare"
 	// OnHost is the host's own init.
@@ -41,7 +44,7 @@ type Facts struct {
 
 	Docker *docker.Container // what Docker says; nil: it is not Docker's
 	Bundle string            // the directory of config.json; empty: there is none
-	Spec   *specs.Spec       // config.json
+	Spec   *specs.Spec       // config.json; of Detached, with the Linux part of the state
 	State  *host.State       // the runtime's; nil: it cannot be read
 
 	Init Process // the process itself
@@ -92,4 +95,7 @@ type Process struct {
 type Accounts struct{ Passwd, Group []byte }
 
 // inContainer reports whether the facts are of a container, be it without its shim.
-func (f *Facts) inContainer() bool { return f.Kind == Contained || f.Kind == Orphaned }
+func (f *Facts) inContainer() bool { return f.Kind == Orphaned || f.hasBundle() }
+
+// hasBundle reports whether a bundle and a runtime tell of the container.
+func (f *Facts) hasBundle() bool { return f.Kind == Contained || f.Kind == Detached }

@@ -132,6 +132,47 @@ func TestBuildKinds(t *testing.T) {
 				}
 			},
 		},
+		"nothing is added to the environment of another engine's": {
+			change: func(f *Facts) { f.Docker, f.Spec.Process.Env = nil, []string{"B=1", "HOME=/b"} },
+			check:  func(t *testing.T, s *Spec) { same(t, "environment", s.Process.Env, []string{"B=1", "HOME=/b"}) },
+		},
+		"umask, before runc 1.2": {
+			change: func(f *Facts) { f.State.Umask, f.State.SpecVersion = new(uint32), "1.0.2-dev" },
+			check: func(t *testing.T, s *Spec) {
+				if s.Process.User.Umask != nil {
+					t.Errorf("umask %03o, want the shim's, which is not known here", *s.Process.User.Umask)
+				}
+			},
+		},
+		"a detached container has its bundle's process": {
+			change: detached,
+			check: func(t *testing.T, s *Spec) {
+				p := s.Process
+				same(t, "environment", p.Env, []string{"B=1", "HOME=/home/app"})
+				same(t, "ambient", p.Capabilities.Ambient, []string{"CAP_SYS_ADMIN"})
+				same(t, "namespaces", s.Namespaces, []nsops.Type{nsops.Mnt})
+				if p.User.UID != 7 || p.Cwd != "/work" || *p.OOMScoreAdj != 5 || *p.User.Umask != 0o27 || s.Keyring != "_ses.c" {
+					t.Errorf("user %+v in %s, OOM score %d, keyring %s", p.User, p.Cwd, *p.OOMScoreAdj, s.Keyring)
+				}
+				if s.Personality == nil || s.MemoryPolicy == nil || s.Seccomp == nil || s.Filters != nil {
+					t.Errorf("personality %v, memory policy %v, seccomp %v and %v", s.Personality, s.MemoryPolicy, s.Seccomp, s.Filters)
+				}
+				if len(s.Cgroups) != 1 || s.Cgroups[0].Path != "/sys/fs/cgroup/made" {
+					t.Errorf("cgroups %v, want the state's", s.Cgroups)
+				}
+			},
+		},
+		"another process of a detached container is entered where it was seen": {
+			change: func(f *Facts) {
+				detached(f)
+				f.Init.PID, f.Init.Namespaces.Own = 3, map[nsops.Type]nsops.ID{nsops.Net: {Inode: 9}}
+			},
+			check: func(t *testing.T, s *Spec) {
+				if s.Exactly[nsops.Net].Inode != 9 {
+					t.Errorf("exactly %v, want what was read", s.Exactly)
+				}
+			},
+		},
 		"runc that keeps no session keyring": {
 			change: func(f *Facts) { f.State.NoNewKeyring = true },
 			check: func(t *testing.T, s *Spec) {
@@ -201,4 +242,19 @@ func TestBuildRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// detached makes of a container one of `runc run -d`, whose init has left its cgroup.
+func detached(f *Facts) {
+	score, umask := 5, uint32(0o27)
+	f.Kind, f.Docker, f.Shim = Detached, nil, Process{}
+	f.Spec.Process.Env, f.Spec.Process.Cwd = []string{"B=1"}, "/work"
+	f.Spec.Process.User = specs.User{UID: 7}
+	f.Spec.Process.Capabilities.Ambient = []string{"CAP_SYS_ADMIN"}
+	f.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	f.Spec.Linux.Personality, f.Spec.Linux.MemoryPolicy = &specs.LinuxPersonality{Domain: specs.PerLinux32}, &specs.LinuxMemoryPolicy{}
+	f.State.InitPID, f.State.SpecVersion, f.State.OOMScoreAdj, f.State.Umask = f.Init.PID, "1.3.0", &score, &umask
+	f.State.Personality, f.State.MemoryPolicy = true, true
+	f.State.CgroupPaths = map[string]string{"": "/sys/fs/cgroup/made"}
+	f.Joinable = map[string]bool{"/sys/fs/cgroup/made": true}
 }

@@ -27,7 +27,7 @@ func NewPlan(c *dockerx.Container, spec *Spec) (*Plan, error) {
 		return nil, fmt.Errorf("cannot open %s: %w", c, err)
 	}
 	p := &Plan{container: c, caller: spec.Caller, target: target, Plan: &launch.Plan{
-		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, Origins: spec.Origins,
+		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, MemoryPolicy: spec.MemoryPolicy, Origins: spec.Origins,
 		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied,
 	}}
 	if p.caller == nil {

@@ -93,14 +93,24 @@ func (b *builder) setOOMScore(of Process) {
 
 // umask is the configured one, else what a child of the shim inherits.
 func (b *builder) umask() error {
-	if b.f.State != nil && b.f.State.Umask != nil {
-		b.out.Process.User.Umask = b.f.State.Umask
-		b.from("Umask", "%s", stateJSON("config.umask"))
+	if b.umaskOfState() {
 		return nil
 	}
 	b.out.Process.User.Umask = b.f.Shim.Status.Umask
 	b.from("Umask", "/proc/%d/status Umask (the shim)", b.f.Shim.PID)
 	return nil
+}
+
+// umaskOfState takes the configured one, which runc sets for an exec from 1.2 on
+// (libcontainer/setns_init_linux.go).
+func (b *builder) umaskOfState() bool {
+	s := b.f.State
+	if s == nil || s.Umask == nil || olderThan(s.SpecVersion, [3]int{1, 2, 0}) {
+		return false
+	}
+	b.out.Process.User.Umask = s.Umask
+	b.from("Umask", "%s", stateJSON("config.umask"))
+	return true
 }
 
 // inherited is what the shim hands down to what docker exec starts.
@@ -127,6 +137,10 @@ func (b *builder) kernelExtras() error {
 	if b.f.State.Personality && b.f.Spec.Linux.Personality != nil {
 		b.out.Personality = b.f.Spec.Linux.Personality
 		b.from("Personality", "%s", configJSON("linux.personality"))
+	}
+	if b.f.State.MemoryPolicy && b.f.Spec.Linux.MemoryPolicy != nil {
+		b.out.MemoryPolicy = b.f.Spec.Linux.MemoryPolicy
+		b.from("MemoryPolicy", "%s", configJSON("linux.memoryPolicy"))
 	}
 	if b.f.State.Scheduler && b.f.Spec.Process.Scheduler != nil {
 		b.out.Process.Scheduler = b.f.Spec.Process.Scheduler

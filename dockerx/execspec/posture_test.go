@@ -21,7 +21,7 @@ func TestBuildPosture(t *testing.T) {
 		is     func(*Spec) bool
 	}{
 		"the shim's umask":                             {func(f *Facts) { f.Shim.Status.Umask = &mask }, func(s *Spec) bool { return *s.Process.User.Umask == mask }},
-		"the state's umask":                            {func(f *Facts) { f.State.Umask, f.Shim.Status.Umask = &mask, new(uint32) }, func(s *Spec) bool { return *s.Process.User.Umask == mask }},
+		"the state's umask":                            {func(f *Facts) { f.State.Umask, f.State.SpecVersion, f.Shim.Status.Umask = &mask, "1.2.0", new(uint32) }, func(s *Spec) bool { return *s.Process.User.Umask == mask }},
 		"an oom score that counts":                     {func(f *Facts) { f.State.OOMScoreAdj, f.Spec.Process.OOMScoreAdj = &adj, &score }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == score }},
 		"0, where none is given":                       {func(f *Facts) { f.State.OOMScoreAdj = &adj }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == 0 }},
 		"the shim's oom score":                         {func(f *Facts) { f.Spec.Process.OOMScoreAdj = &score }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == -998 }},

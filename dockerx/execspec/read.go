@@ -108,6 +108,8 @@ func (r *reader) findBundle() error {
 		r.f.Kind = Contained
 	case r.f.Docker != nil:
 		r.f.Kind = Orphaned
+	case r.f.Spec != nil:
+		r.f.Kind = Detached
 	default:
 		r.f.Kind = Bare
 	}
@@ -128,8 +130,10 @@ func (r *reader) openBundle() error {
 		r.c.Warn(disbelief.Error())
 	}
 	if errors.Is(err, host.ErrNoBundle) {
-		r.findOrphan()
-		return nil
+		if r.findOrphan(); r.f.Docker != nil {
+			return nil
+		}
+		return r.findDetached()
 	}
 	if err != nil {
 		return err
@@ -318,7 +322,7 @@ func (r *reader) filters() error {
 	if r.bundle != nil {
 		from, status = r.bundle.Shim, r.f.Shim.Status
 	}
-	if !takesFilters(r.f, status) {
+	if r.f.Kind == Detached || !takesFilters(r.f, status) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
@@ -357,7 +361,7 @@ func (r *reader) home() error {
 // same ones all the time: its capabilities are those of one user namespace, and mean
 // nothing in another one.
 func (r *reader) settled() error {
-	if r.f.Kind != Orphaned && r.f.Kind != Bare {
+	if r.f.Kind == Contained || r.f.Kind == OnHost {
 		return nil
 	}
 	now, err := nsops.Read(r.c.Process)

@@ -42,6 +42,8 @@ type Spec struct {
 	Keyring     string              // session keyring, "_ses.<id>"; empty: a new one
 	Personality *specs.LinuxPersonality
 
+	MemoryPolicy *specs.LinuxMemoryPolicy
+
 	// Exactly are the namespaces to which all of this applies, where they were read of
 	// a process that may change them at will; nil: see Namespaces.
 	Exactly map[nsops.Type]nsops.ID
@@ -56,8 +58,8 @@ type Spec struct {
 	// Origins says where a value came from: a file and field, or "docker's
 	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
 	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,
-	// Seccomp, Namespaces, Cgroups, Keyring, Personality, Scheduler, IOPriority,
-	// Inherited; and Bundle, the folder of config.json.
+	// Seccomp, Namespaces, Cgroups, Keyring, Personality, MemoryPolicy, Scheduler,
+	// IOPriority, Inherited; and Bundle, the folder of config.json.
 	Origins map[string]string
 }
 

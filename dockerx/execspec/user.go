@@ -23,7 +23,7 @@ func (b *builder) user() error {
 	if err != nil {
 		return err
 	}
-	if b.f.Kind == Contained && !sinceRunc13(b.f.State) {
+	if b.f.hasBundle() && !sinceRunc13(b.f.State) {
 		u.AdditionalGids = groupsOfOldRunc(b.f.Accounts, u.AdditionalGids)
 	}
 	b.out.Process.User = u
@@ -61,7 +61,7 @@ func (b *builder) findUser() (specs.User, string, error) {
 	case name != "":
 		u, err := b.lookUp(name)
 		return u, origin + ", looked up in the root file system", err
-	case b.f.Kind == Contained:
+	case b.f.hasBundle():
 		return b.f.Spec.Process.User, configJSON("process.user"), nil
 	case b.f.Kind == OnHost:
 		return specs.User{}, "root unless -u", nil

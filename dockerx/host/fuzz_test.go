@@ -15,6 +15,7 @@ import (
 
 func FuzzParseState(f *testing.F) {
 	f.Add(testdata(f, "state.json"))
+	f.Add(detachedData(f, "state.json"))
 	f.Add([]byte(`{"id":"x","init_process_pid":1,"init_process_start":2,"config":{"umask":18}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := ParseState(data); err == nil && (s.ID == "" || s.InitPID <= 0) {
@@ -22,6 +23,9 @@ func FuzzParseState(f *testing.F) {
 		}
 		if s, err := ParseStateHead(bytes.NewReader(data)); err == nil && (s.ID == "" || s.InitPID <= 0 || s.InitStart == 0) {
 			t.Errorf("the head of a state without ID, PID or start is taken: %+v", s)
+		}
+		if m, err := ParseMade(data); err == nil && m == nil {
+			t.Error("neither what a container was made with nor an error")
 		}
 		if s, err := ParseCrunStatus(data); err == nil && s.InitPID <= 0 {
 			t.Errorf("a status of crun's without PID is taken: %+v", s)

@@ -143,14 +143,20 @@ func apart(p *proc.Process, b *Bundle) bool {
 		return true
 	}
 	defer init.Close()
+	return !inNamespacesOf(p, init)
+}
+
+// inNamespacesOf reports whether a process is seen to be in the PID, mount and user
+// namespace of a container's init.
+func inNamespacesOf(p, init *proc.Process) bool {
 	for _, t := range []nsops.Type{nsops.PID, nsops.Mnt, nsops.User} {
 		own, err := nsops.Identify(p, t)
 		its, errInit := nsops.Identify(init, t)
 		if err != nil || errInit != nil || own != its {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // openChild finds the bundle of a child of a shim, be it the init or not: where

@@ -32,7 +32,7 @@ type State struct {
 	SpecVersion string
 
 	// What an older runtime ignores in the bundle is absent here.
-	Personality, Scheduler, IOPriority bool
+	Personality, Scheduler, IOPriority, MemoryPolicy bool
 }
 
 type runcState struct {
@@ -48,6 +48,7 @@ type runcState struct {
 		Personality  presence `json:"personality"`
 		Scheduler    presence `json:"scheduler"`
 		IOPriority   presence `json:"io_priority"`
+		MemoryPolicy presence `json:"memory_policy"`
 	} `json:"config"`
 }
 
@@ -73,7 +74,7 @@ func ParseState(b []byte) (*State, error) {
 		Umask: s.Config.Umask, NoNewKeyring: s.Config.NoNewKeyring, OOMScoreAdj: s.Config.OOMScoreAdj,
 		SpecVersion: s.Config.Version,
 		Personality: bool(s.Config.Personality), Scheduler: bool(s.Config.Scheduler),
-		IOPriority: bool(s.Config.IOPriority),
+		IOPriority: bool(s.Config.IOPriority), MemoryPolicy: bool(s.Config.MemoryPolicy),
 	}, nil
 }
 
@@ -151,17 +152,18 @@ func ParseSpec(b []byte) (*specs.Spec, error) {
 		Mounts      []specs.Mount     `json:"mounts"`
 		Annotations map[string]string `json:"annotations"`
 		Linux       *struct {
-			UIDMappings []specs.LinuxIDMapping  `json:"uidMappings"`
-			GIDMappings []specs.LinuxIDMapping  `json:"gidMappings"`
-			Sysctl      map[string]string       `json:"sysctl"`
-			CgroupsPath string                  `json:"cgroupsPath"`
-			Namespaces  []specs.LinuxNamespace  `json:"namespaces"`
-			Seccomp     *specs.LinuxSeccomp     `json:"seccomp"`
-			Personality *specs.LinuxPersonality `json:"personality"`
-			Propagation string                  `json:"rootfsPropagation"`
-			Masked      []string                `json:"maskedPaths"`
-			Readonly    []string                `json:"readonlyPaths"`
-			MountLabel  string                  `json:"mountLabel"`
+			UIDMappings []specs.LinuxIDMapping   `json:"uidMappings"`
+			GIDMappings []specs.LinuxIDMapping   `json:"gidMappings"`
+			Sysctl      map[string]string        `json:"sysctl"`
+			CgroupsPath string                   `json:"cgroupsPath"`
+			Namespaces  []specs.LinuxNamespace   `json:"namespaces"`
+			Seccomp     *specs.LinuxSeccomp      `json:"seccomp"`
+			Personality *specs.LinuxPersonality  `json:"personality"`
+			Memory      *specs.LinuxMemoryPolicy `json:"memoryPolicy"`
+			Propagation string                   `json:"rootfsPropagation"`
+			Masked      []string                 `json:"maskedPaths"`
+			Readonly    []string                 `json:"readonlyPaths"`
+			MountLabel  string                   `json:"mountLabel"`
 		} `json:"linux"`
 	}
 	if err := decode(b, &of); err != nil {
@@ -176,7 +178,7 @@ func ParseSpec(b []byte) (*specs.Spec, error) {
 		Mounts: of.Mounts, Annotations: of.Annotations,
 		Linux: &specs.Linux{
 			UIDMappings: l.UIDMappings, GIDMappings: l.GIDMappings, Sysctl: l.Sysctl, CgroupsPath: l.CgroupsPath,
-			Namespaces: l.Namespaces, Seccomp: l.Seccomp, Personality: l.Personality, RootfsPropagation: l.Propagation,
+			Namespaces: l.Namespaces, Seccomp: l.Seccomp, Personality: l.Personality, MemoryPolicy: l.Memory, RootfsPropagation: l.Propagation,
 			MaskedPaths: l.Masked, ReadonlyPaths: l.Readonly, MountLabel: l.MountLabel,
 		},
 	}, nil

@@ -33,7 +33,7 @@ import (
 //     as containerd wants of all shims: a root shell, or a logger that a shim has
 //     started, may stand in the same directory.
 //   - A cgroup that is the only proof (Trust.Cgroup) counts if its directory is root's,
-//     if it lies in no other container's nor in a unit of systemd's that may be one
+//     if it lies in no other container's, nor in one that runc's state says is another's, nor in a unit of systemd's that may be one
 //     (machine-NAME.scope), and if the process is in a PID and a mount namespace other
 //     than dx's.
 //   - An engine counts if the process that listens on its socket does.
@@ -288,6 +288,9 @@ func (t Trust) doubtCgroup(p *proc.Process, id string) (string, error) {
 	cgroups, err := p.Cgroups()
 	if err != nil {
 		return "", err
+	}
+	if other, ok := madeAround(cgroups, id); ok {
+		return "runc made that cgroup's parent for container " + short(other), nil
 	}
 	reason := "the container's cgroup is not mounted here"
 	for _, cg := range cgroups {

@@ -285,6 +285,7 @@ func (c *compiler) schedule() {
 		v := map[specs.LinuxPersonalityDomain]uintptr{specs.PerLinux: 0, specs.PerLinux32: 8}[p.Domain]
 		c.call("set the personality", "Personality", "personality", unix.SYS_PERSONALITY, named(v, string(p.Domain)))
 	}
+	c.memoryPolicy()
 	if io := c.plan.Process.IOPriority; io != nil {
 		class, ok := ioClasses[io.Class]
 		if !ok {

@@ -46,6 +46,8 @@ type Plan struct {
 	KeepKeyring bool   // the caller's stays, if none is joined
 	Personality *specs.LinuxPersonality
 
+	MemoryPolicy *specs.LinuxMemoryPolicy // nil: the default
+
 	// SetgroupsDenied is "deny" in /proc/PID/setgroups (user_namespaces(7)) of the
 	// user namespace in which the process will be: not of the target's, if that
 	// one is not joined.
