@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/dockerx"
+	"dx/dockerx/hostexec"
 	"dx/nsops/launch"
 )
 
@@ -86,13 +87,13 @@ func (a *app) runDebug(ctx context.Context, o debugOptions, ref string, args []s
 
 // debug runs a command, by default the tools' shell, with the tools.
 func (a *app) debug(ctx context.Context, o debugOptions, e *execRequest, args []string) error {
-	t, err := openTools(ctx, e.container, o.tools)
+	t, err := hostexec.OpenToolkit(ctx, e.container, o.tools)
 	if err != nil {
-		return err
+		return &toolsError{err}
 	}
-	defer t.close()
+	defer t.Close()
 	if len(args) == 0 {
-		if args, err = t.shell(); err != nil {
+		if args, err = t.Shell(); err != nil {
 			return err
 		}
 	}
@@ -100,15 +101,15 @@ func (a *app) debug(ctx context.Context, o debugOptions, e *execRequest, args []
 	if err != nil {
 		return err
 	}
-	t.environment(spec, e, o.toolsFirst)
+	t.Environment(spec, e.container.Name, e.env, o.toolsFirst)
 	a.warnNoProc(e.container)
-	e.options.tools = t.launch()
+	e.options.tools = t.Launch()
 	return a.execute(ctx, e, spec)
 }
 
 // warnNoProc says what does not work in a container without a /proc.
 func (a *app) warnNoProc(c *dockerx.Container) {
-	has, err := hasProc(c)
+	has, err := hostexec.HasProc(c)
 	if errors.Is(err, launch.ErrSilent) {
 		a.say("%s; the first program starts, others are found by their path in the container only", err)
 	}

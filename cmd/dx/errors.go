@@ -202,12 +202,7 @@ func withSudo() string {
 // missingCapability names the first capability that joining a container needs
 // and dx does not have.
 func missingCapability() string {
-	self, err := proc.Self()
-	if err != nil {
-		return ""
-	}
-	defer self.Close()
-	st, err := self.Status()
+	st, err := proc.OwnStatus()
 	if err != nil {
 		return ""
 	}

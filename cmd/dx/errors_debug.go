@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"dx/dockerx/exposure"
+	"dx/dockerx/hostexec"
 	"dx/dockerx/images"
 	"dx/nsops/tools"
 )
@@ -23,7 +24,7 @@ func ofTools(err error) bool {
 	if errors.As(err, &missing) || errors.As(err, &dynamic) || errors.As(err, &exposed) {
 		return true
 	}
-	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, images.ErrNoImage, errNoShell} {
+	for _, e := range []error{tools.ErrOldKernel, tools.ErrNoBusybox, tools.ErrTooLarge, images.ErrNoImage, hostexec.ErrNoShell} {
 		if errors.Is(err, e) {
 			return true
 		}

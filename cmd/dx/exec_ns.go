@@ -4,22 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"dx/dockerx"
-	"dx/dockerx/execspec"
-	"dx/dockerx/exposure"
+	"dx/dockerx/hostexec"
 	"dx/nsops"
 	"dx/nsops/launch"
-	"dx/nsops/proc"
 	"dx/nsops/session"
 )
 
@@ -96,107 +89,21 @@ func (n *nsFlag) Set(s string) error {
 
 // runInNamespaces is exec --ns.
 func (a *app) runInNamespaces(ctx context.Context, e *execRequest, args []string) error {
-	o, c := e.options, e.container
+	o := e.options
 	e.ofHost = true
-	target, err := launch.OpenTarget(c.Process, nil, o.part.namespaces)
-	if err != nil {
-		return fmt.Errorf("cannot open %s: %w", c.String(), err)
-	}
-	defer target.Close()
-	own, err := ownStatus()
+	v, err := hostexec.NewVisit(e.container, hostexec.Options{
+		Args: args, Env: e.env, Cwd: o.workdir, Tty: o.tty, Namespaces: o.part.namespaces, ExposeHost: o.part.exposeHost || o.explain,
+	})
 	if err != nil {
 		return err
 	}
-	joins := kindsOf(target.Joins)
-	if !o.part.exposeHost && !o.explain {
-		if err := exposure.OfNamespaces(c, joins, own); err != nil {
-			return err
-		}
-	}
-	v := &launch.Visit{Plan: &launch.Plan{
-		Process: &specs.Process{Args: args, Env: withVariables(os.Environ(), e.env), Cwd: o.workdir, Terminal: o.tty},
-		Joins:   target.Joins,
-		Origins: map[string]string{"Args": "the command line", "Namespaces": fmt.Sprintf("--ns, /proc/%d/ns", c.Process.PID), "Env[PATH]": "your PATH"},
-	}}
-	root, err := a.placeVisit(v, target, c, joins)
-	if err != nil {
-		return err
-	}
-	if root != target.Root {
-		defer root.Close()
-	}
+	defer v.Close()
 	if o.debug {
-		a.printOrigins(c, v.Origins)
+		a.printOrigins(e.container, v.Origins)
 	}
-	return a.runVisit(ctx, e, v, root, own)
-}
-
-func (a *app) runVisit(ctx context.Context, e *execRequest, v *launch.Visit, root *os.File, own proc.Status) error {
-	prog, err := launch.CompileVisit(v)
+	prog, err := launch.CompileVisit(v.Visit)
 	if err != nil {
 		return err
 	}
-	return a.runProgram(ctx, e, v.Plan, session.Session{Program: prog, Root: root, UID: int(own.UID[1]), GID: int(own.GID[1])})
-}
-
-// placeVisit says which files the command sees, and returns its root.
-func (a *app) placeVisit(v *launch.Visit, target *launch.Target, c *dockerx.Container, joins []nsops.Type) (*os.File, error) {
-	pidHost, err := exposure.HostPIDs(c)
-	if err != nil {
-		return nil, err
-	}
-	v.Seen = pidHost || slices.Contains(joins, nsops.PID)
-	if v.Kernel, err = launch.ThisKernel(); err != nil {
-		return nil, err
-	}
-	if slices.Contains(joins, nsops.Mnt) {
-		v.Root = target.Root
-		if v.Process.Cwd == "" {
-			v.Process.Cwd = "/"
-		}
-		return target.Root, nil
-	}
-	v.Proc = slices.Contains(joins, nsops.PID)
-	if slices.Contains(joins, nsops.Net) {
-		if err := a.addNameFiles(v, c); err != nil {
-			return nil, err
-		}
-	}
-	return launch.HostRoot()
-}
-
-// addNameFiles lets the command resolve names as the container does, as far as
-// both sides have the files for it.
-func (a *app) addNameFiles(v *launch.Visit, c *dockerx.Container) error {
-	files, err := execspec.NameFiles(c)
-	if err != nil {
-		return err
-	}
-	for _, path := range slices.Sorted(maps.Keys(files)) {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			a.say("the host has no %s over which that of %s could be mounted", path, c.String())
-			continue
-		}
-		v.Files = append(v.Files, launch.Overlay{Path: path, Content: files[path]})
-	}
-	return nil
-}
-
-func kindsOf(joins []launch.Join) (kinds []nsops.Type) {
-	for _, j := range joins {
-		kinds = append(kinds, j.Type)
-	}
-	return kinds
-}
-
-// withVariables sets variables in an environment; a bare NAME removes one.
-func withVariables(env, set []string) []string {
-	for _, v := range set {
-		name, _, given := strings.Cut(v, "=")
-		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
-		if given {
-			env = append(env, v)
-		}
-	}
-	return env
+	return a.runProgram(ctx, e, v.Plan, session.Session{Program: prog, Root: v.Root, UID: v.UID, GID: v.GID})
 }

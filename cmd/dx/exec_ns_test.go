@@ -23,10 +23,3 @@ func TestNSFlag(t *testing.T) {
 		}
 	}
 }
-
-func TestWithVariables(t *testing.T) {
-	got := withVariables([]string{"A=1", "AB=2", "C=3"}, []string{"A=x=y", "C", "D="})
-	if want := []string{"AB=2", "A=x=y", "D="}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"dx/nsops"
 	"dx/nsops/callerfile"
 	"dx/nsops/launch"
+	"dx/nsops/proc"
 	"dx/nsops/session"
 )
 
@@ -148,7 +148,7 @@ func (o *unshareOptions) setRoot(u *launch.Unshare, devAsked bool) error {
 	if o.root == "" {
 		return nil
 	}
-	root, dev, err := newRoot(o.root)
+	root, dev, err := callerfile.FindRoot(o.root)
 	switch {
 	case err != nil:
 		return err
@@ -178,7 +178,7 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 		return err
 	}
 	// Of HUP and INT alone the Go runtime keeps that the caller ignores them.
-	own, err := ownStatus()
+	own, err := proc.OwnStatus()
 	if err != nil {
 		return err
 	}
@@ -196,20 +196,4 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 		return unshareFailed(u, start.Err)
 	}
 	return errors.Join(err, exitStatus(code))
-}
-
-// newRoot finds the folder that is to be a root: its path without links, and whether
-// it has a place for a /dev.
-func newRoot(dir string) (path string, dev bool, err error) {
-	var d launch.Deputy
-	defer d.Close()
-	root, err := callerfile.Look(&d, dir, true)
-	if err != nil {
-		return "", false, fmt.Errorf("the new root: %w", err)
-	}
-	if !root.IsDir() {
-		return "", false, fmt.Errorf("the new root %s is not a directory", root.Path)
-	}
-	place, err := callerfile.Look(&d, filepath.Join(root.Path, "dev"), false)
-	return root.Path, err == nil && place.IsDir(), nil
 }

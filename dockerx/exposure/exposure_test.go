@@ -49,24 +49,10 @@ func process(t *testing.T, flags uintptr) *dockerx.Container {
 	return &dockerx.Container{Ref: "made", Name: "made", Process: p}
 }
 
-func ownStatus(t *testing.T) proc.Status {
-	t.Helper()
-	self, err := proc.Self()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer self.Close()
-	own, err := self.Status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return own
-}
-
 // TestOfNamespaces: with mnt the command is the container's own program; a user namespace
 // in which it is seen is its maker's (user_namespaces(7)); net alone gives nobody anything.
 func TestOfNamespaces(t *testing.T) {
-	own := ownStatus(t)
+	own := standin.OwnStatus(t)
 	sees, apart := process(t, syscall.CLONE_NEWUSER), process(t, syscall.CLONE_NEWUSER|syscall.CLONE_NEWPID)
 	for what, c := range map[string]struct {
 		of    *dockerx.Container
@@ -101,7 +87,7 @@ func TestHostPIDs(t *testing.T) {
 
 // TestOfHostTools: who is hidden from the container has nothing to fear from it.
 func TestOfHostTools(t *testing.T) {
-	if err := OfHostTools(process(t, syscall.CLONE_NEWUSER|syscall.CLONE_NEWPID), ownStatus(t), false); err != nil {
+	if err := OfHostTools(process(t, syscall.CLONE_NEWUSER|syscall.CLONE_NEWPID), standin.OwnStatus(t), false); err != nil {
 		t.Errorf("a command that the container does not see: %v, want no objection", err)
 	}
 }
@@ -130,7 +116,7 @@ func mustRefuse(t *testing.T, what string, err error, reason, instead string) {
 // what gives it the power; neither without the other is an objection.
 func TestWhoSeesTheCommand(t *testing.T) {
 	standin.NeedRoot(t)
-	own := ownStatus(t)
+	own := standin.OwnStatus(t)
 	const apart, hostPIDs = unix.CLONE_NEWPID | unix.CLONE_NEWNS, unix.CLONE_NEWNS
 	const weak = "-all,+chown,+kill"
 	tracer, most := inAllNamespaces(t, apart, "-all,+sys_ptrace"), inAllNamespaces(t, apart, "-sys_ptrace")
@@ -174,7 +160,7 @@ func TestWhoSeesTheCommand(t *testing.T) {
 // the root of a container that sees the host's processes (user_namespaces(7)).
 func TestUserNamespaceIsItsMakers(t *testing.T) {
 	standin.NeedRoot(t)
-	own, user := ownStatus(t), []nsops.Type{nsops.User, nsops.Net}
+	own, user := standin.OwnStatus(t), []nsops.Type{nsops.User, nsops.Net}
 	id := standin.ID(t, "6a01")
 	dir := standin.Cgroup(t, id)[0]
 	dxs := process(t, syscall.CLONE_NEWUSER|syscall.CLONE_NEWPID)

@@ -158,6 +158,14 @@ func End(t testing.TB, p *proc.Process) {
 	await.Until(t, fmt.Sprintf("pid %d has ended", p.PID), func() bool { return errors.Is(p.Alive(), proc.ErrGone) })
 }
 
+// OwnStatus is the test's own.
+func OwnStatus(t testing.TB) proc.Status {
+	t.Helper()
+	st, err := proc.OwnStatus()
+	Must(t, err)
+	return st
+}
+
 // Kill kills a process, and no other that has its number.
 func Kill(p *proc.Process) error {
 	h, err := p.OpenHandle()

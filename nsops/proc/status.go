@@ -44,6 +44,15 @@ func (p *Process) Status() (Status, error) {
 	return st, nil
 }
 
+// OwnStatus reads the calling process's.
+func OwnStatus() (Status, error) {
+	self, err := Self()
+	if err != nil {
+		return Status{}, err
+	}
+	return self.Status()
+}
+
 // ParseStatus parses "Key:\tvalue" lines; keys that it does not know are skipped.
 func ParseStatus(b []byte) (Status, error) {
 	var st Status
