@@ -145,3 +145,10 @@ func (c *Container) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// CloseAll closes each of a list.
+func CloseAll(list []*Container) {
+	for _, c := range list {
+		c.Close()
+	}
+}

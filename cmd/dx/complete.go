@@ -215,7 +215,7 @@ func (c *completer) users(cmd *cobra.Command, _ []string, _ string) ([]string, c
 		if err != nil {
 			return
 		}
-		defer closeAll(list)
+		defer dockerx.CloseAll(list)
 		for _, found := range list[:min(few, len(list))] {
 			users, _ := execspec.Users(found)
 			names = append(names, users...)

@@ -144,5 +144,5 @@ func (g *postureGathering) sayUnread() {
 	if len(g.unread) == 0 {
 		return
 	}
-	g.say("could not be read: %s; that takes CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo", strings.Join(g.unread, "; "))
+	g.say("could not be read: %s; that takes CAP_SYS_PTRACE and CAP_SYS_ADMIN%s", strings.Join(g.unread, "; "), withSudo())
 }

@@ -14,6 +14,7 @@ import (
 	"dx/cmpdiff"
 	"dx/cmpdiff/draw"
 	"dx/dockerx"
+	"dx/dockerx/namespaces"
 )
 
 // pictures are the formats of dx map.
@@ -61,39 +62,39 @@ func (a *app) checkPicture(format string) error {
 	return nil
 }
 
-func (a *app) drawMap(ctx context.Context, find finder, picture func(draw.Picture) string, refs []string) error {
+func (a *app) drawMap(ctx context.Context, find namespaces.Finder, picture func(draw.Picture) string, refs []string) error {
 	g, err := a.gather(ctx, find, refs, false)
 	if err != nil {
 		return err
 	}
-	if len(refs) == 0 || len(g.found) > 0 {
-		if _, err := a.out.WriteString(picture(newPicture(g.host, g.found))); err != nil {
+	if len(refs) == 0 || len(g.Found) > 0 {
+		if _, err := a.out.WriteString(picture(newPicture(g.Host, g.Found))); err != nil {
 			return err
 		}
 	}
-	if g.failed {
+	if g.Failed {
 		return &statusError{code: exitFailure}
 	}
 	return nil
 }
 
 // newPicture has each process once, by name; the host is around them.
-func newPicture(host nsSubject, found []nsSubject) draw.Picture {
-	seen := map[int]bool{host.pid: true}
+func newPicture(host namespaces.Subject, found []namespaces.Subject) draw.Picture {
+	seen := map[int]bool{host.PID: true}
 	var subjects []cmpdiff.Subject
 	var p draw.Picture
 	for _, s := range slices.SortedFunc(slices.Values(found), byName) {
-		if seen[s.pid] {
+		if seen[s.PID] {
 			continue
 		}
-		seen[s.pid] = true
-		subjects = append(subjects, cmpdiff.Subject{Name: s.name, Namespaces: s.set})
-		p.Boxes = append(p.Boxes, draw.Box{ID: s.id, PID: s.pid, Image: s.image})
+		seen[s.PID] = true
+		subjects = append(subjects, cmpdiff.Subject{Name: s.Name, Namespaces: s.Set})
+		p.Boxes = append(p.Boxes, draw.Box{ID: s.ID, PID: s.PID, Image: s.Image})
 	}
-	p.Map = cmpdiff.Compare(cmpdiff.Subject{Name: host.name, Namespaces: host.set}, subjects...).Map()
+	p.Map = cmpdiff.Compare(cmpdiff.Subject{Name: host.Name, Namespaces: host.Set}, subjects...).Map()
 	return p
 }
 
-func byName(a, b nsSubject) int {
-	return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.id, b.id), cmp.Compare(a.pid, b.pid))
+func byName(a, b namespaces.Subject) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID), cmp.Compare(a.PID, b.PID))
 }

@@ -10,10 +10,11 @@ import (
 	"dx/cmd/dx/output/outputtest"
 	"dx/cmpdiff/draw"
 	"dx/dockerx"
+	"dx/dockerx/namespaces"
 	"dx/nsops"
 )
 
-func mapped(t *testing.T, find finder, refs ...string) shown {
+func mapped(t *testing.T, find namespaces.Finder, refs ...string) shown {
 	t.Helper()
 	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	before := openFiles(t)
@@ -48,7 +49,7 @@ func TestMapFinds(t *testing.T) {
 
 func TestMapDoesNotDependOnTheOrder(t *testing.T) {
 	web, db := made("web", map[nsops.Type]uint64{nsops.Net: 7}), made("db", map[nsops.Type]uint64{nsops.Net: 7})
-	a, b := draw.SVG(newPicture(madeHost(), []nsSubject{web, db})), draw.SVG(newPicture(madeHost(), []nsSubject{db, web, db, madeHost()}))
+	a, b := draw.SVG(newPicture(madeHost(), []namespaces.Subject{web, db})), draw.SVG(newPicture(madeHost(), []namespaces.Subject{db, web, db, madeHost()}))
 	if a != b {
 		t.Error("two pictures of the same containers differ")
 	}

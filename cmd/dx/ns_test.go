@@ -16,45 +16,46 @@ import (
 	"dx/cmd/dx/output"
 	"dx/cmd/dx/output/outputtest"
 	"dx/dockerx"
+	"dx/dockerx/namespaces"
 	"dx/nsops"
 	"dx/nsops/proc"
 )
 
 // made makes a subject that is in the host's namespaces (4026531835 and on), but for
 // those given by inode.
-func made(name string, own map[nsops.Type]uint64) nsSubject {
-	s := nsSubject{name: name, pid: 100 + len(name), source: dockerx.SourceEngine}
-	s.id = strings.Repeat(strings.ToLower(name[:1]), 64)
-	s.set = nsops.Set{Own: map[nsops.Type]nsops.ID{}, Children: map[nsops.Type]nsops.ID{}}
+func made(name string, own map[nsops.Type]uint64) namespaces.Subject {
+	s := namespaces.Subject{Name: name, PID: 100 + len(name), Source: dockerx.SourceEngine}
+	s.ID = strings.Repeat(strings.ToLower(name[:1]), 64)
+	s.Set = nsops.Set{Own: map[nsops.Type]nsops.ID{}, Children: map[nsops.Type]nsops.ID{}}
 	for i, t := range nsops.Types {
-		s.set.Own[t] = nsops.ID{Device: 4, Inode: 4026531835 + uint64(i)}
+		s.Set.Own[t] = nsops.ID{Device: 4, Inode: 4026531835 + uint64(i)}
 	}
 	for t, inode := range own {
-		s.set.Own[t] = nsops.ID{Device: 4, Inode: inode}
+		s.Set.Own[t] = nsops.ID{Device: 4, Inode: inode}
 	}
 	return s
 }
 
-func madeHost() nsSubject {
+func madeHost() namespaces.Subject {
 	s := made("host", nil)
-	s.id, s.pid, s.source = "", 1, dockerx.SourcePID
+	s.ID, s.PID, s.Source = "", 1, dockerx.SourcePID
 	return s
 }
 
-func lists(t *testing.T, host nsSubject, subjects ...nsSubject) string {
+func lists(t *testing.T, host namespaces.Subject, subjects ...namespaces.Subject) string {
 	t.Helper()
 	v := newNSView(host, subjects, nil, false)
 	return rendered(t, output.Options{}, v.records(), v.list)
 }
 
-func columns(t *testing.T, host nsSubject, subjects ...nsSubject) string {
+func columns(t *testing.T, host namespaces.Subject, subjects ...namespaces.Subject) string {
 	t.Helper()
 	v := newNSView(host, subjects, nil, false)
 	return rendered(t, output.Options{}, v.records(), v.columns)
 }
 
 // beside is columns of subjects where others run too.
-func beside(t *testing.T, others []nsSubject, subjects ...nsSubject) string {
+func beside(t *testing.T, others []namespaces.Subject, subjects ...namespaces.Subject) string {
 	t.Helper()
 	v := newNSView(madeHost(), subjects, others, false)
 	return rendered(t, output.Options{}, v.records(), v.columns)
@@ -83,15 +84,15 @@ func TestNSTables(t *testing.T) {
 	db := made("db", map[nsops.Type]uint64{nsops.Mnt: 4026532301, nsops.Net: 4026532180, nsops.PID: 4026532305, nsops.UTS: 7})
 	evil := made("evil\x1b[31m\n", map[nsops.Type]uint64{nsops.Net: 9})
 	shell := made("shell", nil)
-	shell.set.Children = map[nsops.Type]nsops.ID{nsops.PID: {}, nsops.Time: {Device: 4, Inode: 4026532400}}
+	shell.Set.Children = map[nsops.Type]nsops.ID{nsops.PID: {}, nsops.Time: {Device: 4, Inode: 4026532400}}
 	hidden := made("x", nil)
-	hidden.set = nsops.Set{}
+	hidden.Set = nsops.Set{}
 	old := madeHost()
-	delete(old.set.Own, nsops.Time)
+	delete(old.Set.Own, nsops.Time)
 	oldWeb := made("web", map[nsops.Type]uint64{nsops.Net: 5})
-	delete(oldWeb.set.Own, nsops.Time)
+	delete(oldWeb.Set.Own, nsops.Time)
 	blind := madeHost()
-	blind.set = nsops.Set{}
+	blind.Set = nsops.Set{}
 
 	golden(t, "list", lists(t, host, web, db, shell, hidden, evil))
 	golden(t, "one", columns(t, host, web))
@@ -102,26 +103,26 @@ func TestNSTables(t *testing.T) {
 	golden(t, "no-host", columns(t, blind, web))
 
 	cache := made("cache", map[nsops.Type]uint64{nsops.Net: 4026532180, nsops.IPC: 8})
-	golden(t, "one-shares", beside(t, []nsSubject{db, cache, shell}, web))
-	golden(t, "two-share", beside(t, []nsSubject{cache, shell}, web, db))
-	var pod []nsSubject
+	golden(t, "one-shares", beside(t, []namespaces.Subject{db, cache, shell}, web))
+	golden(t, "two-share", beside(t, []namespaces.Subject{cache, shell}, web, db))
+	var pod []namespaces.Subject
 	for i := range 8 {
 		pod = append(pod, made(fmt.Sprint("p", i), map[nsops.Type]uint64{nsops.Net: 4026532180}))
 	}
 	golden(t, "many-share", beside(t, pod, web))
 
-	web.engine, db.engine = "unix:///var/run/docker.sock", "containerd:default"
+	web.Engine, db.Engine = "unix:///var/run/docker.sock", "containerd:default"
 	golden(t, "engines", lists(t, host, web, db))
 	golden(t, "engines-beside", columns(t, host, web, db))
 }
 
 func TestNSJSON(t *testing.T) {
 	web := made("web", map[nsops.Type]uint64{nsops.Net: 4026532180})
-	web.set.Children[nsops.PID] = nsops.ID{}
+	web.Set.Children[nsops.PID] = nsops.ID{}
 	hidden := made("x", nil)
-	hidden.set = nsops.Set{}
+	hidden.Set = nsops.Set{}
 	cache := made("cache", map[nsops.Type]uint64{nsops.Net: 4026532180})
-	v := newNSView(madeHost(), []nsSubject{web, hidden}, []nsSubject{cache}, false)
+	v := newNSView(madeHost(), []namespaces.Subject{web, hidden}, []namespaces.Subject{cache}, false)
 	golden(t, "json", rendered(t, output.Options{Format: "json"}, v.records(), v.columns))
 }
 
@@ -179,7 +180,7 @@ type shown struct {
 	code     int
 }
 
-func show(t *testing.T, find finder, o output.Options, refs ...string) shown {
+func show(t *testing.T, find namespaces.Finder, o output.Options, refs ...string) shown {
 	t.Helper()
 	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	out, err := output.New(a.out, o)
@@ -230,7 +231,7 @@ func TestNSFinds(t *testing.T) {
 	mute := fake{err: &dockerx.EngineError{Host: "unix:///x.sock", Op: "list containers", Err: fs.ErrNotExist}}
 	for _, tc := range []struct {
 		name string
-		find finder
+		find namespaces.Finder
 		refs []string
 		want []string // names
 		err  []string // each is in stderr
@@ -289,8 +290,7 @@ func TestNSOfHost(t *testing.T) {
 
 func TestNSUnread(t *testing.T) {
 	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
-	g := nsGathering{app: a, unread: []string{"a's", "b's", "c's", "d's", "e's"}}
-	g.sayUnread()
+	a.sayUnread(&namespaces.Gathering{Unread: []string{"a's", "b's", "c's", "d's", "e's"}})
 	got := outputtest.Content(t, a.err)
 	if strings.Count(got, "\n") != 1 || !strings.Contains(got, "a's, b's, c's and 2 more") || !strings.Contains(got, "CAP_SYS_PTRACE") {
 		t.Errorf("stderr: %q", got)

@@ -10,6 +10,7 @@ import (
 	"dx/cmd/dx/output"
 	"dx/cmpdiff"
 	"dx/dockerx"
+	"dx/dockerx/namespaces"
 	"dx/nsops"
 	"dx/nsops/census"
 )
@@ -70,25 +71,25 @@ func (r nsRecord) Short() nsRecord {
 
 // nsView is a comparison in the forms in which it is shown.
 type nsView struct {
-	host     nsSubject
-	subjects []nsSubject
+	host     namespaces.Subject
+	subjects []namespaces.Subject
 	report   cmpdiff.Report // its first subjects are these, the others follow
 	noTrunc  bool
 }
 
 // newNSView compares subjects, which are shown, and others, which are named where they
 // share something.
-func newNSView(host nsSubject, subjects, others []nsSubject, noTrunc bool) *nsView {
+func newNSView(host namespaces.Subject, subjects, others []namespaces.Subject, noTrunc bool) *nsView {
 	var all []cmpdiff.Subject
 	for _, s := range slices.Concat(subjects, others) {
-		all = append(all, cmpdiff.Subject{Name: s.name, Namespaces: s.set})
+		all = append(all, cmpdiff.Subject{Name: s.Name, Namespaces: s.Set})
 	}
-	base := cmpdiff.Subject{Name: host.name, Namespaces: host.set}
+	base := cmpdiff.Subject{Name: host.Name, Namespaces: host.Set}
 	return &nsView{host: host, subjects: subjects, report: cmpdiff.Compare(base, all...), noTrunc: noTrunc}
 }
 
 func (v *nsView) hostRecord() nsRecord {
-	rec := nsRecord{Name: v.host.name, Pid: v.host.pid, Source: v.host.source}
+	rec := nsRecord{Name: v.host.Name, Pid: v.host.PID, Source: v.host.Source}
 	for _, r := range v.report.Rows {
 		rec.Namespaces = append(rec.Namespaces, newNSEntry(r, r.Base))
 	}
@@ -98,7 +99,7 @@ func (v *nsView) hostRecord() nsRecord {
 func (v *nsView) records() []nsRecord {
 	var out []nsRecord
 	for i, s := range v.subjects {
-		rec := nsRecord{ID: s.id, Name: s.name, Pid: s.pid, Engine: s.engine, Source: s.source, Inside: v.inside(s)}
+		rec := nsRecord{ID: s.ID, Name: s.Name, Pid: s.PID, Engine: s.Engine, Source: s.Source, Inside: v.inside(s)}
 		for _, r := range v.report.Rows {
 			e := newNSEntry(r, r.Cells[i])
 			e.SharedWith = v.sharers(r, i)
@@ -130,10 +131,10 @@ func (v *nsView) sharers(r cmpdiff.Row, i int) []string {
 	return v.report.SharedWith(r, i)
 }
 
-func (v *nsView) inside(s nsSubject) []nsInside {
+func (v *nsView) inside(s namespaces.Subject) []nsInside {
 	var out []nsInside
-	own, host := census.PlacesOf(s.set), census.PlacesOf(v.host.set)
-	for _, p := range s.inside {
+	own, host := census.PlacesOf(s.Set), census.PlacesOf(v.host.Set)
+	for _, p := range s.Inside {
 		in := nsInside{Pid: p.PID, Command: p.Comm}
 		for i, t := range nsops.Types {
 			if p.Places[i] != own[i] {
@@ -167,25 +168,25 @@ func (v *nsView) list() output.Table {
 		}
 		t.Rows = append(t.Rows, cells)
 	}
-	return withEngines(t, append([]nsSubject{v.host}, v.subjects...), engineOf)
+	return withEngines(t, append([]namespaces.Subject{v.host}, v.subjects...), engineOf)
 }
 
-func (v *nsView) listRow(s nsSubject) []output.Cell {
-	id := s.id
+func (v *nsView) listRow(s namespaces.Subject) []output.Cell {
+	id := s.ID
 	switch {
 	case id == "":
 		id = "-"
 	case !v.noTrunc:
 		id = output.ShortID(id)
 	}
-	return output.Row(id, s.name, strconv.Itoa(s.pid))
+	return output.Row(id, s.Name, strconv.Itoa(s.PID))
 }
 
 // columns is a row a kind and a column a subject, the host's first.
 func (v *nsView) columns() output.Table {
 	t := output.Table{Header: []string{"NAMESPACE", "HOST"}}
 	for _, s := range v.subjects {
-		t.Header = append(t.Header, s.name)
+		t.Header = append(t.Header, s.Name)
 	}
 	t.Header = append(t.Header, "RELATION")
 	for _, r := range v.report.Rows {
@@ -198,14 +199,14 @@ func (v *nsView) columns() output.Table {
 	if severalEngines(v.subjects, engineOf) {
 		cells := output.Row("engine", "-")
 		for _, s := range v.subjects {
-			cells = append(cells, output.Row(cmp.Or(s.engine, "-"))...)
+			cells = append(cells, output.Row(cmp.Or(s.Engine, "-"))...)
 		}
 		t.Rows = append(t.Rows, append(cells, output.Cell{}))
 	}
 	return t
 }
 
-func engineOf(s nsSubject) string { return s.engine }
+func engineOf(s namespaces.Subject) string { return s.Engine }
 
 // relation says in words what a row means.
 func (v *nsView) relation(r cmpdiff.Row) string {
@@ -305,7 +306,7 @@ func (v *nsView) writeInside(out *output.Printer) error {
 			continue
 		}
 		page.Blank()
-		page.Linef("Processes in %s that are in other namespaces than its init:", s.name)
+		page.Linef("Processes in %s that are in other namespaces than its init:", s.Name)
 		shown := list
 		if !v.noTrunc {
 			shown = list[:min(len(list), maxProcesses)]

@@ -51,17 +51,17 @@ type spaceHold struct {
 func (r spaceRecord) Quiet() string      { return strconv.FormatUint(r.Inode, 10) }
 func (r spaceRecord) Short() spaceRecord { return r }
 
-func (w *nsWorld) record(ns *census.Namespace) spaceRecord {
+func (w *spaces) record(ns *census.Namespace) spaceRecord {
 	r := spaceRecord{
-		Type: ns.Type, Inode: ns.ID.Inode, Device: ns.ID.Device, Host: slices.Contains(w.host[:], ns.ID),
+		Type: ns.Type, Inode: ns.ID.Inode, Device: ns.ID.Device, Host: slices.Contains(w.Host[:], ns.ID),
 		Parent: ns.Parent.Inode, Owner: ns.Owner.Inode, OwnerUID: ns.OwnerUID, Held: ns.Held,
 		Containers: []string{}, Processes: make([]spaceProcess, 0, len(ns.Members)),
 	}
 	for _, at := range ns.Members {
-		p := w.census.Processes[at]
+		p := w.Census.Processes[at]
 		sp := spaceProcess{Pid: p.PID, Command: p.Comm}
-		if in := w.in[at]; in >= 0 {
-			c := w.containers[in]
+		if in := w.In[at]; in >= 0 {
+			c := w.Containers[in]
 			sp.Container = c.Name
 			if c.Process.PID == p.PID {
 				r.Containers = append(r.Containers, c.Name)
@@ -75,7 +75,7 @@ func (w *nsWorld) record(ns *census.Namespace) spaceRecord {
 	return r
 }
 
-func (w *nsWorld) newHold(h census.Hold) spaceHold {
+func (w *spaces) newHold(h census.Hold) spaceHold {
 	s := spaceHold{Pid: h.PID, Command: h.Comm, Path: h.Path, MountNS: h.MountNS.Inode, TID: h.TID, Children: h.Children}
 	process := fmt.Sprintf("%d %s", h.PID, h.Comm)
 	switch {
@@ -89,7 +89,7 @@ func (w *nsWorld) newHold(h census.Hold) spaceHold {
 	case h.Path == "":
 		s.FD = &h.FD
 		s.text = fmt.Sprintf("open as fd %d of %s", h.FD, process)
-	case h.MountNS == w.host.Of(nsops.Mnt):
+	case h.MountNS == w.Host.Of(nsops.Mnt):
 		s.text = "mounted on " + h.Path
 	default:
 		s.text = "mounted on " + h.Path + " where " + process + " is"
@@ -196,7 +196,7 @@ func procsTable(records []spaceRecord, all bool) output.Table {
 }
 
 // treeTable draws namespaces below each other.
-func (w *nsWorld) treeTable(list []*census.Namespace, all bool) output.Table {
+func (w *spaces) treeTable(list []*census.Namespace, all bool) output.Table {
 	t := output.Table{Header: []string{"NAMESPACE", "OWNED BY", "UID", "PROCESSES", "WHO"}}
 	for _, root := range census.Forest(list) {
 		w.branch(&t, root, "", "", all)
@@ -206,7 +206,7 @@ func (w *nsWorld) treeTable(list []*census.Namespace, all bool) output.Table {
 
 // branch adds a namespace and those below it: head stands before its own line, rest
 // before theirs.
-func (w *nsWorld) branch(t *output.Table, n *census.Node, head, rest string, all bool) {
+func (w *spaces) branch(t *output.Table, n *census.Node, head, rest string, all bool) {
 	r := w.record(n.Namespace)
 	t.Rows = append(t.Rows, output.Row(fmt.Sprintf("%s%s %d", head, r.Type, r.Inode), number(r.Owner), w.creator(n.Namespace), strconv.Itoa(len(r.Processes)), r.whoOrWhat(all)))
 	for i, child := range n.Children {
@@ -226,9 +226,9 @@ func number(inode uint64) string {
 }
 
 // creator is the user who created a user namespace, or the one that owns another kind.
-func (w *nsWorld) creator(ns *census.Namespace) string {
+func (w *spaces) creator(ns *census.Namespace) string {
 	if ns.Type != nsops.User {
-		ns = w.census.Namespaces[ns.Owner]
+		ns = w.Census.Namespaces[ns.Owner]
 	}
 	if ns == nil || ns.OwnerUID == nil {
 		return "-"

@@ -58,7 +58,7 @@ func (a *app) runTop(ctx context.Context, o topOptions, ref string) error {
 			return err
 		}
 		if list.Hidden > 0 {
-			a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE: run with sudo", list.Hidden)
+			a.say("%d processes of other users may or may not be this container's: looking at them takes CAP_SYS_PTRACE%s", list.Hidden, withSudo())
 		}
 		records := topRecords(c, list.Tasks, taskOrder(o.sort), o.tree)
 		return output.Render(l.out, records, func() output.Table { return topTable(output.Shorten(records, o.Options)) })

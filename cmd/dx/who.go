@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dx/cmd/dx/output"
+	"dx/dockerx"
 	"dx/dockerx/lookup"
 	"dx/nsops/escape"
 )
@@ -39,7 +40,7 @@ func (a *app) runWho(ctx context.Context, o output.Options, args []string) error
 		if err != nil {
 			return err
 		}
-		defer closeAll(containers)
+		defer dockerx.CloseAll(containers)
 		finder := lookup.New(containers)
 		var records []whoRecord
 		for _, arg := range args {
@@ -61,7 +62,7 @@ func (a *app) runWho(ctx context.Context, o output.Options, args []string) error
 func (a *app) sayUnsearched(unread []string) {
 	const few = 3
 	if len(unread) > 0 {
-		a.say("%s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN: run with sudo",
-			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread))
+		a.say("%s could not be looked at (%d in all): other users' take CAP_SYS_PTRACE and CAP_SYS_ADMIN%s",
+			escape.Line(strings.Join(unread[:min(few, len(unread))], ", ")), len(unread), withSudo())
 	}
 }
