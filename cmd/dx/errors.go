@@ -220,13 +220,15 @@ type startError struct {
 	command, cwd string
 	detached     bool
 	step         *launch.StepError
+	crun         bool // the words are to be crun's
 }
 
 func (e *startError) Error() string { return e.text() }
 func (e *startError) Unwrap() error { return e.step }
 
 const (
-	execFailed  = "OCI runtime exec failed: exec failed: "
+	crunFailed  = "OCI runtime exec failed: "
+	execFailed  = crunFailed + "exec failed: "
 	relativeCwd = execFailed + "Cwd must be an absolute path"
 )
 
@@ -243,6 +245,9 @@ func (a *app) startFailed(e *startError, v dockerx.Versions) int {
 			return exitFailure
 		}
 		return exitLateExec
+	}
+	if e.crun {
+		return a.printStartFailure(crunFailed+e.crunText(), e.detached, v)
 	}
 	return a.printStartFailure(execFailed+"unable to start container process: "+e.text(), e.detached, v)
 }

@@ -8,6 +8,9 @@ import (
 
 	"dx/dockerx"
 	"dx/dockerx/execspec"
+	"dx/nsops/launch"
+
+	"golang.org/x/sys/unix"
 )
 
 // versionedError is an error that the engine of this host would put in other words,
@@ -79,7 +82,7 @@ func startText(text string, v dockerx.Versions) string {
 	if older(v.Engine, 23, 0) && strings.HasSuffix(text, folder) {
 		text = strings.TrimSuffix(text, folder) + "permission denied"
 	}
-	isFolder, isNotFolder := strings.HasSuffix(text, folder), strings.HasSuffix(text, notFolder)
+	isFolder, isNotFolder := strings.HasSuffix(text, folder), strings.HasSuffix(strings.ToLower(text), notFolder)
 	if older(v.Containerd, 2, 0) {
 		text += ": unknown"
 	}
@@ -90,6 +93,23 @@ func startText(text string, v dockerx.Versions) string {
 		text += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
 	}
 	return text
+}
+
+// crunText is crun's (src/libcrun/utils.c, linux.c; as of 1.8.1), which has the C library's
+// words.
+func (e *startError) crunText() string {
+	errno := e.step.Errno
+	reason := errno.Error()
+	reason = strings.ToUpper(reason[:1]) + reason[1:]
+	switch {
+	case e.step.Step.Stage == launch.StageCwd:
+		return fmt.Sprintf("chdir `%s`: %s", e.cwd, reason)
+	case errno == unix.ENOENT:
+		return fmt.Sprintf("executable file `%s` not found in $PATH: %s", e.command, reason)
+	case errno == unix.EISDIR:
+		return "open executable: Operation not permitted"
+	}
+	return "open executable: " + reason
 }
 
 // older reports whether a version, "1.1.5+ds1", is known, and before another.

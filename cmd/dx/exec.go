@@ -87,6 +87,7 @@ func (a *app) runIn(ctx context.Context, e *execRequest, args []string) error {
 
 // execute compiles what was found out, and prints or runs it.
 func (a *app) execute(ctx context.Context, e *execRequest, spec *execspec.Spec) error {
+	e.crun = spec.Crun
 	plan, err := execspec.NewPlan(e.container, spec)
 	if err != nil {
 		return err

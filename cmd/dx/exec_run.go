@@ -69,7 +69,7 @@ func (e *execRequest) startError(plan *launch.Plan, err error) error {
 		return hostProgramFailed(plan.Process.Args[0], err, step)
 	}
 	if errors.As(err, &step) && step.Step.Stage != launch.StageSetup {
-		return &startError{command: plan.Process.Args[0], cwd: plan.Process.Cwd, detached: e.options.detach, step: step}
+		return &startError{command: plan.Process.Args[0], cwd: plan.Process.Cwd, detached: e.options.detach, step: step, crun: e.crun}
 	}
 	return fmt.Errorf("%s: %w", e.container.String(), err)
 }

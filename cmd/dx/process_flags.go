@@ -52,6 +52,7 @@ func (a *app) followTerminal(cmd *cobra.Command, o *execOptions, shell bool) {
 // execRequest is a container that is about to be entered, and what the flags name.
 type execRequest struct {
 	options    execOptions
+	crun       bool // see execspec.Spec
 	container  *dockerx.Container
 	env        []string
 	detachKeys []byte

@@ -35,6 +35,7 @@ func Of(ctx context.Context, c *dockerx.Container, o Options) (*Spec, error) {
 func Build(f *Facts, o Options) (*Spec, error) {
 	b := &builder{f: f, o: o, config: configOf(f), out: &Spec{
 		Process: &specs.Process{}, Origins: map[string]string{}, Caller: &f.Self,
+		Crun: f.State != nil && f.State.Crun,
 	}}
 	for _, step := range steps[f.Kind] {
 		if err := step(b); err != nil {

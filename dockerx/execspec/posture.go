@@ -80,10 +80,10 @@ func (b *builder) oomScore() error {
 	return nil
 }
 
-// keepsOOMScoreAdj reports whether a child of the shim keeps the shim's score: runc's
-// state has null then.
+// keepsOOMScoreAdj reports whether a child of the shim keeps the shim's score: under runc
+// if its state has null, and under crun, whose exec sets none.
 func keepsOOMScoreAdj(s *host.State) bool {
-	return s != nil && s.OOMScoreAdj == nil && s.CgroupPaths != nil
+	return s != nil && (s.Crun || s.OOMScoreAdj == nil && s.CgroupPaths != nil)
 }
 
 func (b *builder) setOOMScore(of Process) {
@@ -126,7 +126,8 @@ func (b *builder) inherit(from Process) error {
 
 // kernelExtras are the session keyring, and what only newer runtimes apply.
 func (b *builder) kernelExtras() error {
-	if b.f.State == nil || !b.f.State.NoNewKeyring {
+	// crun's exec joins none, so that the command would have that of its user.
+	if b.f.State == nil || !b.f.State.NoNewKeyring && !b.f.State.Crun {
 		if err := b.keyring(); err != nil {
 			return err
 		}

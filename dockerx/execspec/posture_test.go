@@ -26,8 +26,12 @@ func TestBuildPosture(t *testing.T) {
 		"0, where none is given":                       {func(f *Facts) { f.State.OOMScoreAdj = &adj }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == 0 }},
 		"the shim's oom score":                         {func(f *Facts) { f.Spec.Process.OOMScoreAdj = &score }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == -998 }},
 		"0, of a runtime that notes no cgroups either": {func(f *Facts) { f.State.CgroupPaths = nil }, func(s *Spec) bool { return *s.Process.OOMScoreAdj == 0 }},
-		"no keyring, where runc was told so":           {func(f *Facts) { f.State.NoNewKeyring = true }, func(s *Spec) bool { return s.Keyring == "" }},
-		"a keyring, where no state is left":            {func(f *Facts) { f.State = nil }, func(s *Spec) bool { return s.Keyring == "_ses.c" }},
+		"the shim's oom score, under crun": {func(f *Facts) {
+			f.State.Crun, f.State.CgroupPaths, f.Spec.Process.OOMScoreAdj = true, nil, &score
+		}, func(s *Spec) bool { return *s.Process.OOMScoreAdj == -998 && s.Crun }},
+		"no keyring, under crun":             {func(f *Facts) { f.State.Crun = true }, func(s *Spec) bool { return s.Keyring == "" }},
+		"no keyring, where runc was told so": {func(f *Facts) { f.State.NoNewKeyring = true }, func(s *Spec) bool { return s.Keyring == "" }},
+		"a keyring, where no state is left":  {func(f *Facts) { f.State = nil }, func(s *Spec) bool { return s.Keyring == "_ses.c" }},
 		"a personality": {
 			func(f *Facts) {
 				f.State.Personality, f.Spec.Linux.Personality = true, &specs.LinuxPersonality{Domain: "LINUX32"}

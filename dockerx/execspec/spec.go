@@ -52,6 +52,9 @@ type Spec struct {
 	// caller hands down must not take its place. nil: nobody's is known.
 	Inherited *proc.Attributes
 
+	// Crun reports whether crun would start it: errors are to be in its words.
+	Crun bool
+
 	// Caller is dx itself, whose own attributes must not take the place of those.
 	Caller *Process
 

@@ -23,7 +23,7 @@ func (b *builder) user() error {
 	if err != nil {
 		return err
 	}
-	if b.f.hasBundle() && !sinceRunc13(b.f.State) {
+	if b.f.hasBundle() && !sinceRunc13(b.f.State) && !b.out.Crun {
 		u.AdditionalGids = groupsOfOldRunc(b.f.Accounts, u.AdditionalGids)
 	}
 	b.out.Process.User = u

@@ -27,6 +27,9 @@ type State struct {
 	NoNewKeyring bool
 	OOMScoreAdj  *int
 
+	// Crun reports whether it is crun's.
+	Crun bool
+
 	// SpecVersion is the runtime-spec version that the runtime was built with:
 	// it tells runc's generation ("1.0.2-dev": 1.1, "1.2.0": 1.2, "1.2.1": 1.3).
 	SpecVersion string
@@ -134,7 +137,7 @@ func ParseCrunStatus(b []byte) (*State, error) {
 	if s.PID <= 0 {
 		return nil, errors.New("no pid")
 	}
-	return &State{InitPID: s.PID, InitStart: s.Start}, nil
+	return &State{Crun: true, InitPID: s.PID, InitStart: s.Start}, nil
 }
 
 // ParseSpec parses an OCI bundle's config.json.
