@@ -61,7 +61,11 @@ func (r *Resolver) inspect(ctx context.Context, name string) (*docker.Container,
 	if err := r.memory.mute(); err != nil {
 		return nil, err
 	}
-	d, err := r.engine.Inspect(ctx, name)
+	var d *docker.Container
+	err := r.attended(ctx, func(ctx context.Context) (err error) {
+		d, err = r.engine.Inspect(ctx, name)
+		return err
+	})
 	r.answered.Store(err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrRefused))
 	r.memory.heard(err, r.locked(ctx, err))
 	return d, err
@@ -72,7 +76,11 @@ func (r *Resolver) list(ctx context.Context, all bool) ([]engine.Summary, error)
 	if err := r.memory.mute(); err != nil {
 		return nil, err
 	}
-	list, err := r.engine.List(ctx, all)
+	var list []engine.Summary
+	err := r.attended(ctx, func(ctx context.Context) (err error) {
+		list, err = r.engine.List(ctx, all)
+		return err
+	})
 	r.memory.heard(err, false)
 	return list, err
 }

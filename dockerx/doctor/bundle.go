@@ -139,22 +139,9 @@ func (b *bundle) process(ctx context.Context, timeout time.Duration, dir string,
 
 // threads tells of each thread its state and where it is.
 func threads(p *proc.Process) ([]byte, error) {
-	dir, err := p.OpenFile("task", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(maxThreads)
-	if err != nil {
-		return nil, err
-	}
 	var out bytes.Buffer
-	for _, tid := range names {
-		data, err := p.ReadFile("task/" + tid + "/stat")
-		if err != nil {
-			continue
-		}
-		if st, err := proc.ParseStat(data); err == nil {
+	for _, tid := range p.Threads() {
+		if st, err := p.ThreadStat(tid); err == nil {
 			fmt.Fprintf(&out, "%s %c %s\n", tid, st.State, where(p, "task/"+tid+"/"))
 		}
 	}

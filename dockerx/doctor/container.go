@@ -75,7 +75,7 @@ func (p *Examination) checkContainer(c container) func(context.Context) []Findin
 			return out
 		}
 		defer pr.Close()
-		if freezer, ok := frozenBy(pr); ok {
+		if freezer, ok := cgroup.FrozenBy(pr); ok {
 			return append(out, p.frozenFinding(c, freezer))
 		}
 		out = append(out, useFindings(c, usageOf(pr, c.ID))...)

@@ -92,7 +92,7 @@ func (p *Examination) mayDump(of string, pr *proc.Process) error {
 	if err != nil {
 		return err
 	}
-	if how := stopEvidence(pr, st); how != "" {
+	if how := pr.Stopped(st); how != "" {
 		return fmt.Errorf("%s is stopped (%s): it can write nothing", of, how)
 	}
 	if reason := p.doubt(of, pr, st, status); reason != "" {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -76,13 +77,13 @@ func (p *Examination) late(who *proc.Process) bool {
 		return crowded()
 	}
 	st, err := who.Stat()
-	if err != nil || st.State == 't' || stopEvidence(who, st) != "" {
+	if err != nil || st.State == 't' || who.Stopped(st) != "" {
 		return false
 	}
-	if _, frozen := frozenBy(who); frozen {
+	if _, frozen := cgroup.FrozenBy(who); frozen {
 		return false
 	}
-	return threadIn(who, 'R') != "" || crowded()
+	return who.ThreadIn('R') != "" || crowded()
 }
 
 // crowded reports whether twice as many threads want to run as there are processors.

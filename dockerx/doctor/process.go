@@ -25,7 +25,7 @@ func checkProcess(p *proc.Process, r role, subject string) []Finding {
 		}
 		return []Finding{found(unchecked, "%s was not checked: %v", subject, err)}
 	}
-	if freezer, ok := frozenBy(p); ok {
+	if freezer, ok := cgroup.FrozenBy(p); ok {
 		return []Finding{found(r.is(frozen), "%s is frozen", subject).pid(p.PID).path(freezer).evidence(stateOf(p, st), freezer)}
 	}
 	if f, ok := checkStopped(p, st, r, subject); ok {
@@ -54,49 +54,13 @@ func stateOf(p *proc.Process, st proc.Stat) string {
 
 // checkStopped reports a process that a signal or a debugger has stopped.
 func checkStopped(p *proc.Process, st proc.Stat, r role, subject string) (Finding, bool) {
-	if st.State == 't' && heldByTracer(p) {
+	if st.State == 't' && p.HeldByTracer(asleep) {
 		return found(r.is(traced), "%s is held by a debugger", subject).pid(p.PID).evidence(stateOf(p, st), tracer(p)), true
 	}
-	if how := stopEvidence(p, st); how != "" {
+	if how := p.Stopped(st); how != "" {
 		return found(r.is(stopped), "%s is stopped", subject).pid(p.PID).evidence(stateOf(p, st), how, where(p, "")), true
 	}
 	return Finding{}, false
-}
-
-// heldByTracer reports whether a traced process stays where it is: strace(1) stops one
-// at each system call, and lets it go on at once.
-func heldByTracer(p *proc.Process) bool {
-	before := switches(p, "")
-	time.Sleep(asleep)
-	st, err := p.Stat()
-	return err == nil && st.State == 't' && switches(p, "") == before
-}
-
-// stopEvidence returns how a process is stopped; empty: it is not. Every thread stops by itself,
-// when it next runs: on a busy machine the first one, whose state is the process's, may
-// do so long after the others. One that has stopped tells for all, as a stop signal is
-// the whole process's (signal(7)); so does one that nobody has taken yet.
-func stopEvidence(p *proc.Process, st proc.Stat) string {
-	if st.State == 'T' {
-		return "state T"
-	}
-	if tid := threadIn(p, 'T'); tid != "" {
-		return "thread " + tid + " is in state T"
-	}
-	if status, err := p.Status(); err == nil && status.ShdPnd&(1<<(unix.SIGSTOP-1)) != 0 {
-		return "SIGSTOP is pending"
-	}
-	return ""
-}
-
-// threadIn is a thread in that state; empty: none.
-func threadIn(p *proc.Process, state byte) string {
-	for _, tid := range threadsOf(p) {
-		if st, err := threadStat(p, tid); err == nil && st.State == state {
-			return tid
-		}
-	}
-	return ""
 }
 
 func are(n int, what string) string {
@@ -158,43 +122,15 @@ func blockedThreads(p *proc.Process) []string {
 	return out
 }
 
-// maxThreads bounds how many threads of one process are looked at.
-const maxThreads = 4096
-
-func threadsOf(p *proc.Process) []string {
-	dir, err := p.OpenFile("task", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(maxThreads)
-	return names
-}
-
-func threadStat(p *proc.Process, tid string) (proc.Stat, error) {
-	b, err := p.ReadFile("task/" + tid + "/stat")
-	if err != nil {
-		return proc.Stat{}, err
-	}
-	return proc.ParseStat(b)
-}
-
 // sleepers are the threads in state D, with how often each has been switched out.
 func sleepers(p *proc.Process) map[string]string {
 	out := map[string]string{}
-	for _, tid := range threadsOf(p) {
-		if st, err := threadStat(p, tid); err == nil && st.State == 'D' {
-			out[tid] = switches(p, "task/"+tid+"/")
+	for _, tid := range p.Threads() {
+		if st, err := p.ThreadStat(tid); err == nil && st.State == 'D' {
+			out[tid] = p.Switches("task/" + tid + "/")
 		}
 	}
 	return out
-}
-
-// switches returns how often a thread has been switched out. task is "task/N/" or empty.
-func switches(p *proc.Process, task string) string {
-	status, _ := p.ReadFile(task + "status")
-	_, n, _ := strings.Cut(string(status), "voluntary_ctxt_switches:")
-	return n
 }
 
 // openFiles counts descriptors, and what may be open at most; 0: without limit.
@@ -215,16 +151,6 @@ func openFiles(p *proc.Process) (n, limit int) {
 		}
 	}
 	return len(names), limit
-}
-
-// frozenBy returns the file of a cgroup that keeps a process frozen.
-func frozenBy(p *proc.Process) (string, bool) {
-	dirs, err := cgroup.Dirs(p)
-	if err != nil {
-		return "", false
-	}
-	frozen, file, _ := cgroup.Freezer(dirs)
-	return file, frozen
 }
 
 // unitOf is the systemd unit of a process, by its cgroup.

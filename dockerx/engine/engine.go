@@ -155,7 +155,7 @@ func (c *Client) call(ctx context.Context, op string, f func(context.Context) er
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	case unending(err):
 	case ctx.Err() != nil:
-		err = ctx.Err()
+		err = context.Cause(ctx) // why the caller does not wait any longer
 	case dialErr.get() != nil:
 		// The client replaces dial errors by a text of its own.
 		err = dialErr.get()

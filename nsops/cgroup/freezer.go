@@ -3,6 +3,8 @@ package cgroup
 import (
 	"path"
 	"strings"
+
+	"dx/nsops/proc"
 )
 
 // Freezer returns whether one of the cgroups is frozen or about to be, and the file that
@@ -34,4 +36,14 @@ func (d Dir) freezer() (frozen bool, file string, ok bool) {
 		}
 	}
 	return false, "", false
+}
+
+// FrozenBy returns the file of a cgroup that keeps a process frozen.
+func FrozenBy(p *proc.Process) (file string, frozen bool) {
+	dirs, err := Dirs(p)
+	if err != nil {
+		return "", false
+	}
+	frozen, file, _ = Freezer(dirs)
+	return file, frozen
 }
