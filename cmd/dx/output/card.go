@@ -35,7 +35,7 @@ func (c *Card) Cells(parts ...Cell) {
 func (c *Card) Blank() { c.b.WriteByte('\n') }
 
 // Table adds a table.
-func (c *Card) Table(t Table) { c.err = errors.Join(c.err, t.write(&c.b, c.p.screen.Colour)) }
+func (c *Card) Table(t Table) { c.err = errors.Join(c.err, t.write(&c.b, c.p.screen)) }
 
 // Print prints the card.
 func (c *Card) Print() error {

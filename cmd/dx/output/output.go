@@ -66,6 +66,9 @@ func New(f *os.File, o Options) (*Printer, error) {
 }
 
 func newPrinter(s Screen, o Options) (*Printer, error) {
+	if o.NoTrunc {
+		s.Width = 0
+	}
 	p := &Printer{screen: s, Options: o}
 	if o.Format == "" || o.Format == "table" || o.Format == "json" {
 		return p, nil
@@ -103,14 +106,14 @@ func renderInto[T Record[T]](b *bytes.Buffer, p *Printer, records []T, table fun
 		}
 		return nil
 	}
-	return table().write(b, p.screen.Colour)
+	return table().write(b, p.screen)
 }
 
 // WriteTable prints a table beside a result, as stderr shows one.
 func WriteTable(f *os.File, t Table) error {
 	var b bytes.Buffer
 	s := NewScreen(f, os.Getenv)
-	err := t.write(&b, s.Colour)
+	err := t.write(&b, s)
 	_, errWrite := b.WriteTo(s)
 	return errors.Join(err, errWrite)
 }

@@ -182,7 +182,7 @@ func TestTableAlignment(t *testing.T) {
 		{{Text: "家"}, {}},
 	}}
 	var b bytes.Buffer
-	if err := tab.write(&b, true); err != nil {
+	if err := tab.write(&b, Screen{Colour: true}); err != nil {
 		t.Fatal(err)
 	}
 	want := "A          B\n\x1b[31m1\x1b[0m          x\nlong one   \x1b[31my\x1b[0m\n家\n"

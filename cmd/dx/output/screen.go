@@ -14,6 +14,7 @@ type Screen struct {
 	io.Writer
 	Terminal bool
 	Colour   bool
+	Width    int // columns; 0: as wide as it takes
 }
 
 // NewScreen looks at the file, and at NO_COLOR (no-color.org) and TERM.
@@ -21,6 +22,9 @@ func NewScreen(f *os.File, getenv func(string) string) Screen {
 	s := Screen{Writer: f, Terminal: term.IsTerminal(f.Fd())}
 	dumb := getenv("TERM") == "" || getenv("TERM") == "dumb"
 	s.Colour = s.Terminal && !dumb && getenv("NO_COLOR") == ""
+	if size, err := term.GetWinsize(f.Fd()); err == nil && s.Terminal {
+		s.Width = int(size.Width)
+	}
 	return s
 }
 

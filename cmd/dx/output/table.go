@@ -1,12 +1,7 @@
 package output
 
 import (
-	"bytes"
 	"io"
-
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 
 	"dx/nsops/escape"
 )
@@ -16,6 +11,8 @@ import (
 type Table struct {
 	Header []string
 	Rows   [][]Cell
+	// Drop are the columns that a narrow terminal can do without, the first one first.
+	Drop []string
 }
 
 // Cell is one text. An alert is red where the screen has colours; the text must say
@@ -36,55 +33,61 @@ func Row(texts ...string) []Cell {
 
 func (c Cell) render(colour bool) string {
 	if c.Alert && colour {
-		return "\x1b[31m" + escape.Line(c.Text) + "\x1b[0m"
+		return red(escape.Line(c.Text))
 	}
 	return escape.Line(c.Text)
 }
 
-// write prints the table without the blanks that padding leaves at line ends.
-func (t Table) write(w io.Writer, colour bool) error {
-	var b bytes.Buffer
-	columns := newTableWriter(&b)
-	var header []string
-	for _, name := range t.Header {
-		header = append(header, escape.Line(name))
+// write prints the table in docker's look: no lines, three blanks between columns, and
+// none at line ends. It is made to fit a screen that has a width.
+func (t Table) write(w io.Writer, s Screen) error {
+	if len(t.Header)+len(t.Rows) == 0 {
+		return nil
 	}
-	columns.Header(header)
+	t = t.visible()
+	if s.Width > 0 {
+		t = t.fitted(s.Width)
+	}
+	table := newTableWriter(w, &columns{widths: t.widths(), rows: t.Rows, colour: s.Colour})
+	table.Header(t.Header)
 	for _, cells := range t.Rows {
-		var texts []string
+		texts := make([]string, 0, len(cells))
 		for _, c := range cells {
-			texts = append(texts, c.render(colour))
+			texts = append(texts, c.Text)
 		}
-		if err := columns.Append(texts); err != nil {
+		if err := table.Append(texts); err != nil {
 			return err
 		}
 	}
-	if err := columns.Render(); err != nil {
-		return err
-	}
-	for line := range bytes.Lines(b.Bytes()) {
-		if _, err := w.Write(append(bytes.TrimRight(line, " \n"), '\n')); err != nil {
-			return err
-		}
-	}
-	return nil
+	return table.Render()
 }
 
-// newTableWriter is docker's look: no lines, three blanks between columns, nothing
-// wrapped, cut, merged or rewritten. The module stays at v1.0.9: from v1.1.2 on its
-// package initialisation fills caches, 3 ms of each start of dx, also of dx exec.
-func newTableWriter(w io.Writer) *tablewriter.Table {
-	cells := tw.CellConfig{
-		Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone, AutoFormat: tw.Off},
-		Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
-		Padding:    tw.CellPadding{Global: tw.Padding{Right: "   ", Overwrite: true}},
+// visible is the table with its texts escaped, as they are measured and printed.
+func (t Table) visible() Table {
+	out := Table{Drop: t.Drop}
+	for _, name := range t.Header {
+		out.Header = append(out.Header, escape.Line(name))
 	}
-	return tablewriter.NewTable(w,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders:  tw.BorderNone,
-			Symbols:  tw.NewSymbols(tw.StyleNone),
-			Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone},
-		})),
-		tablewriter.WithConfig(tablewriter.Config{Header: cells, Row: cells, Behavior: tw.Behavior{TrimSpace: tw.Off}}),
-	)
+	for _, cells := range t.Rows {
+		var row []Cell
+		for _, c := range cells {
+			row = append(row, Cell{Text: escape.Line(c.Text), Alert: c.Alert})
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out
+}
+
+// widths are those of the columns.
+func (t Table) widths() []int {
+	var out []int
+	for _, cells := range append([][]Cell{Row(t.Header...)}, t.Rows...) {
+		for i, c := range cells {
+			if i == len(out) {
+				out = append(out, 0)
+			}
+			out[i] = max(out[i], width(c.Text))
+		}
+	}
+	return out
 }

@@ -56,10 +56,19 @@ func writeTemplate[T any](b *bytes.Buffer, p *Printer, records []T) error {
 	return w.Flush()
 }
 
+// headers are the names of columns by fields.
+type headers map[string]string
+
+// Label is the name of a column of .Label "a.b_c": "b c" (docker/cli, formatter/custom.go).
+func (headers) Label(name string) string {
+	last := name[strings.LastIndex(name, ".")+1:]
+	return strings.NewReplacer("-", " ", "_", " ").Replace(last)
+}
+
 // writeHeader executes the template on the names of the columns. As in docker, what
 // a template does with a name beyond printing it (range, index) ends the header.
 func writeHeader[T any](b *bytes.Buffer, tmpl *template.Template) {
-	names := map[string]string{}
+	names := headers{}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
 		names[f.Name] = strings.ToUpper(f.Name)
 		if name, ok := f.Tag.Lookup("header"); ok {

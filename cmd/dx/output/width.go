@@ -3,7 +3,8 @@ package output
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
 )
 
 // ShortID cuts an ID as docker does (moby, pkg/stringid: TruncateID).
@@ -20,13 +21,17 @@ const MaxText = 100
 // Cut shortens a text for which no screen has room, and the IDs in it.
 func Cut(text string) string { return CutTo(shortIDs(text), MaxText) }
 
-// CutTo shortens a text to so many characters.
+// CutTo shortens a text to so many columns of a terminal.
 func CutTo(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	return string([]rune(text)[:width-1]) + "…"
+	return terminal.Truncate(text, width, "…")
 }
+
+// terminal measures texts as terminals show them: of a Chinese character or an emoji, two
+// columns. A locale does not count.
+var terminal = &runewidth.Condition{StrictEmojiNeutral: true}
+
+// width is how many columns of a terminal a text takes.
+func width(text string) int { return terminal.StringWidth(text) }
 
 // shortIDs cuts the IDs of 64 digits in a path as ShortID cuts one.
 func shortIDs(text string) string {
