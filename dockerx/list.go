@@ -1,7 +1,6 @@
 package dockerx
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +27,16 @@ type Listed struct {
 	Engine          string // the engine's address; of one that was not asked, what tells it apart
 	Source          Source
 	Labels          map[string]string
+
+	// What docker ps has besides. Of a container that is not Docker's none is known.
+	Created  time.Time
+	Command  string // with its arguments
+	ImageID  string
+	Ports    docker.Ports
+	Networks map[string]string // their IDs by their names
+	Mounts   []docker.Mount
+
+	stored *docker.Container // Docker's files, which tell more; nil: the engine has told
 }
 
 // UnseenError says that a list has what could be seen, and that this may not be all.
@@ -101,9 +110,8 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 	if !all {
 		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) })
 	}
-	slices.SortFunc(list, func(a, b Listed) int {
-		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(a.Name, b.Name))
-	})
+	// The engine's own order is by more than the seconds that it tells.
+	slices.SortStableFunc(list, func(a, b Listed) int { return b.age().Compare(a.age()) })
 	if errors.Is(told.err, fs.ErrPermission) && l.Hidden > 0 {
 		return list, &UnseenError{Engine: r.engine.Host(), Hidden: l.Hidden, Err: told.err}
 	}
@@ -148,7 +156,7 @@ func (r *Resolver) listHosts(l *host.Listing) []Listed {
 		if d := f.Docker(); d != nil && !shown[f] {
 			one := storedOne(d)
 			one.called(f, call)
-			if runs(one.State) {
+			if runs(one.State) && one.State != "restarting" {
 				one.Status += noProcess(l)
 			}
 			out = append(out, one)
@@ -169,7 +177,7 @@ func noProcess(l *host.Listing) string {
 func (l *Listed) called(f *host.Found, call callers) {
 	l.Name, l.Engine, l.Source = call.call(f), f.EngineName(), SourceHost
 	if d := f.Docker(); d != nil {
-		l.Image, l.Labels = d.Config.Image, d.Config.Labels
+		l.recorded(d)
 	}
 }
 
@@ -192,14 +200,22 @@ func listedOf(c *shownOne) Listed {
 // storedOne puts Docker's files in the terms of the engine's list.
 func storedOne(d *docker.Container) Listed {
 	l := Listed{ID: d.ID}
-	switch {
-	case d.State.Running:
+	ended := fmt.Sprintf("(%d) %s ago", d.State.ExitCode, units.HumanDuration(time.Since(d.State.FinishedAt)))
+	switch s := d.State; {
+	case s.Running && s.Restarting:
+		l.State, l.Status = "restarting", "Restarting "+ended
+	case s.Running && s.Paused:
+		l.State, l.Status = "paused", "Up (Paused)"
+	case s.Running:
 		l.State, l.Status = "running", "Up"
-	case d.State.StartedAt.IsZero():
+	case s.RemovalInProgress:
+		l.State, l.Status = "removing", "Removal In Progress"
+	case s.Dead:
+		l.State, l.Status = "dead", "Dead"
+	case s.StartedAt.IsZero():
 		l.State, l.Status = "created", "Created"
 	default:
-		l.State = "exited"
-		l.Status = fmt.Sprintf("Exited (%d) %s ago", d.State.ExitCode, units.HumanDuration(time.Since(d.State.FinishedAt)))
+		l.State, l.Status = "exited", "Exited "+ended
 	}
 	return l
 }
@@ -216,6 +232,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		switch c := s.take(r, k.ID); {
 		case c != nil:
 			one = listedOf(c)
+			one.Status = healthy(one, healthIn(k.Status))
 			if !runs(k.State) {
 				one.Status += fmt.Sprintf(" (known as %s)", k.State)
 			}
@@ -226,7 +243,8 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		default:
 			one.Status += " (no such process)"
 		}
-		one.Name, one.Image, one.Labels, one.Source, one.Engine = k.Name, k.Image, k.Labels, SourceEngine, r.engine.Host()
+		one.told(k)
+		one.Engine = r.engine.Host()
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {

@@ -228,13 +228,21 @@ func (c *completer) users(cmd *cobra.Command, _ []string, _ string) ([]string, c
 func (c *completer) filters(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	key, _, ok := strings.Cut(typed, "=")
 	if !ok {
-		return offerParts([]string{"label=", "name=", "status="})
+		var keys []string
+		for _, key := range dockerx.FilterKeys() {
+			keys = append(keys, key+"=")
+		}
+		return offerParts(keys)
 	}
 	var out []string
 	switch key {
+	case "health":
+		out = []string{"healthy", "none", "starting", "unhealthy"}
+	case "is-task":
+		out = []string{"false", "true"}
 	case "status":
 		out = []string{"created", "dead", "exited", "paused", "removing", "restarting", "running"}
-	case "name":
+	case "before", "name", "since":
 		for _, l := range c.list(cmd, true) {
 			out = append(out, l.Name)
 		}

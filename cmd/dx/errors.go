@@ -63,6 +63,7 @@ func (a *app) exitCode(err error) int {
 	var keys *escapeKeysError
 	var elsewhere *dockerx.OtherHostError
 	var cgroup *execspec.NoCgroupError
+	var filter *dockerx.FilterError
 	switch {
 	case err == nil:
 		return 0
@@ -90,7 +91,7 @@ func (a *app) exitCode(err error) int {
 		return exitFailure
 	case errors.Is(err, execspec.ErrRelativeCwd):
 		return a.printStartFailure(relativeCwd, false, dockerx.Versions{})
-	case dockerSays(err) && !ofUser(err):
+	case errors.As(err, &filter), dockerSays(err) && !ofUser(err):
 		a.fromDaemon(err.Error())
 		return exitFailure
 	}

@@ -34,7 +34,7 @@ const manyHelp = "\n\n" +
 
 func (o *manyOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.all, "all", false, "Run the command in all running containers")
-	f.Var(o.filters, "filter", "Run the command in the running containers that match: name=TEXT, label=KEY[=VALUE], status=STATE")
+	f.Var(o.filters, "filter", "Run the command in the running containers that match: id=ID, name=REGEXP, label=KEY[=VALUE], status=STATE")
 	f.Var(&o.each, "each", "Run the command in each of these containers, comma separated")
 	f.IntVar(&o.parallel, "parallel", 4*runtime.NumCPU(), "With several containers: how many to run the command in at a time")
 	f.Lookup("parallel").DefValue = "4 for each processor"
@@ -58,6 +58,11 @@ func (o *manyOptions) check(cmd *cobra.Command) error {
 	for _, name := range []string{"interactive", "tty", "detach-keys", "explain"} {
 		if given(name) {
 			return fmt.Errorf("--%s is for one container: there is one standard input, and one terminal", name)
+		}
+	}
+	for key := range o.filters {
+		if !slices.Contains([]string{"id", "name", "label", "status"}, key) {
+			return fmt.Errorf("--filter %s is not known to dx exec: it takes id, name, label and status", key)
 		}
 	}
 	switch args := cmd.Flags().Args(); {
@@ -97,7 +102,8 @@ func (o *manyOptions) match(t *dockerx.Target) bool {
 	if t.Paused {
 		l.State = "paused"
 	}
-	return o.filters.match(l)
+	l.ID = t.ID
+	return dockerx.Filters(o.filters).Match(l)
 }
 
 // meant lends run the containers that are meant.

@@ -61,6 +61,12 @@ func madeContainers(mark string, n int) *fakeengine.Engine {
 		id := sha256.Sum256(fmt.Appendf(nil, "%s %d", mark, i))
 		c := fakeengine.Running(hex.EncodeToString(id[:]), fmt.Sprintf("%s-%d", mark, i+1), fakeengine.NoPID)
 		c.Image, c.Labels = "made:1", map[string]string{"number": strconv.Itoa(i + 1)}
+		c.Ports = []map[string]any{
+			{"IP": "127.0.0.1", "PrivatePort": 82, "PublicPort": 8080, "Type": "tcp"},
+			{"IP": "0.0.0.0", "PrivatePort": 81, "PublicPort": 81, "Type": "tcp"},
+			{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 80, "Type": "tcp"},
+			{"PrivatePort": 90, "Type": "udp"},
+		}
 		e.Containers = append(e.Containers, c)
 	}
 	return e

@@ -21,12 +21,19 @@ type Container struct {
 	ID   string
 	Name string // without the leading slash
 
+	Created string // a time, as RFC 3339 has it
+	Path    string // the program, entry point and all
+	Args    []string
+	Image   string // its ID
+	Managed bool   // it is a task of swarm's; only the files tell
+
 	State struct {
 		Running, Paused, Restarting, Dead bool
-		OOMKilled                         bool
+		RemovalInProgress, OOMKilled      bool
 		Pid                               int
 		StartedAt, FinishedAt             time.Time
 		ExitCode                          int
+		Health                            struct{ Status string }
 	}
 	// RestartCount is how often the restart policy has started it again, since somebody
 	// last did.
@@ -46,6 +53,9 @@ type Container struct {
 		Networks map[string]*Endpoint
 		Ports    Ports
 	}
+
+	// MountPoints are its volumes and binds, by where they are mounted; only in the files.
+	MountPoints map[string]Mount
 
 	// HostConfig is what docker run asked for. The engine answers with it; dockerd
 	// keeps it in a file of its own, and HostConfigOrigin says where.
@@ -71,13 +81,18 @@ type HostConfig struct {
 
 // Endpoint is a container's place in a network of Docker's.
 type Endpoint struct {
+	NetworkID           string
 	IPAddress           string
 	IPPrefixLen         int
 	GlobalIPv6Address   string
 	GlobalIPv6PrefixLen int
 }
 
-// Ports are the host's ports that lead to a container's, by those: "80/tcp".
+// Mount is a volume or a bind of a container. Only a volume has a name and a driver.
+type Mount struct{ Name, Source, Destination, Driver string }
+
+// Ports are the host's ports that lead to a container's, by those: "80/tcp". A port that
+// is exposed and not published has none.
 type Ports map[string][]Binding
 
 // Binding is a port of the host's. It is text, as an engine sends it.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"dx/dockerx/docker"
 )
@@ -21,6 +23,12 @@ type Summary struct {
 	Status string // "Up 3 minutes"
 	Labels map[string]string
 	Ports  docker.Ports
+
+	ImageID  string
+	Command  string // with its arguments
+	Created  time.Time
+	Networks map[string]string // their IDs by their names
+	Mounts   []docker.Mount
 }
 
 // List returns the running containers, or all of them.
@@ -28,13 +36,32 @@ type Summary struct {
 // The request has no version, see Inspect, and the answer is parsed one container after
 // the other: what an engine sends without end takes no room.
 func (c *Client) List(ctx context.Context, all bool) ([]Summary, error) {
-	path := "/containers/json"
 	if all {
-		path += "?all=1"
+		return c.list(ctx, "?all=1")
 	}
+	return c.list(ctx, "")
+}
+
+// Select returns all containers for which the filters of docker ps hold: values by keys.
+func (c *Client) Select(ctx context.Context, filters map[string][]string) ([]Summary, error) {
+	sets := map[string]map[string]bool{}
+	for key, values := range filters {
+		sets[key] = map[string]bool{}
+		for _, v := range values {
+			sets[key][v] = true
+		}
+	}
+	text, err := json.Marshal(sets)
+	if err != nil {
+		return nil, err
+	}
+	return c.list(ctx, "?"+url.Values{"all": {"1"}, "filters": {string(text)}}.Encode())
+}
+
+func (c *Client) list(ctx context.Context, query string) ([]Summary, error) {
 	var out []Summary
 	err := c.call(ctx, "list containers", func(ctx context.Context) (err error) {
-		return c.get(ctx, path, maxAnswer, func(r *bounded) error {
+		return c.get(ctx, "/containers/json"+query, maxAnswer, func(r *bounded) error {
 			out, err = readList(r)
 			return err
 		})
@@ -47,6 +74,9 @@ type listed struct {
 	ID            string
 	Names         []string
 	Image         string
+	ImageID       string
+	Command       string
+	Created       int64
 	State, Status string
 	Labels        map[string]string
 	Ports         []struct {
@@ -54,6 +84,10 @@ type listed struct {
 		PrivatePort, PublicPort uint16
 		Type                    string
 	}
+	NetworkSettings struct {
+		Networks map[string]*struct{ NetworkID string }
+	}
+	Mounts []docker.Mount
 }
 
 // What a list may take. A container that docker compose has started takes 2 KiB in
@@ -92,12 +126,18 @@ func readList(r *bounded) ([]Summary, error) {
 
 // weight is what an entry takes in memory, or a little more.
 func (l *listed) weight() int {
-	n := 400 + len(l.ID) + len(l.Image) + len(l.State) + len(l.Status)
+	n := 500 + len(l.ID) + len(l.Image) + len(l.ImageID) + len(l.Command) + len(l.State) + len(l.Status)
 	for _, name := range l.Names {
 		n += 16 + len(name)
 	}
 	for k, v := range l.Labels {
 		n += 80 + len(k) + len(v)
+	}
+	for name := range l.NetworkSettings.Networks {
+		n += 150 + len(name)
+	}
+	for _, m := range l.Mounts {
+		n += 64 + len(m.Name) + len(m.Source) + len(m.Destination) + len(m.Driver)
 	}
 	return n + 200*len(l.Ports)
 }
@@ -106,12 +146,24 @@ func summary(s listed) Summary {
 	out := Summary{
 		ID: s.ID, Name: ownName(s.Names), Image: s.Image,
 		State: s.State, Status: s.Status, Labels: s.Labels, Ports: docker.Ports{},
+		ImageID: s.ImageID, Command: s.Command, Networks: map[string]string{}, Mounts: s.Mounts,
+	}
+	if s.Created != 0 {
+		out.Created = time.Unix(s.Created, 0)
+	}
+	for name, n := range s.NetworkSettings.Networks {
+		out.Networks[name] = ""
+		if n != nil {
+			out.Networks[name] = n.NetworkID
+		}
 	}
 	for _, p := range s.Ports {
+		port := fmt.Sprintf("%d/%s", p.PrivatePort, p.Type)
+		bindings := out.Ports[port]
 		if p.PublicPort != 0 {
-			port := fmt.Sprintf("%d/%s", p.PrivatePort, p.Type)
-			out.Ports[port] = append(out.Ports[port], docker.Binding{HostIP: p.IP, HostPort: strconv.Itoa(int(p.PublicPort))})
+			bindings = append(bindings, docker.Binding{HostIP: p.IP, HostPort: strconv.Itoa(int(p.PublicPort))})
 		}
+		out.Ports[port] = bindings
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ const maxConfig = 8 << 20
 type config struct {
 	CurrentContext string `json:"currentContext"` // what `docker context use` chose
 	DetachKeys     string `json:"detachKeys"`
+	PSFormat       string `json:"psFormat"`
 }
 
 // configs has a func() (config, error) for each store: which engine is meant and how
@@ -33,6 +35,17 @@ var configs sync.Map
 func (s store) config() (config, error) {
 	read, _ := configs.LoadOrStore(s, sync.OnceValues(s.loadConfig))
 	return read.(func() (config, error))()
+}
+
+// PSFormat is the format that docker's config file sets for docker ps.
+func PSFormat(getenv func(string) string) string {
+	for _, store := range storesOf(getenv, os.Geteuid()) {
+		cfg, _ := store.config() // NewClient's caller is told what is wrong with it
+		if cfg.PSFormat != "" {
+			return cfg.PSFormat
+		}
+	}
+	return ""
 }
 
 func (s store) loadConfig() (config, error) {

@@ -27,6 +27,7 @@ type Container struct {
 	State    map[string]any    // the field of inspect
 	Config   map[string]any    // the field of inspect, in which Image is set
 	Labels   map[string]string // in the list
+	Ports    []map[string]any  // in the list
 }
 
 // ID returns a container's ID that begins so.
@@ -97,7 +98,8 @@ func (e *Engine) list(w http.ResponseWriter, all bool) {
 		}
 		out = append(out, map[string]any{
 			"Id": c.ID, "Names": []string{"/" + c.Name}, "Image": c.image(), "State": state, "Status": "Up 5 minutes",
-			"Labels": c.Labels, "Ports": []any{},
+			"Labels": c.Labels, "Ports": c.ports(), "Command": "sleep 100000000000000000000",
+			"Created": created - i,
 		})
 	}
 	json.NewEncoder(w).Encode(out)
@@ -117,6 +119,16 @@ func (e *Engine) inspect(w http.ResponseWriter, ref string) {
 	default:
 		refuse(w, http.StatusBadRequest, "multiple IDs found with provided prefix: "+ref)
 	}
+}
+
+// created is when the first container was created; each other is a second older.
+const created = 1706933106
+
+func (c Container) ports() []map[string]any {
+	if c.Ports == nil {
+		return []map[string]any{}
+	}
+	return c.Ports
 }
 
 func (c Container) image() string {
