@@ -62,7 +62,7 @@ func (a *app) doctorCommand() *cobra.Command {
 }
 
 func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) error {
-	out, err := output.New(a.out, o.list)
+	out, err := a.printer(o.list)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (s *spread) finish(records []execRecord) error {
 		return exitStatus(worst)
 	}
 	s.say("failed in %d of %d containers:", len(t.Rows), len(records))
-	return errors.Join(output.WriteTable(s.err, t), exitStatus(worst))
+	return errors.Join(output.WriteTable(s.err, s.colour, t), exitStatus(worst))
 }
 
 // pipe is what one stream of a container's exec is written to.

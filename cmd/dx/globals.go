@@ -19,7 +19,7 @@ import (
 // rest. In the plugin, docker's name for it is among them: `docker -H x dx -H y ps`.
 func (a *app) globals(args []string) []string {
 	if len(args) == 0 || !a.plugin && !strings.HasPrefix(args[0], "-") && !isCompletion(args) {
-		return args
+		return withoutGroup(args)
 	}
 	if isCompletion(args) { // the last word is still being typed
 		last := len(args) - 1
@@ -36,7 +36,16 @@ func (a *app) globals(args []string) []string {
 			f.take()
 		}
 	}
-	return append(f.kept, f.in...)
+	return append(f.kept, withoutGroup(f.in)...)
+}
+
+// withoutGroup takes away "container" of docker container exec and the like.
+func withoutGroup(args []string) []string {
+	verbs := []string{"diff", "exec", "inspect", "list", "ls", "ps", "top"}
+	if len(args) > 1 && args[0] == "container" && slices.Contains(verbs, args[1]) {
+		return args[1:]
+	}
+	return args
 }
 
 // globalFlags are the arguments from which flags are taken.
@@ -72,7 +81,7 @@ func (f *globalFlags) take() {
 }
 
 // valued are the flags before the verb that take a value.
-var valued = []string{"config", "log-level", "tlscacert", "tlscert", "tlskey", "host", "context", "api-timeout", "source"}
+var valued = []string{"config", "log-level", "tlscacert", "tlscert", "tlskey", "host", "context", "api-timeout", "source", "color"}
 
 // letters takes -D, -c VALUE, -cVALUE, -c=VALUE and -Dc VALUE. Behind a verb the letters
 // may mean something else.

@@ -42,9 +42,15 @@ type listing struct {
 	resolver *dockerx.Resolver
 }
 
+// printer is that of the results of a verb.
+func (a *app) printer(o output.Options) (*output.Printer, error) {
+	o.Colour = a.colour
+	return output.New(a.out, o)
+}
+
 // list runs a verb that lists; a wrong template is known before any work.
 func (a *app) list(o output.Options, run func(*listing) error) error {
-	out, err := output.New(a.out, o)
+	out, err := a.printer(o)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (a *app) runMap(ctx context.Context, format string, refs []string) error {
 
 // checkPicture refuses what nobody could look at.
 func (a *app) checkPicture(format string) error {
-	if (format == "svg" || format == "html") && output.NewScreen(a.out, os.Getenv).Terminal {
+	if (format == "svg" || format == "html") && output.NewScreen(a.out, "auto", os.Getenv).Terminal {
 		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o " + format + " > map." + format), code: exitDx}
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 // nsOptions are the flags of dx ns.
 type nsOptions struct {
 	output.Options
-	tree, procs, all bool
+	tree, procs, all, inodes bool
 }
 
 func (a *app) nsCommand() *cobra.Command {
@@ -28,8 +28,9 @@ func (a *app) nsCommand() *cobra.Command {
 		Long: "Show which namespaces containers have of their own, by inode number, and which\n" +
 			"they share with the host or with each other. CONTAINER is a name, an ID or a\n" +
 			"unique prefix of one, pid:N for any process, or host. Without one, all running\n" +
-			"containers are listed. Processes in a container that are in other namespaces\n" +
-			"than its init are shown below it.\n\n" +
+			"containers are listed: own is a namespace of the container's own, host the host's, and\n" +
+			"=web one that it shares with web; --inodes lists numbers. Processes in a container\n" +
+			"that are in other namespaces than its init are shown below it.\n\n" +
 			"A namespace shared with the host is marked with * and is red on a terminal;\n" +
 			"? could not be read, - is a type that this kernel does not have. Where a process's\n" +
 			"children will be born into another namespace than its own, that is shown too.\n\n" +
@@ -49,6 +50,7 @@ func (a *app) nsCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
 	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
+	f.BoolVar(&o.inodes, "inodes", false, "In the list of all containers, show the inode numbers of namespaces, and the host's")
 	f.BoolVarP(&o.all, "all", "a", false, "With --tree, show all types; with --tree or --procs, include namespaces without processes\n(mounted, or kept by an open file or a single thread)")
 	return cmd
 }
@@ -64,6 +66,8 @@ func (o nsOptions) check(refs []string) error {
 	switch {
 	case o.tree && o.procs:
 		return errors.New("--tree and --procs cannot be used together")
+	case o.inodes && (o.tree || o.procs || len(refs) > 0):
+		return errors.New("--inodes is for the list of all containers: the others show numbers without it")
 	case o.all && !o.tree && !o.procs:
 		return errors.New("--all requires --tree or --procs")
 	case spaces > 0 && (o.tree || o.procs):
@@ -75,7 +79,7 @@ func (o nsOptions) check(refs []string) error {
 }
 
 func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
-	out, err := output.New(a.out, o.Options)
+	out, err := a.printer(o.Options)
 	if err != nil {
 		return err
 	}
@@ -87,7 +91,7 @@ func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
 	if o.tree || o.procs || (len(refs) > 0 && namespaces.IsRef(refs[0])) {
 		return a.showSpaces(ctx, resolver, out, o, refs)
 	}
-	return a.showNamespaces(ctx, resolver, out, refs)
+	return a.showNamespaces(ctx, resolver, out, o.inodes, refs)
 }
 
 // sourceFor is a itself, or where no reference needs an engine, one that asks none:
@@ -104,12 +108,13 @@ func (a *app) sourceFor(refs []string) *app {
 	return &b
 }
 
-func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *output.Printer, refs []string) error {
+func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *output.Printer, inodes bool, refs []string) error {
 	g, err := a.gather(ctx, find, refs, true)
 	if err != nil {
 		return err
 	}
 	v := newNSView(g.Host, g.Found, g.Others, out.NoTrunc)
+	v.inodes = inodes
 	switch {
 	case len(refs) == 0:
 		err = output.Render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)

@@ -45,7 +45,10 @@ func madeHost() namespaces.Subject {
 func lists(t *testing.T, host namespaces.Subject, subjects ...namespaces.Subject) string {
 	t.Helper()
 	v := newNSView(host, subjects, nil, false)
-	return rendered(t, output.Options{}, v.records(), v.list)
+	v.inodes = true
+	inodes := rendered(t, output.Options{}, v.records(), v.list)
+	v.inodes = false
+	return inodes + "\n" + rendered(t, output.Options{}, v.records(), v.list)
 }
 
 func columns(t *testing.T, host namespaces.Subject, subjects ...namespaces.Subject) string {
@@ -188,7 +191,7 @@ func show(t *testing.T, find namespaces.Finder, o output.Options, refs ...string
 		t.Fatal(err)
 	}
 	before := openFiles(t)
-	code := a.exitCode(a.showNamespaces(context.Background(), find, out, refs))
+	code := a.exitCode(a.showNamespaces(context.Background(), find, out, true, refs))
 	if after := openFiles(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}

@@ -24,7 +24,7 @@ func (a *app) psCommand() *cobra.Command {
 	o := psOptions{filters: psFilters{}}
 	cmd := &cobra.Command{
 		Use:     "ps [OPTIONS]",
-		Aliases: []string{"ls"},
+		Aliases: []string{"ls", "list"},
 		Short:   "List containers, with or without their engine",
 		Long: "List containers: what the kernel runs, beside what the engine says. Where the\n" +
 			"two contradict each other, STATUS says so: \"no such process\" is a container\n" +
@@ -56,7 +56,7 @@ func (a *app) runPS(ctx context.Context, o psOptions) error {
 	if o.latest && o.last == -1 {
 		o.last = 1
 	}
-	out, err := output.New(a.out, o.Options)
+	out, err := a.printer(o.Options)
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ type nsView struct {
 	subjects []namespaces.Subject
 	report   cmpdiff.Report // its first subjects are these, the others follow
 	noTrunc  bool
+	inodes   bool // a list of inode numbers, the host's too
 }
 
 // newNSView compares subjects, which are shown, and others, which are named where they
@@ -150,25 +151,50 @@ func (v *nsView) inside(s namespaces.Subject) []nsInside {
 
 func unread(c cmpdiff.Cell) bool { return c.Relation == cmpdiff.Unknown && c.ID.IsZero() }
 
-// list is a row a subject, the host first, and a column a kind.
+// list is a row a subject and a column a type: of its own, the host's, or shared with
+// whom. As inode numbers the host has a row too.
 func (v *nsView) list() output.Table {
-	t := output.Table{Header: []string{"CONTAINER ID", "NAME", "PID"}}
+	t := output.Table{
+		Header: []string{"CONTAINER ID", "NAME", "PID"},
+		Drop:   []string{"CONTAINER ID", "PID", "ENGINE", "TIME", "CGROUP"},
+	}
 	for _, r := range v.report.Rows {
 		t.Header = append(t.Header, strings.ToUpper(string(r.Type)))
 	}
-	hostRow := v.listRow(v.host)
-	for _, r := range v.report.Rows {
-		hostRow = append(hostRow, output.Cell{Text: inodeText(r.Base, "")})
+	rows := v.subjects
+	if v.inodes {
+		cells := v.listRow(v.host)
+		for _, r := range v.report.Rows {
+			cells = append(cells, output.Cell{Text: inodeText(r.Base, "")})
+		}
+		t.Rows, rows = append(t.Rows, cells), append([]namespaces.Subject{v.host}, v.subjects...)
 	}
-	t.Rows = append(t.Rows, hostRow)
 	for i, s := range v.subjects {
 		cells := v.listRow(s)
 		for _, r := range v.report.Rows {
-			cells = append(cells, comparedCell(r.Cells[i]))
+			cells = append(cells, v.listCell(r, i))
 		}
 		t.Rows = append(t.Rows, cells)
 	}
-	return withEngines(t, append([]namespaces.Subject{v.host}, v.subjects...), engineOf)
+	return withEngines(t, rows, engineOf)
+}
+
+// listCell says in a word whose the namespace of a subject is.
+func (v *nsView) listCell(r cmpdiff.Row, i int) output.Cell {
+	c := r.Cells[i]
+	if v.inodes || unread(c) || c.Relation == cmpdiff.Missing {
+		return comparedCell(c)
+	}
+	text := "own"
+	if names := v.sharers(r, i); c.Relation == cmpdiff.Shared {
+		text = "host"
+	} else if len(names) > 0 {
+		text = "=" + names[0]
+	}
+	if c.Children != nil {
+		text += " (children: another)"
+	}
+	return output.Cell{Text: text, Alert: c.Relation == cmpdiff.Shared}
 }
 
 func (v *nsView) listRow(s namespaces.Subject) []output.Cell {

@@ -140,7 +140,10 @@ func treeOf(sorted []topRecord) []topRecord {
 }
 
 func topTable(list []topRecord) output.Table {
-	t := output.Table{Header: []string{"PID", "CPID", "USER", "STATE", "%CPU", "TIME", "RSS", "ELAPSED", "VIA", "COMMAND"}}
+	t := output.Table{
+		Header: []string{"PID", "CPID", "USER", "STATE", "%CPU", "TIME", "RSS", "ELAPSED", "VIA", "COMMAND"},
+		Drop:   []string{"ELAPSED", "CPID", "ENGINE", "TIME", "STATE", "RSS"},
+	}
 	for _, r := range list {
 		cpid, via := "-", cmp.Or(string(r.Via), "-")
 		if r.ContainerPid != 0 {

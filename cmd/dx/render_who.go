@@ -39,7 +39,10 @@ func whoRecords(arg string, hits []lookup.Hit) []whoRecord {
 }
 
 func whoTable(list []whoRecord) output.Table {
-	t := output.Table{Header: []string{"ARG", "KIND", "CONTAINER", "ID", "PID", "HOW"}}
+	t := output.Table{
+		Header: []string{"ARG", "KIND", "CONTAINER", "ID", "PID", "HOW"},
+		Drop:   []string{"ID", "ENGINE", "KIND", "HOW"},
+	}
 	for _, r := range list {
 		t.Rows = append(t.Rows, output.Row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
 	}

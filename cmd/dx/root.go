@@ -26,6 +26,7 @@ type app struct {
 	tls        engine.TLSFiles
 	apiTimeout time.Duration
 	source     string
+	colour     string // auto, always, never
 }
 
 // run executes one command line and returns its exit code.
@@ -79,6 +80,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVarP(&a.host, "host", "H", "", "Docker engine to ask (default: DOCKER_HOST, then the docker context)")
 	f.StringVar(&a.context, "context", "", "Docker context that names the engine to ask (not with --host)")
 	f.Var(newPeriod(&a.apiTimeout, 250*time.Millisecond), "api-timeout", "How long to wait for each answer of the engine")
+	f.Var(newChoice(&a.colour, "auto", "always", "never"), "color", "Use colors: auto (on a terminal), always, or never")
 	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
 	a.dockerFlags(f)
 

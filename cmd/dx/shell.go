@@ -11,8 +11,9 @@ import (
 func (a *app) shellCommand() *cobra.Command {
 	o := execOptions{}
 	cmd := &cobra.Command{
-		Use:   "shell [OPTIONS] CONTAINER [ARG...]",
-		Short: "Run the best shell that a container has",
+		Use:     "shell [OPTIONS] CONTAINER [ARG...]",
+		Aliases: []string{"sh"},
+		Short:   "Run the best shell that a container has",
 
 		DisableFlagsInUseLine: true,
 

@@ -69,7 +69,8 @@ const environmentHelp = `  DOCKER_HOST          the engine to ask, as -H
   DX_SOURCE            the default of --source
   DX_API_TIMEOUT       the default of --api-timeout
   DOCKER_API_VERSION   the API version to speak, instead of the newest that both know
-  NO_COLOR             no colours, whatever its value
+  NO_COLOR             no colors, whatever its value; --color goes before it
+  CLICOLOR_FORCE       colors also off a terminal, unless it is 0
   SHELL                the shell of dx unshare, and of dx debug --host-tools
 
 Docker's global flags are taken before the verb and behind it: -c, -H, --config, --tls,
@@ -77,7 +78,7 @@ Docker's global flags are taken before the verb and behind it: -c, -H, --config,
 and are options of the verb's own where it has such.`
 
 const filesHelp = `  /var/run/docker.sock     the engine, unless another is named
-  ~/.docker/config.json    the current context, detachKeys
+  ~/.docker/config.json    the current context, detachKeys, psFormat
   ~/.docker/contexts       docker's contexts
   ~/.docker/cli-plugins/docker-dx
                            dx as docker's plugin (dx plugin install)

@@ -71,7 +71,7 @@ func (a *app) versionCommand() *cobra.Command {
 }
 
 func (a *app) runVersion(ctx context.Context, format string) error {
-	out, err := output.New(a.out, output.Options{Format: format})
+	out, err := a.printer(output.Options{Format: format})
 	if err != nil {
 		return err
 	}

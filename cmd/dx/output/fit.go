@@ -1,8 +1,6 @@
 package output
 
-import (
-	"slices"
-)
+import "slices"
 
 // What a column may be cut to: without need, and before the screen's edge cuts it.
 const (
@@ -19,7 +17,11 @@ func (t Table) fitted(width int) Table {
 			return t.cut(widths)
 		}
 	}
-	widths, _ := narrowed(t.widths(), width, least)
+	widths, ok := narrowed(t.widths(), width, least)
+	for !ok && len(t.Header) > 1 {
+		t = t.without(t.Header[len(t.Header)-1])
+		widths, ok = narrowed(t.widths(), width, least)
+	}
 	return t.cut(widths)
 }
 

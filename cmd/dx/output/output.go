@@ -39,11 +39,19 @@ type Options struct {
 	Format  string
 	NoTrunc bool
 	Quiet   bool
+	Colour  string // auto, always, never; empty: auto
 }
 
 // Register adds the flags.
 func (o *Options) Register(f *pflag.FlagSet) {
-	f.StringVar(&o.Format, "format", "", "Format output using a custom template:\n"+
+	o.register(f, "")
+}
+
+// RegisterShort adds them with -f, as docker inspect has it for --format.
+func (o *Options) RegisterShort(f *pflag.FlagSet) { o.register(f, "f") }
+
+func (o *Options) register(f *pflag.FlagSet, short string) {
+	f.StringVarP(&o.Format, "format", short, "", "Format output using a custom template:\n"+
 		"'table':          Print output in table format with column headers (default)\n"+
 		"'table TEMPLATE': Print output in table format using the given Go template\n"+
 		"'json':           Print one JSON object per line, never truncated\n"+
@@ -62,7 +70,7 @@ type Printer struct {
 // New reads the flags, so that a wrong template is known before any work. Its error
 // is a *TemplateError.
 func New(f *os.File, o Options) (*Printer, error) {
-	return newPrinter(NewScreen(f, os.Getenv), o)
+	return newPrinter(NewScreen(f, o.Colour, os.Getenv), o)
 }
 
 func newPrinter(s Screen, o Options) (*Printer, error) {
@@ -110,9 +118,9 @@ func renderInto[T Record[T]](b *bytes.Buffer, p *Printer, records []T, table fun
 }
 
 // WriteTable prints a table beside a result, as stderr shows one.
-func WriteTable(f *os.File, t Table) error {
+func WriteTable(f *os.File, colour string, t Table) error {
 	var b bytes.Buffer
-	s := NewScreen(f, os.Getenv)
+	s := NewScreen(f, colour, os.Getenv)
 	err := t.write(&b, s)
 	_, errWrite := b.WriteTo(s)
 	return errors.Join(err, errWrite)
