@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 )
 
@@ -82,6 +83,9 @@ type StateError struct {
 	Ref   string // as typed
 
 	Engine string // the engine that said so; empty: none did
+
+	// Docker is what is recorded of the container; nil: nothing.
+	Docker *docker.Container
 }
 
 func (e *StateError) Error() string {

@@ -196,7 +196,7 @@ func (r *Resolver) warnOf(doubts []error) {
 // behind the times: the first that verifies counts.
 func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 	if !f.Runs() || f.Ended() {
-		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
+		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref, Docker: f.Docker()}
 	}
 	var first error
 	tried := map[int]bool{0: true}
@@ -208,7 +208,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded(), found: f})
 		if err == nil && f.Starting(v.process) {
 			v.close()
-			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
+			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref, Docker: f.Docker()}
 		}
 		if err == nil {
 			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
@@ -223,7 +223,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 	var stale *StaleError
 	if f.Recorded() && errors.As(first, &stale) {
 		// Its files were not written again when it ended: dockerd did not see it.
-		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref}
+		return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref, Docker: f.Docker()}
 	}
 	return nil, first
 }

@@ -333,11 +333,11 @@ func validName(name string) bool {
 func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, error) {
 	switch state := &d.State; {
 	case !state.Running:
-		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
+		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host(), Docker: d}
 	case state.Restarting && !state.Paused:
-		return nil, &StateError{State: Restarting, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
+		return nil, &StateError{State: Restarting, ID: d.ID, Ref: ref, Engine: r.engine.Host(), Docker: d}
 	case state.Pid == 0:
-		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host()}
+		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host(), Docker: d}
 	}
 	doubt := r.doubt()
 	v, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})

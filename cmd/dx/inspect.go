@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"dx/cmpdiff"
 	"dx/dockerx"
 	"dx/dockerx/claims"
+	"dx/dockerx/docker"
 	"dx/nsops"
 	"dx/nsops/escape"
 	"dx/nsops/posture"
@@ -30,22 +32,26 @@ func (a *app) inspectCommand() *cobra.Command {
 			"\"gave X\" if the process was given X and may have changed it since; \"! says X\",\n" +
 			"red on a terminal, if the kernel has another value. Cgroup limits are those of the\n" +
 			"container's own cgroup; a lower limit of a parent cgroup has a line of its own.\n\n" +
+			"Of a container that does not run it shows how it ended. Templates have these fields of\n" +
+			"docker inspect besides: .Id, .Created, .Path, .Args, .RestartCount, .State.Pid and the rest\n" +
+			"of .State, .Config, .HostConfig, .NetworkSettings.\n\n" +
 			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
 		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runInspect(cmd.Context(), o, refs) },
 	}
-	o.Register(cmd.Flags())
+	o.RegisterShort(cmd.Flags())
 	cmd.Flags().Lookup("format").Usage = "Format output using a custom template:\n" +
 		"'json':     Print one JSON object per line, never truncated\n" +
 		"'TEMPLATE': Print output using the given Go template, with docker's functions"
+	cmd.Flags().BoolVar(&o.env, "env", false, "Show the values of environment variables, which may be secrets")
 	cmd.Flags().BoolVar(&o.origins, "origins", false, "Show the file that each fact comes from")
 	return cmd
 }
 
 type inspectOptions struct {
 	output.Options
-	origins bool
+	origins, env bool
 }
 
 func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) error {
@@ -57,16 +63,20 @@ func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) e
 		var records []inspectRecord
 		for _, ref := range refs {
 			s, err := g.read(ctx, ref)
+			var state *dockerx.StateError
+			if errors.As(err, &state) && state.Docker != nil {
+				s, err = stoppedSubject(ref, state), nil
+			}
 			if err != nil {
 				l.add(err)
 				continue
 			}
-			records = append(records, newInspectRecord(s))
+			records = append(records, newInspectRecord(s, o.env))
 		}
 		if len(records) > 0 {
 			g.sayUnread()
 		}
-		return renderInspect(l.out, records, o.origins)
+		return renderInspect(l.out, records, o)
 	})
 }
 
@@ -78,6 +88,8 @@ type postureSubject struct {
 	posture                      *posture.Posture
 	facts                        []posture.Fact
 	judgements                   []cmpdiff.Judgement
+	docker                       *docker.Container // what Docker says of it; nil: nothing
+	paused                       bool
 }
 
 // postureGathering reads postures and notes what it could not have.
@@ -118,7 +130,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 	}
 	s := &postureSubject{
 		ref: ref, id: c.ID, name: c.Name, image: c.Image, engine: c.Engine, pid: c.Process.PID, source: c.Source,
-		posture: p, facts: p.Facts(c.Process.PID),
+		posture: p, facts: p.Facts(c.Process.PID), docker: claims.Docker(c), paused: c.Paused,
 	}
 	s.judgements = cmpdiff.Judge(s.facts, claimed)
 	g.noteUnread(s)

@@ -41,7 +41,7 @@ func cardOf(t *testing.T, s *postureSubject, o inspectOptions) string {
 	f := outputtest.File(t)
 	out, err := output.New(f, o.Options)
 	if err == nil {
-		err = renderInspect(out, []inspectRecord{newInspectRecord(s)}, o.origins)
+		err = renderInspect(out, []inspectRecord{newInspectRecord(s, o.env)}, o)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,14 @@ type inspectRecord struct {
 	// Origins are the files that facts come from, by "section.name".
 	Origins map[string]string
 
+	// Command and Env are Docker's word; without --env the values of Env are masked.
+	Command      []string `json:",omitempty"`
+	Env          []string `json:",omitempty"`
+	Ports        string   `json:",omitempty"` // the published ones, as docker ps has them
+	RestartCount int
+	State        *stateRecord `json:",omitempty"`
+	dockerFields
+
 	subject *postureSubject
 }
 
@@ -40,11 +48,12 @@ type claimRecord struct {
 	Origin  string
 }
 
-func newInspectRecord(s *postureSubject) inspectRecord {
+func newInspectRecord(s *postureSubject, env bool) inspectRecord {
 	r := inspectRecord{
 		ID: s.id, Name: s.name, Image: s.image, Pid: s.pid, Engine: s.engine, Source: s.source, Posture: *s.posture,
 		Origins: map[string]string{}, subject: s, Claims: []claimRecord{},
 	}
+	r.recorded(s, env)
 	for _, f := range s.facts {
 		r.Origins[string(f.Section)+"."+f.Name] = f.Origin
 	}
@@ -69,7 +78,7 @@ func (r inspectRecord) Short() inspectRecord {
 }
 
 // renderInspect prints cards for people, and otherwise what output.Render prints.
-func renderInspect(out *output.Printer, records []inspectRecord, origins bool) error {
+func renderInspect(out *output.Printer, records []inspectRecord, o inspectOptions) error {
 	if !out.IsTable() {
 		return output.Render(out, records, nil)
 	}
@@ -78,7 +87,7 @@ func renderInspect(out *output.Printer, records []inspectRecord, origins bool) e
 		if i > 0 {
 			page.Blank()
 		}
-		v := &inspectView{Card: page, s: r.subject, noTrunc: out.NoTrunc, origins: origins}
+		v := &inspectView{Card: page, s: r.subject, r: r, noTrunc: out.NoTrunc, origins: o.origins}
 		v.write()
 	}
 	return page.Print()
@@ -88,6 +97,7 @@ func renderInspect(out *output.Printer, records []inspectRecord, origins bool) e
 type inspectView struct {
 	*output.Card
 	s                *postureSubject
+	r                inspectRecord
 	noTrunc, origins bool
 }
 
@@ -99,6 +109,10 @@ const (
 
 func (v *inspectView) write() {
 	v.title()
+	v.recorded()
+	if v.s.pid == 0 {
+		return
+	}
 	for _, section := range posture.Sections {
 		tables := append([]output.Table{v.section(section)}, v.lists(section)...)
 		tables = slices.DeleteFunc(tables, func(t output.Table) bool { return len(t.Rows) == 0 })
@@ -121,7 +135,9 @@ func (v *inspectView) title() {
 	if v.s.id != "" {
 		parts = append(parts, v.id(v.s.id))
 	}
-	parts = append(parts, fmt.Sprintf("pid %d", v.s.pid))
+	if v.s.pid != 0 {
+		parts = append(parts, fmt.Sprintf("pid %d", v.s.pid))
+	}
 	if v.s.image != "" {
 		parts = append(parts, "image "+v.s.image)
 	}

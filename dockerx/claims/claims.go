@@ -58,6 +58,26 @@ func Of(c *dockerx.Container, p *posture.Posture) ([]posture.Claim, error) {
 	return l.claims, c.Process.Alive()
 }
 
+// Docker returns what the engine says of the container, else Docker's files; nil if neither
+// says anything.
+func Docker(c *dockerx.Container) *docker.Container {
+	if c.ID == "" {
+		return nil
+	}
+	b, err := host.Open(c.Process)
+	if err != nil {
+		return said(c, func() (*docker.Container, error) { return host.DockerOf(c.Process, c.ID) })
+	}
+	defer b.Close()
+	return said(c, func() (*docker.Container, error) {
+		spec, err := b.Spec()
+		if err != nil {
+			return nil, err
+		}
+		return b.Docker(spec)
+	})
+}
+
 // said is what the engine says, else Docker's files; nil if neither says anything.
 func said(c *dockerx.Container, files func() (*docker.Container, error)) *docker.Container {
 	if c.Docker != nil {
