@@ -21,7 +21,12 @@ func TestExecUnderCrun(t *testing.T) {
 	}
 	// crun takes either version of cgroups and not both, and on v2 rights that not every
 	// machine gives: it raises its limit of locked memory.
-	under := []string{"/usr/bin/unshare", "--mount", "--propagation", "private", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"`, "sh"}
+	// It also gives the null device that it was started with to the command's user: this
+	// engine has one of its own.
+	under := []string{"/usr/bin/unshare", "--mount", "--propagation", "private", "sh", "-ec", `
+		umount /sys/fs/cgroup/unified 2>/dev/null || true
+		mount -t tmpfs tmpfs /mnt; mknod -m 666 /mnt/null c 1 3; mount --bind /mnt/null /dev/null
+		exec "$@"`, "sh"}
 	e := suite.Start(t, engine.Options{Under: under, Args: []string{"--add-runtime", "crun=" + crun}})
 	for name, k := range map[string]kind{
 		"plain": {execs: [][]string{{}, {"-t"}, {"-u", "app"}, {"-e", "A=1", "-e", "A=2", "-w", "/home"}}},

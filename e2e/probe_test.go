@@ -41,7 +41,7 @@ s self; [ ! -e /prober ] || /prober self
 var statVaries = map[int]string{
 	3: "running or sleeping", 10: "minor faults", 11: "minor faults of children", 12: "major faults", 13: "major faults of children",
 	14: "time used", 15: "time used", 16: "time used by children", 17: "time used by children",
-	22: "start time", 23: "memory in use", 24: "memory in use",
+	22: "start time", 32: "signals blocked: all, while the shell forks; status has them", 23: "memory in use", 24: "memory in use",
 	26: "address space layout", 27: "address space layout", 28: "address space layout", 29: "where it runs now", 30: "where it runs now",
 	35: "where it waits", 39: "CPU it ran on", 42: "delay", 44: "guest time",
 	45: "address space layout", 46: "address space layout", 47: "address space layout", 48: "address space layout",

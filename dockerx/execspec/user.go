@@ -91,8 +91,9 @@ func (b *builder) lookUp(name string) (specs.User, error) {
 	if b.f.Kind == Contained && snapshotter(b.f) {
 		find = lookupUserSnapshotter
 	}
-	// Of name:group:more Docker takes two parts (moby/sys/user to 0.4).
-	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 {
+	// Of name:group:more Docker took two parts (moby/sys/user to 0.3). Which one it has is
+	// told by the runtime of its time.
+	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 && !sinceRunc13(b.f.State) {
 		name = parts[0] + ":" + parts[1]
 	}
 	u, err := find(b.f.Accounts, name, groupAdd)
