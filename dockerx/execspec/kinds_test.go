@@ -11,6 +11,7 @@ import (
 
 	"dx/nsops"
 	"dx/nsops/caps"
+	"dx/nsops/proc"
 )
 
 // TestBuildKinds: what the sources of moby (daemon/exec.go, daemon/oci_linux.go) and runc
@@ -135,6 +136,68 @@ func TestBuildKinds(t *testing.T) {
 		"nothing is added to the environment of another engine's": {
 			change: func(f *Facts) { f.Docker, f.Spec.Process.Env = nil, []string{"B=1", "HOME=/b"} },
 			check:  func(t *testing.T, s *Spec) { same(t, "environment", s.Process.Env, []string{"B=1", "HOME=/b"}) },
+		},
+		"userns-remap: users are those of the namespace, which is joined": {
+			change: func(f *Facts) {
+				ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+				f.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.UserNamespace}, {Type: specs.MountNamespace}}
+				f.Spec.Linux.UIDMappings, f.Spec.Linux.GIDMappings = ids, ids
+				f.Init.UIDs, f.Init.GIDs = proc.IDMap{{Inside: 0, Outside: 100000, Count: 65536}}, proc.IDMap{{Inside: 0, Outside: 100000, Count: 65536}}
+			},
+			o: Options{User: "app"},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "namespaces", s.Namespaces, []nsops.Type{nsops.Mnt, nsops.User})
+				if u := s.Process.User; u.UID != 7 || u.GID != 8 {
+					t.Errorf("user %d:%d, want 7:8 as the container counts", u.UID, u.GID)
+				}
+			},
+		},
+		"--ulimit, and the shim's other limits": {
+			change: func(f *Facts) {
+				f.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Soft: 10, Hard: 20}}
+				f.Self.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Soft: 1, Hard: 1}, {Type: "RLIMIT_STACK", Soft: 8, Hard: 8}}
+				f.Shim.Rlimits = []specs.POSIXRlimit{
+					{Type: "RLIMIT_CORE", Soft: 0, Hard: 9}, {Type: "RLIMIT_STACK", Soft: 8, Hard: 8},
+					{Type: "RLIMIT_NPROC", Soft: 1, Hard: 1}, {Type: "RLIMIT_NOFILE", Soft: 1 << 19, Hard: 1 << 20},
+				}
+				f.Init.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 1 << 20}}
+			},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "limits", s.Process.Rlimits, []specs.POSIXRlimit{
+					{Type: "RLIMIT_NPROC", Soft: 10, Hard: 20}, {Type: "RLIMIT_CORE", Soft: 0, Hard: 9},
+					{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 1 << 20},
+				})
+			},
+		},
+		"an orphan has its init's limits": {
+			change: func(f *Facts) {
+				f.Kind, f.Bundle, f.Spec, f.State = Orphaned, "", nil, nil
+				f.Init.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 5, Hard: 6}}
+			},
+			check: func(t *testing.T, s *Spec) {
+				same(t, "limits", s.Process.Rlimits, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 5, Hard: 6}})
+			},
+		},
+		"containerd's container has its bundle's user by number, and no groups of Docker's": {
+			change: func(f *Facts) {
+				f.Docker = nil
+				f.Spec.Process.User = specs.User{UID: 5, GID: 6, AdditionalGids: []uint32{6, 44}}
+			},
+			check: func(t *testing.T, s *Spec) {
+				u := s.Process.User
+				if u.UID != 5 || u.GID != 6 || !slices.Contains(u.AdditionalGids, 44) || slices.Contains(u.AdditionalGids, 9) {
+					t.Errorf("user %+v, want the bundle's", u)
+				}
+			},
+		},
+		"-u names a user of containerd's container": {
+			change: func(f *Facts) { f.Docker = nil },
+			o:      Options{User: "app"},
+			check: func(t *testing.T, s *Spec) {
+				if u := s.Process.User; u.UID != 7 || u.GID != 8 {
+					t.Errorf("user %d:%d, want 7:8", u.UID, u.GID)
+				}
+			},
 		},
 		"umask, before runc 1.2": {
 			change: func(f *Facts) { f.State.Umask, f.State.SpecVersion = new(uint32), "1.0.2-dev" },

@@ -111,5 +111,5 @@ func (h handle) at() nsops.ID {
 	if h.fd == none || unix.Fstat(h.fd, &st) != nil {
 		return nsops.ID{}
 	}
-	return nsops.ID{Device: st.Dev, Inode: st.Ino}
+	return nsops.IDOf(&st)
 }
