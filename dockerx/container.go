@@ -43,6 +43,10 @@ type Container struct {
 	Engine string // the engine's address; empty without one
 	Source Source
 
+	// Manager is whose container it is where no shim of containerd's serves it: "podman",
+	// "cri-o", "runc", "lxc", "machine"; else empty.
+	Manager string
+
 	Paused bool // read from the freezer
 
 	// Process is the verified init process, held open: see Resolve.

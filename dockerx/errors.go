@@ -98,6 +98,28 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("container %s is not running", e.ID)
 }
 
+// SandboxError says that a container's runtime runs it behind a kernel of its own: the
+// process that the host shows is the sandbox, and not the container.
+type SandboxError struct{ Ref, Runtime string }
+
+func (e *SandboxError) Error() string {
+	return fmt.Sprintf("%s runs in a sandbox of %s: what the host shows is the sandbox's process, not the container's, and only %s can enter it", e.Ref, e.Runtime, e.Runtime)
+}
+
+// sandboxed returns a SandboxError for a container that is not what was verified, which is
+// closed then.
+func sandboxed(ref string, v *verified) error {
+	if v.bundle == nil {
+		return nil
+	}
+	runtime := v.bundle.Sandbox()
+	if runtime == "" {
+		return nil
+	}
+	v.close()
+	return &SandboxError{Ref: ref, Runtime: runtime}
+}
+
 // EngineError says that the Engine API gave no answer. Err is what the client said
 // (errors.Is finds context.DeadlineExceeded, fs.ErrPermission, fs.ErrNotExist…).
 type EngineError = engine.Error

@@ -211,7 +211,10 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref, Docker: f.Docker()}
 		}
 		if err == nil {
-			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn}
+			if err := sandboxed(ref, v); err != nil {
+				return nil, err
+			}
+			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn, Manager: f.Engine().Manager}
 			c.readFreezer(false)
 			c.named(ref, f)
 			return c, nil
@@ -230,7 +233,10 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 
 // named takes what Docker's files call the container.
 func (c *Container) named(ref string, f *host.Found) {
-	c.Ref, c.Name, c.Source, c.Engine = ref, f.Name(), SourceHost, f.EngineName()
+	c.Ref, c.Name, c.Source, c.Engine, c.Image = ref, f.Name(), SourceHost, f.EngineName(), f.Image()
+	if f.Pod() != (host.Pod{}) {
+		c.Name = f.Called()
+	}
 	if d := f.Docker(); d != nil {
 		c.Image, c.Ports = d.Config.Image, portsOf(d.NetworkSettings.Ports)
 	}

@@ -27,6 +27,7 @@ type Listed struct {
 	Engine          string // the engine's address; of one that was not asked, what tells it apart
 	Source          Source
 	Labels          map[string]string
+	Sandbox         bool // it holds a pod's namespaces, and runs nothing of the user's
 
 	// What docker ps has besides. Of a container that is not Docker's none is known.
 	Created  time.Time
@@ -108,7 +109,7 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 		list = r.listBoth(l, told.value)
 	}
 	if !all {
-		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) })
+		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) || l.Sandbox })
 	}
 	// The engine's own order is by more than the seconds that it tells.
 	slices.SortStableFunc(list, func(a, b Listed) int { return b.age().Compare(a.age()) })
@@ -175,7 +176,8 @@ func noProcess(l *host.Listing) string {
 
 // called takes what the container is called, and whose it is.
 func (l *Listed) called(f *host.Found, call callers) {
-	l.Name, l.Engine, l.Source = call.call(f), f.EngineName(), SourceHost
+	l.Name, l.Engine, l.Source, l.Image = call.call(f), f.EngineName(), SourceHost, f.Image()
+	l.Sandbox = f.Pod().Sandbox
 	if d := f.Docker(); d != nil {
 		l.recorded(d)
 	}
@@ -258,7 +260,9 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 	for _, c := range left {
 		one := listedOf(c)
 		one.called(c.found, call)
-		one.Status += " (unknown to the engine)"
+		if c.found.Engine().Manager == "" {
+			one.Status += " (unknown to the engine)"
+		}
 		out = append(out, one)
 	}
 	return out

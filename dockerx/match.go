@@ -47,19 +47,17 @@ func matchSummary(list []engine.Summary, ref Reference) (string, error) {
 
 func ambiguous(ref Reference, hits []*host.Found) *AmbiguousError {
 	e := &AmbiguousError{Ref: ref.Text}
-	name, bearers := strings.TrimPrefix(ref.name, "/"), 0 // of Docker's
+	bearers := map[string]int{}
 	for _, f := range hits {
-		if f.Engine().Docker && f.Name() == name {
-			bearers++
-		}
+		bearers[f.Called()]++
 	}
 	for _, f := range hits {
 		c := Candidate{Reference: f.Qualified(), PID: f.PID}
-		if f.Engine().Docker {
+		if docker.IsID(f.ID) && f.Scheme() != "containerd" {
 			c.ID = f.ID
-			if f.Name() == name && bearers == 1 {
-				c.Reference = "docker:" + name
-			}
+		}
+		if called := f.Called(); bearers[called] == 1 && f.Name() != f.ID && f.Scheme() != "containerd" && (!f.Engine().Docker || f.Name() == strings.TrimPrefix(ref.name, "/")) {
+			c.Reference = called
 		}
 		e.Candidates = append(e.Candidates, c)
 	}

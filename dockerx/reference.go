@@ -2,6 +2,7 @@ package dockerx
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,8 @@ const (
 	anyEngine referenceKind = iota
 	dockerOnly
 	containerdOnly
+	podOnly
+	engineOnly // of the managers whose references are SCHEME:NAME
 	processOnly
 	hostOnly
 )
@@ -25,6 +28,8 @@ const (
 //	NAME, /NAME, ID, PREFIX     of the engine that is asked, else of another one
 //	docker:NAME                 of a dockerd's, whichever
 //	containerd:NAMESPACE/ID     of that namespace of containerd's, by ID or nerdctl's name
+//	k8s:NAMESPACE/POD[/CONTAINER]  of Kubernetes', whoever runs it
+//	podman:NAME, lxc:NAME, machine:NAME, runc:NAME, cri-o:NAME   of that manager's
 //	pid:N                       any process
 //	host:, host                 the host's init
 type Reference struct {
@@ -32,15 +37,14 @@ type Reference struct {
 
 	kind      referenceKind
 	name      string // or ID, or prefix
-	namespace string // containerd's
+	namespace string // containerd's, Kubernetes'
+	scheme    string // of engineOnly
+	inPod     string // the container in a pod; empty: the only one
 	pid       int
 }
 
-// notBuilt are managers of containers that dx cannot find yet.
-var notBuilt = map[string]string{
-	"podman": "podman's containers", "k8s": "Kubernetes' pods by name", "lxc": "LXC's containers",
-	"machine": "machined's containers", "runc": "what runc alone has started",
-}
+// schemes are those of managers whose containers have names, or IDs, by themselves.
+var schemes = []string{"podman", "cri-o", "lxc", "machine", "runc"}
 
 // ReferenceError says that a reference means nothing.
 type ReferenceError struct{ Ref, Reason string }
@@ -61,9 +65,18 @@ func ParseReference(text string) (Reference, error) {
 		return ref, &ReferenceError{Ref: text, Reason: fmt.Sprintf(reason, args...)}
 	}
 	ref.name = rest
-	switch what := notBuilt[scheme]; {
-	case what != "":
-		return wrong("dx does not know %s yet; pid:N of a process in one works", what)
+	switch {
+	case slices.Contains(schemes, scheme) && rest != "":
+		ref.kind, ref.scheme = engineOnly, scheme
+	case scheme == "k8s":
+		parts := strings.Split(rest, "/")
+		if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
+			return wrong("want k8s:NAMESPACE/POD[/CONTAINER]")
+		}
+		ref.kind, ref.namespace, ref.name = podOnly, parts[0], parts[1]
+		if len(parts) == 3 {
+			ref.inPod = parts[2]
+		}
 	case scheme == "host" && rest == "":
 		ref.kind = hostOnly
 	case scheme == "pid":
@@ -98,6 +111,12 @@ func (ref Reference) mayMean(f *host.Found) bool {
 		return f.Engine().Docker
 	case containerdOnly:
 		return f.Namespace == ref.namespace
+	case podOnly:
+		p := f.Pod()
+		return p.Namespace == ref.namespace && (ref.inPod == "" && !p.Sandbox || ref.inPod == p.Container && !p.Sandbox)
+	case engineOnly:
+		m := f.Engine().Manager
+		return m == ref.scheme || m == "buildah" && ref.scheme == "runc"
 	}
 	return false
 }
@@ -107,14 +126,26 @@ func (ref Reference) mayMean(f *host.Found) bool {
 // as Docker makes them have prefixes: containerd's are names that a user chose.
 func (ref Reference) ranks() []func(*host.Found) bool {
 	name := strings.TrimPrefix(ref.name, "/")
+	if ref.kind == podOnly {
+		return []func(*host.Found) bool{
+			func(f *host.Found) bool { return f.Pod().Name == ref.name },
+			func(f *host.Found) bool { return strings.HasPrefix(f.Pod().Name, ref.name) },
+		}
+	}
 	return []func(*host.Found) bool{
 		func(f *host.Found) bool { return f.ID == ref.name && docker.IsID(ref.name) },
 		func(f *host.Found) bool {
 			// A nerdctl name does not keep the ID, a text, from being one.
-			return f.Name() == name || f.ID == name && !docker.IsID(f.ID)
+			return f.Name() == name || f.ID == name && !docker.IsID(f.ID) || ref.kind == anyEngine && inPod(f, name)
 		},
 		func(f *host.Found) bool {
 			return ref.name != "" && docker.IsID(f.ID) && strings.HasPrefix(f.ID, ref.name)
 		},
 	}
+}
+
+// inPod reports whether a container of Kubernetes' is called so by itself, or its pod.
+func inPod(f *host.Found, name string) bool {
+	p := f.Pod()
+	return !p.Sandbox && p.Name != "" && (p.Container == name || p.Name == name)
 }

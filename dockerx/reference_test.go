@@ -12,7 +12,10 @@ func TestParseReference(t *testing.T) {
 		"host:": {kind: hostOnly}, "pid:7": {kind: processOnly, name: "7", pid: 7},
 		"docker:web": {kind: dockerOnly, name: "web"}, "docker:host": {kind: dockerOnly, name: "host"},
 		"containerd:default/web": {kind: containerdOnly, namespace: "default", name: "web"},
-		"x:y":                    {name: "x:y"}, "host:x": {name: "host:x"}, "docker:": {name: "docker:"},
+		"podman:web":             {kind: engineOnly, scheme: "podman", name: "web"}, "lxc:lx1": {kind: engineOnly, scheme: "lxc", name: "lx1"},
+		"machine:m": {kind: engineOnly, scheme: "machine", name: "m"}, "runc:a-b": {kind: engineOnly, scheme: "runc", name: "a-b"}, "podman:": {name: "podman:"},
+		"k8s:prod/web-1": {kind: podOnly, namespace: "prod", name: "web-1"}, "k8s:prod/web-1/app": {kind: podOnly, namespace: "prod", name: "web-1", inPod: "app"},
+		"x:y": {name: "x:y"}, "host:x": {name: "host:x"}, "docker:": {name: "docker:"},
 	} {
 		want.Text = text
 		if got, err := ParseReference(text); err != nil || got != want {
@@ -22,7 +25,7 @@ func TestParseReference(t *testing.T) {
 	for text, want := range map[string]string{
 		"pid:x": "not a process number", "pid:0": "not a process number", "pid:-1": "not a process number", "pid:99999999999": "not a process number",
 		"containerd:web": "NAMESPACE/ID", "containerd:/web": "NAMESPACE/ID", "containerd:x/": "NAMESPACE/ID",
-		"podman:web": "podman's containers yet", "k8s:a/b": "yet", "lxc:a": "yet", "machine:a": "yet", "runc:a": "yet",
+		"k8s:pod": "k8s:NAMESPACE/POD", "k8s:a/": "k8s:NAMESPACE/POD", "k8s:/b": "k8s:NAMESPACE/POD", "k8s:a/b/": "k8s:NAMESPACE/POD", "k8s:a/b/c/d": "k8s:NAMESPACE/POD",
 	} {
 		if _, err := ParseReference(text); !isA[*ReferenceError](err) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v, want a refusal that names it and says %q", text, err, want)

@@ -138,6 +138,8 @@ func (r *Resolver) Resolve(ctx context.Context, text string) (*Container, error)
 
 func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, error) {
 	switch {
+	case ref.kind == podOnly, ref.kind == engineOnly:
+		return r.fromHost(ref)
 	case !validName(strings.TrimPrefix(ref.name, "/")):
 		return nil, &NotFoundError{Ref: ref.Text, Asked: "no container can be called so"}
 	case r.from == SourceHost || ref.kind == containerdOnly:
@@ -342,6 +344,9 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	doubt := r.doubt()
 	v, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
 	if err != nil {
+		return nil, err
+	}
+	if err := sandboxed(ref, v); err != nil {
 		return nil, err
 	}
 	c := &Container{

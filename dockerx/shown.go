@@ -119,29 +119,29 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 // them by the rules; else a qualified reference.
 type callers struct {
 	plain func(*host.Found) bool
-	names map[string]int // of Docker's containers
+	names map[string]int // by Called
+	bare  map[string]int // by Name
 }
 
 func (r *Resolver) callers(s situation, list []*shownOne) callers {
 	rules := s.rules(Reference{})
-	c := callers{names: map[string]int{}, plain: func(f *host.Found) bool {
+	c := callers{names: map[string]int{}, bare: map[string]int{}, plain: func(f *host.Found) bool {
 		return rules.first != nil && rules.first(f) || rules.second != nil && rules.second(f)
 	}}
 	for _, one := range list {
-		if one.found.Engine().Docker {
-			c.names[one.found.Name()]++
-		}
+		c.names[one.found.Called()]++
+		c.bare[one.found.Name()]++
 	}
 	return c
 }
 
 func (c callers) call(f *host.Found) string {
-	name := f.Name()
+	name, e := f.Name(), f.Engine()
 	switch {
-	case c.plain(f):
+	case c.plain(f) && f.Pod() == host.Pod{} && (e.Manager == "" || c.bare[name] == 1):
 		return name
-	case f.Engine().Docker && c.names[name] == 1:
-		return "docker:" + name
+	case (e.Docker || e.Manager != "" || f.Scheme() == "k8s") && c.names[f.Called()] == 1:
+		return f.Called()
 	}
 	return f.Qualified()
 }

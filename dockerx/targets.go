@@ -52,6 +52,9 @@ func (r *Resolver) Targets(ctx context.Context) (*Targets, error) {
 	}
 	call := r.callers(r.listSituation(s.heard), s.shown.list)
 	for _, c := range left {
+		if c.found.Pod().Sandbox {
+			continue
+		}
 		out.List = append(out.List, r.foundTarget(call.call(c.found), c))
 	}
 	return out, nil

@@ -74,6 +74,13 @@ func (c claim) stale(reason string, args ...any) error {
 
 func (c claim) prove(v *verified) error {
 	err := c.proveByBundle(v)
+	if errors.Is(err, host.ErrNoBundle) && c.found != nil {
+		// Of a manager whose containers have no bundle, as LXC and systemd-nspawn.
+		if proof, ok := c.found.Vouched(v.process); ok {
+			v.proof = proof
+			return nil
+		}
+	}
 	if errors.Is(err, host.ErrNoBundle) || errors.Is(err, fs.ErrPermission) {
 		// The shim has died, or dx may not look at it.
 		v.proof, err = c.proveByCgroup(v.process, err)
@@ -126,12 +133,18 @@ func (c claim) proveByFound(v *verified) bool {
 		return false
 	}
 	v.bundle, v.proof = b, servedBy(p, b)+asTheStateSays
+	if proof, ok := c.found.Vouched(p); ok {
+		v.proof = proof
+	}
 	return true
 }
 
 const asTheStateSays = "; it started when the runtime's state says"
 
 func servedBy(p *proc.Process, b *host.Bundle) string {
+	if b.Manager != "" {
+		return fmt.Sprintf("pid %d is what the runtime's state of %s names, kept for root or for you in dx's namespaces", p.PID, b.Path)
+	}
 	return fmt.Sprintf("pid %d is what %s/init.pid names, and a child of pid %d, a shim of root's or of your own in dx's namespaces", p.PID, b.Path, b.Shim.PID)
 }
 

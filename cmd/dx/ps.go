@@ -31,7 +31,8 @@ func (a *app) psCommand() *cobra.Command {
 			"that Docker calls running and the kernel does not know, \"unknown to the engine\"\n" +
 			"one that the kernel runs and Docker does not know, \"unverified\" one that dx may not\n" +
 			"look at. The columns ENGINE and SOURCE are there if there are several; a name such as\n" +
-			"containerd:default/web means that container to every verb.\n\n" +
+			"containerd:default/web or podman:web means that container to every verb. A pod's\n" +
+			"sandbox is shown with -a.\n\n" +
 			"Filters are those of docker ps: ancestor, before, exited, expose, health, id, is-task,\n" +
 			"label, name (a regular expression), network, publish, since, status, volume. Templates\n" +
 			"have the fields of docker ps, .Label \"KEY\" among them, and .Name, .Pid, .StartedAt,\n" +

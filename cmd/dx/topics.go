@@ -25,6 +25,10 @@ const referencesHelp = `  web, /web              a name, of the engine that is a
   1791a1c5bcbb, 179      an ID, or a prefix that only one container has
   docker:web             a container of any dockerd on this host
   containerd:default/web a container of that containerd namespace, by ID or nerdctl's name
+  k8s:prod/pod/web       a container of a Kubernetes pod; k8s:prod/pod if it has one
+  podman:web, cri-o:ID   a container of Podman's, of CRI-O's
+  lxc:lx1, machine:nsp1, runc:b1
+                         of LXC, systemd-machined, of runc or crun alone
   pid:4711               any process
   host, host:            the host's init
 

@@ -23,6 +23,9 @@ func (b *builder) capabilities() error {
 	if given := b.f.Spec.Process.Capabilities; given != nil {
 		*b.out.Process.Capabilities = *given
 	}
+	if b.f.Manager == "podman" {
+		b.podmanCapabilities()
+	}
 	origin := configJSON("process.capabilities")
 	if b.boundByShim() {
 		origin += fmt.Sprintf(", as far as /proc/%d/status CapBnd (the shim) has them", b.f.Shim.PID)

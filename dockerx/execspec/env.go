@@ -27,15 +27,27 @@ func (v variable) name() string {
 // the list. Of any other process it is docker's default, and nothing of its own: see
 // SharedMountError.
 func environment(f *Facts, o Options) []variable {
-	vars := daemonEnvironment(f, o.Tty)
-	if c := configOf(f); c != nil {
-		vars = override(vars, c.Env, c.Origin+" Config.Env")
-	}
+	vars := firstEnvironment(f, o)
 	vars = override(vars, o.Env, "-e")
 	if sinceRunc13(f.State) {
 		return keepLast(vars)
 	}
 	return keepFirstPlace(vars)
+}
+
+// firstEnvironment is what -e is laid over.
+func firstEnvironment(f *Facts, o Options) []variable {
+	switch {
+	case f.Kind == Contained && f.Manager == "podman":
+		return recordedEnvironment(f)
+	case f.Manager == "lxc":
+		return []variable{{defaultPath, "as lxc-attach --clear-env"}, {"container=lxc", "as lxc-attach"}}
+	}
+	vars := daemonEnvironment(f, o.Tty)
+	if c := configOf(f); c != nil {
+		vars = override(vars, c.Env, c.Origin+" Config.Env")
+	}
+	return vars
 }
 
 func (b *builder) environment() error {
@@ -196,6 +208,9 @@ func isHome(entry string) bool { return strings.HasPrefix(entry, "HOME=") }
 // home adds HOME where it is unset or empty, as runc does: in its place to 1.2,
 // at the end from 1.3.
 func (b *builder) home() error {
+	if b.f.Manager == "lxc" {
+		return nil
+	}
 	env := b.out.Process.Env
 	if hasHome(env) {
 		return nil

@@ -42,6 +42,10 @@ type Facts struct {
 	// the namespaces of its container.
 	ByNumber bool
 
+	// Manager is whose container it is where that is neither a dockerd's nor containerd's:
+	// see dockerx.Container.
+	Manager string
+
 	Docker *docker.Container // what Docker says; nil: it is not Docker's
 	Bundle string            // the directory of config.json; empty: there is none
 	Spec   *specs.Spec       // config.json; of Detached, with the Linux part of the state

@@ -93,6 +93,9 @@ func (b *builder) setOOMScore(of Process) {
 
 // umask is the configured one, else what a child of the shim inherits.
 func (b *builder) umask() error {
+	if b.f.Kind == Contained && b.f.Manager != "" {
+		return b.recordedUmask()
+	}
 	if b.umaskOfState() {
 		return nil
 	}
@@ -201,7 +204,7 @@ func (b *builder) ownUmask() error {
 func (b *builder) ownCwd() error {
 	dir, root := b.f.Init.Cwd, b.f.Init.Root
 	rest, inside := strings.CutPrefix(dir+"/", strings.TrimSuffix(root, "/")+"/")
-	if b.o.WorkingDir != "" || !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
+	if b.o.WorkingDir != "" || b.f.Manager == "lxc" || !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
 		return b.cwd()
 	}
 	b.out.Process.Cwd = "/" + strings.TrimSuffix(rest, "/")

@@ -28,7 +28,7 @@ func Read(ctx context.Context, c *dockerx.Container, o Options) (*Facts, error) 
 		return nil, err
 	}
 	r := &reader{ctx: ctx, c: c, o: o, f: &Facts{
-		Ref: c.Ref, Name: c.Name, ID: c.ID, Docker: c.Docker, ByNumber: c.Source == dockerx.SourcePID,
+		Ref: c.Ref, Name: c.Name, ID: c.ID, Docker: c.Docker, Manager: c.Manager, ByNumber: c.Source == dockerx.SourcePID,
 	}}
 	defer r.close()
 	for _, step := range []func() error{
@@ -157,6 +157,10 @@ func (r *reader) readBundle() (err error) {
 	}
 	if f.State, err = b.State(); err != nil {
 		r.c.Warn(fmt.Sprintf("the runtime's state of %s cannot be read, its bundle and init are used instead: %v", f.Name, err))
+	}
+	if b.Manager != "" {
+		f.Manager, f.Docker = b.Manager, nil // Podman's API speaks like Docker's, and execs otherwise
+		return nil
 	}
 	if f.Docker == nil {
 		// Another engine's container has none.

@@ -23,6 +23,9 @@ func (b *builder) user() error {
 	if err != nil {
 		return err
 	}
+	if b.f.Manager == "podman" {
+		u.AdditionalGids = withoutPrimary(u)
+	}
 	if b.f.hasBundle() && !sinceRunc13(b.f.State) && !b.out.Crun {
 		u.AdditionalGids = groupsOfOldRunc(b.f.Accounts, u.AdditionalGids)
 	}
@@ -88,7 +91,10 @@ func (b *builder) lookUp(name string) (specs.User, error) {
 		groupAdd = b.config.GroupAdd
 	}
 	var find lookup = lookupUser
-	if b.f.Kind == Contained && snapshotter(b.f) {
+	switch {
+	case b.f.Kind == Contained && b.f.Docker == nil:
+		find = foreignLookup(b.f)
+	case b.f.Kind == Contained && snapshotter(b.f):
 		find = lookupUserSnapshotter
 	}
 	// Of name:group:more Docker took two parts (moby/sys/user to 0.3). Which one it has is

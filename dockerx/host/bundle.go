@@ -30,6 +30,11 @@ type Bundle struct {
 	Path      string // as the shim's root names it: for messages, not for opening
 	Shim      *proc.Process
 
+	// Manager is who has made the container, where that is not a shim of containerd's:
+	// "podman", "cri-o", "runc", "buildah". Shim is then conmon, or whoever else would be
+	// the parent of a command.
+	Manager string
+
 	// Status is that of the child of the shim by which Open has found the bundle, and
 	// ShimStatus the shim's: that read last and this read first of all of them.
 	Status, ShimStatus proc.Status
@@ -43,8 +48,9 @@ type Bundle struct {
 	// shim and is none.
 	Doubt error
 
-	dir   handle
-	state *file // see openState
+	dir    handle
+	record *record // nil: it is a shim's
+	state  *file   // see openState
 
 	// What a listing has read of it already; nil, or none: nothing.
 	spec       *specs.Spec
@@ -94,6 +100,9 @@ func parse[T any](dir handle, name string, parser func([]byte) (T, error)) (T, e
 // StatePath is where the runtime keeps its state of the container, as the
 // shim's root names it.
 func (b *Bundle) StatePath() (string, error) {
+	if b.record != nil {
+		return b.record.state, nil
+	}
 	root := defaultRuntimeRoot
 	named, err := parse(b.dir, "options.json", ParseOptions)
 	if err != nil && !errors.Is(err, unix.ENOENT) {

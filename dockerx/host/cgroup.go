@@ -2,6 +2,7 @@ package host
 
 import (
 	"iter"
+	"path"
 	"strings"
 
 	"dx/dockerx/docker"
@@ -29,7 +30,7 @@ func idsOf(cgroup string) iter.Seq2[string, string] {
 }
 
 func idOf(part string) string {
-	part = strings.TrimSuffix(part, ".scope")
+	part = strings.TrimPrefix(strings.TrimSuffix(part, ".scope"), "lxc.payload.")
 	if docker.IsID(part) {
 		return part
 	}
@@ -67,7 +68,8 @@ func cutAt(cgroup, id string) (base string, ok bool) {
 		return "", false
 	}
 	for found, base := range idsOf(cgroup) {
-		if found == id {
+		// What a user has called a container may have a hyphen itself.
+		if found == id || path.Base(base) == id {
 			return belowNamespace(cgroup, base, id), true
 		}
 	}

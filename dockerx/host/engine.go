@@ -14,7 +14,8 @@ import (
 // bundles.
 type Engine struct {
 	Docker    bool
-	Namespace string   // containerd's; empty for Docker's
+	Manager   string   // of containers without shims: "podman", "cri-o", "runc", "buildah", "lxc", "machine"
+	Namespace string   // containerd's; Podman's and CRI-O's storage, LXC's directory; empty for Docker's
 	At        nsops.ID // <data-root>/containers, or the directory of bundles; zero: not known
 }
 
@@ -73,19 +74,65 @@ func IsDockers(namespace string) bool {
 	return namespace == "moby" || strings.HasPrefix(namespace, "moby-")
 }
 
-// Qualified returns the reference that means this container and no other.
-func (f *Found) Qualified() string {
-	if e := f.Engine(); !e.Docker {
-		return "containerd:" + e.Namespace + "/" + f.ID
+// defaultStores are where the managers keep containers if nobody says otherwise.
+var defaultStores = map[string]string{"podman": "/var/lib/containers/storage", "lxc": "/var/lib/lxc"}
+
+// Scheme is what qualified references to the engine's containers begin with.
+func (f *Found) Scheme() string {
+	e := f.Engine()
+	switch {
+	case f.Pod() != Pod{}:
+		return "k8s"
+	case e.Docker:
+		return "docker"
+	case e.Manager == "buildah":
+		return "runc" // which has no name either
+	case e.Manager != "":
+		return e.Manager
 	}
-	return "docker:" + short(f.ID)
+	return "containerd"
 }
 
-// EngineName returns what the container's engine is called in lists: "containerd:default";
-// of Docker's the data root, which tells two of them apart.
+// Qualified returns the reference that means this container and no other.
+func (f *Found) Qualified() string {
+	e := f.Engine()
+	switch {
+	case e.Docker:
+		return "docker:" + short(f.ID)
+	case e.Manager == "":
+		return "containerd:" + e.Namespace + "/" + f.ID
+	}
+	scheme := f.Scheme()
+	if scheme == "k8s" {
+		scheme = "cri-o"
+	}
+	return scheme + ":" + short(f.ID)
+}
+
+// Called returns the qualified reference by the container's name. Another container of its
+// engines may have the same one.
+func (f *Found) Called() string {
+	e := f.Engine()
+	switch scheme := f.Scheme(); scheme {
+	case "k8s":
+		return "k8s:" + f.Pod().String()
+	case "containerd":
+		return "containerd:" + e.Namespace + "/" + f.Name()
+	default:
+		return scheme + ":" + f.Name()
+	}
+}
+
+// EngineName returns what the container's engine is called in lists: "containerd:default",
+// "podman"; of Docker's the data root, which tells two of them apart.
 func (f *Found) EngineName() string {
 	e := f.Engine()
-	if !e.Docker {
+	switch store := defaultStores[e.Manager]; {
+	case e.Manager != "" && store != "" && e.Namespace != "" && e.Namespace != store:
+		return e.Manager + ":" + e.Namespace
+	case e.Manager != "":
+		return e.Manager
+	case !e.Docker:
 		return "containerd:" + e.Namespace
 	}
 	if d := f.Docker(); d != nil {
@@ -94,6 +141,31 @@ func (f *Found) EngineName() string {
 		}
 	}
 	return "docker"
+}
+
+// Pod returns what Kubernetes calls the container; zero if it is none of its.
+func (f *Found) Pod() Pod {
+	if !f.Engine().Docker {
+		f.Docker() // reads what tells
+	}
+	return f.pod
+}
+
+// Image is the image by its manager's word; empty: not known.
+func (f *Found) Image() string {
+	if d := f.Docker(); d != nil {
+		return d.Config.Image
+	}
+	return f.image
+}
+
+// identify takes what the annotations of a bundle say.
+func (f *Found) identify(a map[string]string) {
+	if IsDockers(f.Namespace) {
+		return
+	}
+	_, f.alias, f.pod = identify(a)
+	f.image = a[criPrefix+"image-name"]
 }
 
 // Runs reports whether a process was found for it, and not only Docker's files.

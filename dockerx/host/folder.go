@@ -54,6 +54,9 @@ func (f *folder) closeAll() {
 
 // bundle is the container's, whose descriptors stay the listing's.
 func (f *Found) bundle() *Bundle {
+	if f.record != nil {
+		return &Bundle{ID: f.ID, Path: f.Bundle, Shim: f.shim.Process, dir: f.dir, Manager: f.engine.Manager, record: f.record}
+	}
 	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim.Process, ShimStatus: f.shim.status, dir: f.dir}
 }
 
@@ -61,6 +64,12 @@ func (f *Found) bundle() *Bundle {
 // has opened and read already; ErrNoBundle if it is not so clear that the process is its
 // init. That the bundle names the process still is for the caller to see (StateHead).
 func (f *Found) BundleOf(p *proc.Process) (*Bundle, error) {
+	if f.record != nil {
+		if !f.record.names(p) {
+			return nil, ErrNoBundle
+		}
+		return bundleBy(f.record, p)
+	}
 	if f.shim == nil || f.fromState || p.PID != f.PID {
 		return nil, ErrNoBundle
 	}
@@ -124,7 +133,7 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if f.folder.spec == nil {
 		f.folder.spec, f.folder.specOf = spec, f.ID
 	}
-	f.alias = spec.Annotations["nerdctl/name"]
+	f.identify(spec.Annotations)
 	containers, err := b.openContainers(spec)
 	if err != nil {
 		return nil, err

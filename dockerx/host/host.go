@@ -72,7 +72,20 @@ func heldParent(p *proc.Process) (*proc.Process, proc.Status, error) {
 // Open finds the bundle whose init process p is: its parent is a shim, whose
 // working directory is the bundle or a sibling of it (a shim may serve several
 // containers, as in a Kubernetes pod). ErrNoBundle if there is none.
+//
+// Of the managers that have no shims, what they have written down and their monitors tell.
 func Open(p *proc.Process) (*Bundle, error) {
+	b, err := openServed(p)
+	if !errors.Is(err, ErrNoBundle) {
+		return b, err
+	}
+	if b, errManaged := managedInit(p); errManaged == nil {
+		return b, nil
+	}
+	return nil, err
+}
+
+func openServed(p *proc.Process) (*Bundle, error) {
 	return open(p, func(dir *bundleDir) bool {
 		// A shim that counts is in dx's PID namespace, and so are its numbers.
 		pid, err := dir.initPID()

@@ -38,7 +38,10 @@ type Found struct {
 	docker  *docker.Container
 	root    nsops.ID // <data-root>/containers, where they lie
 	engine  Engine   // see Engine
-	alias   string   // nerdctl's name, if it is not Docker's
+	alias   string   // its manager's name of it, if it is not Docker's
+	image   string   // the same
+	pod     Pod      // see Pod
+	record  *record  // nil: a shim serves it, or nothing does
 
 	recorded  bool // nothing but Docker's files tells of it
 	read      bool // Docker's files have been looked for
@@ -93,6 +96,9 @@ func (f *Found) Docker() *docker.Container {
 // init: the bundle's init.pid named it, and it is a child of the bundle's shim, which
 // lives. False also if it cannot be told so cheaply.
 func (f *Found) IsInit(p *proc.Process) bool {
+	if f.record != nil {
+		return f.record.names(p)
+	}
 	return f.shim != nil && p.PID == f.PID && p.ParentPID == f.shim.PID && f.shim.Alive() == nil
 }
 
@@ -109,6 +115,8 @@ type Listing struct {
 	trust   Trust
 	shims   map[int]*believed
 	foreign []foreigner
+
+	monitors []*monitor
 
 	mu      sync.Mutex // while bundles and Docker's files are looked at
 	folders []*folder
@@ -167,6 +175,7 @@ func List(warn func(error)) (*Listing, error) {
 	for _, folder := range l.folders {
 		l.siblings(folder)
 	}
+	l.addManaged()
 	return l, nil
 }
 
@@ -174,6 +183,9 @@ func List(warn func(error)) (*Listing, error) {
 func (l *Listing) Close() {
 	for _, s := range l.shims {
 		s.Close()
+	}
+	for _, m := range l.monitors {
+		m.Close()
 	}
 	for _, f := range l.Found {
 		f.dir.close()
@@ -196,6 +208,7 @@ func (l *Listing) findShims() error {
 	}
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
 	shims := make([]*believed, len(pids))
+	monitors := make([]*monitor, len(pids))
 	foreign := make([]string, len(pids))
 	doubts := make([]*Doubt, len(pids))
 	hidden := make([]bool, len(pids))
@@ -209,7 +222,7 @@ func (l *Listing) findShims() error {
 		case ns != here:
 			foreign[i] = ns
 		default:
-			shims[i], doubts[i] = l.asShim(pids[i])
+			shims[i], monitors[i], doubts[i] = l.asKeeper(pids[i])
 		}
 	})
 	for i, pid := range pids {
@@ -220,6 +233,8 @@ func (l *Listing) findShims() error {
 			l.foreign = append(l.foreign, foreigner{pid, foreign[i]})
 		case shims[i] != nil:
 			l.shims[pid] = shims[i]
+		case monitors[i] != nil:
+			l.monitors = append(l.monitors, monitors[i])
 		case doubts[i] != nil && len(l.doubts) < maxDoubts:
 			l.doubts = append(l.doubts, *doubts[i])
 		}
@@ -227,17 +242,25 @@ func (l *Listing) findShims() error {
 	return nil
 }
 
-// asShim opens a process that is a shim whose word counts; nil if it is none. Of the
-// working directory no more than its name is looked at until then.
-func (l *Listing) asShim(pid int) (*believed, *Doubt) {
+// asKeeper opens a process that is a shim, or another manager's monitor, whose word counts;
+// nil if it is none. Of the working directory no more than its name is looked at until then.
+func (l *Listing) asKeeper(pid int) (*believed, *monitor, *Doubt) {
 	cwd, err := proc.ReadlinkOf(pid, "cwd")
 	if err != nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	_, id, ok := splitBundlePath(cutDeleted(cwd))
-	if !ok {
-		return nil, nil
+	if _, id, ok := splitBundlePath(cutDeleted(cwd)); ok {
+		shim, doubt := l.asShim(pid, id)
+		return shim, nil, doubt
 	}
+	if !mayMonitor(cutDeleted(cwd)) {
+		return nil, nil, nil
+	}
+	m, doubt := l.asMonitor(pid)
+	return nil, m, doubt
+}
+
+func (l *Listing) asShim(pid int, id string) (*believed, *Doubt) {
 	p, err := proc.OpenDir(pid)
 	if err != nil {
 		return nil, nil
@@ -352,7 +375,7 @@ func (f *Found) Inits() iter.Seq[int] {
 		if !yield(f.PID) {
 			return
 		}
-		if f.shim != nil {
+		if f.shim != nil && f.record == nil {
 			if state, err := f.stateHead(); err == nil && !yield(state.InitPID) {
 				return
 			}

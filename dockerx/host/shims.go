@@ -27,6 +27,9 @@ func Shims() ([]*Shim, error) {
 		l.Close()
 		return nil, err
 	}
+	for _, m := range l.monitors {
+		m.Close()
+	}
 	var out []*Shim
 	for _, p := range l.shims {
 		s, err := shimOf(p.Process)
@@ -83,6 +86,9 @@ func parseShimAddress(data []byte) string {
 // InitPID is who the bundle says is the container's init, counted in the shim's
 // PID namespace.
 func (b *Bundle) InitPID() (int, error) {
+	if b.record != nil {
+		return b.record.pid, nil
+	}
 	return parse(b.dir, "init.pid", ParseInitPID)
 }
 

@@ -15,7 +15,7 @@ import (
 // created"; crun has it by the same name). The FIFO is looked for only where the process is
 // called like a runtime.
 func (f *Found) Starting(p *proc.Process) bool {
-	if !isRuntime(p) || f.shim == nil {
+	if !isRuntime(p) || f.shim == nil || f.record != nil && f.record.state == "" {
 		return false
 	}
 	b := f.bundle()

@@ -34,6 +34,9 @@ type State struct {
 	// it tells runc's generation ("1.0.2-dev": 1.1, "1.2.0": 1.2, "1.2.1": 1.3).
 	SpecVersion string
 
+	// Bundle is the directory of config.json, as the runtime sees it; empty: not told.
+	Bundle string
+
 	// What an older runtime ignores in the bundle is absent here.
 	Personality, Scheduler, IOPriority, MemoryPolicy bool
 }
@@ -52,6 +55,7 @@ type runcState struct {
 		Scheduler    presence `json:"scheduler"`
 		IOPriority   presence `json:"io_priority"`
 		MemoryPolicy presence `json:"memory_policy"`
+		Labels       []string `json:"labels"` // "bundle=DIR"
 	} `json:"config"`
 }
 
@@ -73,12 +77,22 @@ func ParseState(b []byte) (*State, error) {
 		return nil, errors.New("no id or init_process_pid")
 	}
 	return &State{
-		ID: s.ID, InitPID: s.InitPID, InitStart: s.InitStart, CgroupPaths: s.CgroupPaths,
+		ID: s.ID, InitPID: s.InitPID, Bundle: labelled(s.Config.Labels, "bundle"), InitStart: s.InitStart, CgroupPaths: s.CgroupPaths,
 		Umask: s.Config.Umask, NoNewKeyring: s.Config.NoNewKeyring, OOMScoreAdj: s.Config.OOMScoreAdj,
 		SpecVersion: s.Config.Version,
 		Personality: bool(s.Config.Personality), Scheduler: bool(s.Config.Scheduler),
 		IOPriority: bool(s.Config.IOPriority), MemoryPolicy: bool(s.Config.MemoryPolicy),
 	}, nil
+}
+
+// labelled is the value of NAME=VALUE among labels.
+func labelled(labels []string, name string) string {
+	for _, l := range labels {
+		if value, ok := strings.CutPrefix(l, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // ParseStateHead reads of runc's state.json no more than the identity of the
@@ -130,6 +144,8 @@ func ParseCrunStatus(b []byte) (*State, error) {
 	var s struct {
 		PID   int    `json:"pid"`
 		Start uint64 `json:"process-start-time"`
+
+		Bundle string `json:"bundle"`
 	}
 	if err := decode(b, &s); err != nil {
 		return nil, err
@@ -137,7 +153,7 @@ func ParseCrunStatus(b []byte) (*State, error) {
 	if s.PID <= 0 {
 		return nil, errors.New("no pid")
 	}
-	return &State{Crun: true, InitPID: s.PID, InitStart: s.Start}, nil
+	return &State{Crun: true, InitPID: s.PID, InitStart: s.Start, Bundle: s.Bundle}, nil
 }
 
 // ParseSpec parses an OCI bundle's config.json.
