@@ -27,6 +27,8 @@ const (
 	CgroupV2    Need = "cgroup v2, or the right to mount it"
 	Debootstrap Need = "debootstrap"
 	Uidmap      Need = "newuidmap and newgidmap"
+	Podman      Need = "podman"
+	LXC         Need = "lxc"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
 )
 
@@ -34,7 +36,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Strace: true, Debootstrap: true, Uidmap: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Strace: true, Debootstrap: true, Uidmap: true, Podman: true, LXC: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -74,6 +76,10 @@ func (n Need) check() error {
 		return inPath("strace")
 	case Debootstrap:
 		return inPath("debootstrap")
+	case Podman:
+		return inPath("podman", "conmon", "runc", "tar")
+	case LXC:
+		return inPath("lxc-start", "lxc-attach", "lxc-info", "lxc-stop")
 	case Uidmap:
 		return inPath("newuidmap", "newgidmap")
 	case CgroupV1:
