@@ -40,10 +40,14 @@ func (a *app) debugCommand() *cobra.Command {
 			"capabilities and seccomp filter do NOT hold then. Refused where a process of the\n" +
 			"container could reach the host through it. A program that runs as another user\n" +
 			"there can be reached by the container's processes of that user.",
-		Args: atLeast(1),
+		Args: a.orPick(atLeast(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd); err != nil {
 				return conflict(cmd, err)
+			}
+			args, err := a.picked(cmd.Context(), args)
+			if err != nil {
+				return err
 			}
 			a.followTerminal(cmd, &o.execOptions, len(args) == 1)
 			if o.hostTools {

@@ -44,12 +44,17 @@ func (a *app) execCommand() *cobra.Command {
 
 		Long: "Execute a command in a running container as docker exec does, by joining its\n" +
 			"namespaces directly: no daemon has to answer. CONTAINER is a name, an ID or a\n" +
-			"unique prefix of one, or pid:N for any process." + bareHelp + manyHelp + partHelp,
+			"unique prefix of one, or pid:N for any process. On a terminal, -it without a command\n" +
+			"opens the shell that dx shell would, and without a container those that run are\n" +
+			"offered." + bareHelp + manyHelp + partHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if many.asked() {
 				return nil // see manyOptions.check
 			}
-			return atLeast(2)(cmd, args)
+			if len(args) == 1 && o.opensShell() && a.picks() {
+				return nil
+			}
+			return a.orPick(atLeast(2))(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(o.part.check(cmd), many.check(cmd)); err != nil {
@@ -57,6 +62,16 @@ func (a *app) execCommand() *cobra.Command {
 			}
 			if many.asked() {
 				return a.runMany(cmd.Context(), o, many, args)
+			}
+			if len(args) == 0 {
+				a.followTerminal(cmd, &o, true)
+			}
+			args, err := a.picked(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return a.runShell(cmd.Context(), o, args[0], nil)
 			}
 			return a.runExec(cmd.Context(), o, args[0], args[1:])
 		},
@@ -67,6 +82,11 @@ func (a *app) execCommand() *cobra.Command {
 	o.part.flags(f)
 	many.flags(f)
 	return cmd
+}
+
+// opensShell reports whether an exec without a command is dx shell.
+func (o *execOptions) opensShell() bool {
+	return o.tty && o.interactive && !o.detach && len(o.part.namespaces) == 0
 }
 
 func (a *app) runExec(ctx context.Context, o execOptions, ref string, args []string) error {

@@ -36,9 +36,15 @@ func (a *app) inspectCommand() *cobra.Command {
 			"docker inspect besides: .Id, .Created, .Path, .Args, .RestartCount, .State.Pid and the rest\n" +
 			"of .State, .Config, .HostConfig, .NetworkSettings.\n\n" +
 			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
-		Args:                  atLeast(1),
+		Args:                  a.orPick(atLeast(1)),
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runInspect(cmd.Context(), o, refs) },
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			refs, err := a.picked(cmd.Context(), refs)
+			if err != nil {
+				return err
+			}
+			return a.runInspect(cmd.Context(), o, refs)
+		},
 	}
 	o.RegisterShort(cmd.Flags())
 	cmd.Flags().Lookup("format").Usage = "Format output using a custom template:\n" +

@@ -20,8 +20,12 @@ func (a *app) shellCommand() *cobra.Command {
 		Long: "Run the best shell there is in a running container: the login shell of the user,\n" +
 			"else bash, zsh, ash or sh of its PATH. In a container that has none it is dx debug.\n" +
 			"Further words are the shell's: dx shell web -c 'echo $0'.",
-		Args: atLeast(1),
+		Args: a.orPick(atLeast(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := a.picked(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
 			a.followTerminal(cmd, &o, true)
 			return a.runShell(cmd.Context(), o, args[0], args[1:])
 		},

@@ -30,9 +30,15 @@ func (a *app) topCommand() *cobra.Command {
 			"nsenter joined its namespaces and not its cgroup.\n\n" +
 			"CONTAINER is a name, an ID or a unique prefix of one, pid:N for any process, or host.\n" +
 			"%CPU is that of one CPU over a process's life, as ps has it, or of the --sample.",
-		Args:                  exactly(1, exitFailure),
+		Args:                  a.orPick(exactly(1, exitFailure)),
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runTop(cmd.Context(), o, refs[0]) },
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			refs, err := a.picked(cmd.Context(), refs)
+			if err != nil {
+				return err
+			}
+			return a.runTop(cmd.Context(), o, refs[0])
+		},
 	}
 	f := cmd.Flags()
 	o.Register(f)
