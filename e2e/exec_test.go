@@ -177,6 +177,7 @@ func TestExecThroughItsOwnProc(t *testing.T) {
 		for _, command := range []string{
 			"/proc/self/root/bin/true", "/proc/thread-self/root/bin/true", "/proc/self/../self/cwd/bin/true",
 			"/proc/self/root/nosuch", "/proc/self/root/etc", "/proc/self/root/etc/passwd", "/proc/self/nosuch", "/proc/self/fd/77", "/proc/self/fd/0",
+			"/dev/fd/0", "/dev/fd/77", "/dev/stdin", "/dev/stdin/x",
 		} {
 			same(t, e, c, flags, command)
 		}
@@ -184,6 +185,10 @@ func TestExecThroughItsOwnProc(t *testing.T) {
 			same(t, e, c, append([]string{"-w", dir}, flags...), "pwd")
 		}
 		same(t, e, c, append([]string{"-w", "/proc/self/root/bin"}, flags...), "./true")
+		for _, path := range []string{"/nosuch:/proc/self/root/bin", "/dev/fd:/proc/self/cwd/bin:/bin", "/proc/self/root/etc", ":/proc/self/nosuch"} {
+			same(t, e, c, append([]string{"-e", "PATH=" + path}, flags...), "true")
+			same(t, e, c, append([]string{"-e", "PATH=" + path}, flags...), "group")
+		}
 	}
 }
 

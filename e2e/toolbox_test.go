@@ -51,6 +51,9 @@ func TestToolbox(t *testing.T) {
 			dx := box(t, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE")
 			running(t, dx)
 			enters(t, dx(exec("--no-cgroup")...))
+			if r := dx(exec("--no-cgroup", "--debug")...); !strings.Contains(r.Stderr, "timer slack, which takes CAP_SYS_NICE") {
+				t.Errorf("--debug without CAP_SYS_NICE: %v, want a word on the timer slack", r)
+			}
 			refuses(t, dx(exec()...), 125, "--no-cgroup")
 		})
 		t.Run("cgroups", func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dx/dockerx"
@@ -113,12 +114,14 @@ func (e *startError) crunText() string {
 }
 
 // older reports whether a version, "1.1.5+ds1", is known, and before another.
-func older(version string, major, minor int) bool {
-	var gotMajor, gotMinor int
-	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &gotMajor, &gotMinor); n != 2 {
+func older(version string, major, minor int) bool { return olderPatch(version, major, minor, 0) }
+
+func olderPatch(version string, want ...int) bool {
+	var got [3]int
+	if n, _ := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d.%d", &got[0], &got[1], &got[2]); n < 2 {
 		return false
 	}
-	return gotMajor < major || gotMajor == major && gotMinor < minor
+	return slices.Compare(got[:], want) < 0
 }
 
 // nulError is a variable of an --env-file that no process can have: runc refuses it when
@@ -130,11 +133,20 @@ type nulError struct {
 
 func (e *nulError) Error() string { return e.text(dockerx.Versions{}) }
 
-// text has runc's words: to 1.2 those of setns_init_linux.go, then those of prepareEnv
+// text has runc's words: to 1.2 those of populateProcessEnvironment
+// (libcontainer/init_linux.go), which has others from 1.1.8 on, then those of prepareEnv
 // (libcontainer/env.go).
 func (e *nulError) text(v dockerx.Versions) string {
-	reason := fmt.Sprintf("environment variable value can't contain null(\\x00): %q", e.variable)
-	if name, _, _ := strings.Cut(e.variable, "="); !older(v.Runc, 1, 3) {
+	name, _, _ := strings.Cut(e.variable, "=")
+	part := "value"
+	if strings.Contains(name, "\x00") {
+		part = "name"
+	}
+	reason := fmt.Sprintf("invalid environment variable %q: %s contains nul byte (\\x00)", name, part)
+	switch {
+	case olderPatch(v.Runc, 1, 1, 8):
+		reason = fmt.Sprintf("environment variable %s can't contain null(\\x00): %q", part, e.variable)
+	case !older(v.Runc, 1, 3):
 		reason = fmt.Sprintf("invalid environment variable %q: contains nul byte (\\x00)", name)
 	}
 	return execFailed + "unable to start container process: " + reason

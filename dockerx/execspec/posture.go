@@ -124,6 +124,9 @@ func (b *builder) ownInherited() error { return b.inherit(b.f.Init) }
 func (b *builder) inherit(from Process) error {
 	b.out.Inherited = &from.Attributes
 	b.from("Inherited", "pid %d", from.PID)
+	if from.Attributes.TimerSlack == 0 {
+		b.from("Inherited", "pid %d, but for its timer slack, which takes CAP_SYS_NICE to read: dx's own stays", from.PID)
+	}
 	return nil
 }
 

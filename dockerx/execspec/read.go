@@ -215,8 +215,14 @@ func (r *reader) inheritance(p *Process, from *proc.Process) error {
 			return err
 		}
 	}
+	if own := r.f.Self.Attributes.TimerSlack; p.Attributes.TimerSlack == 0 && own != usualTimerSlack {
+		r.c.Warn(fmt.Sprintf("without CAP_SYS_NICE the timer slack of pid %d cannot be read: the command has dx's own, %d ns", from.PID, own))
+	}
 	return nil
 }
+
+// usualTimerSlack is what the kernel gives to init (INIT_TASK), and all inherit.
+const usualTimerSlack = 50000
 
 func activeLSM() string {
 	for name, file := range map[string]string{"selinux": "/sys/fs/selinux/enforce", "apparmor": "/sys/kernel/security/apparmor"} {

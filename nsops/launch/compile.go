@@ -139,7 +139,7 @@ func (c *compiler) build() {
 	c.spawn()
 	c.newSession()
 	c.mountChildsProc()
-	c.lookAsChild()
+	c.lookAsChild(exec)
 	c.add(exec)
 	if len(c.plan.Filters) > 0 { // one of them has answered in the kernel's place
 		c.fail("run the command", StageExec, unix.EPERM)

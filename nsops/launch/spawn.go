@@ -3,6 +3,7 @@ package launch
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -31,16 +32,22 @@ func (c *compiler) lookup() *Step {
 		exec.Args[pathArg(exec)] = str(name)
 		return exec
 	}
-	c.searchPath(name, exec)
+	if !c.childSearches(name) {
+		c.searchPath(name, exec)
+	}
 	return exec
 }
+
+// childsOwn are names of what the asking process has. Of /dev they are links to /proc/self,
+// which runtimes make (runc, setupDevSymlinks).
+var childsOwn = []string{"/proc/self/", "/proc/thread-self/", "/dev/fd/", "/dev/stdin/", "/dev/stdout/", "/dev/stderr/"}
 
 // ofChilds reports whether a path leads through what the container's /proc has of the
 // process that asks: of the child, that is, since P is not in its PID namespace. What the
 // child runs until its execve is no command for anybody.
 func (c *compiler) ofChilds(path string) bool {
 	path = filepath.Clean(path)
-	for _, own := range []string{"/proc/self/", "/proc/thread-self/"} {
+	for _, own := range childsOwn {
 		if rest, ok := strings.CutPrefix(path+"/", own); ok {
 			return c.contained && rest != "exe/"
 		}
@@ -54,9 +61,21 @@ func (c *compiler) childFinds(name string) bool {
 	return c.ofChilds(name) || strings.Contains(name, "/") && !filepath.IsAbs(name) && c.ofChilds(c.plan.Process.Cwd)
 }
 
+// childSearches reports whether a command is the child's to look for in PATH, which leads
+// through what it has itself. Tools are found before it is born.
+func (c *compiler) childSearches(name string) bool {
+	if strings.Contains(name, "/") || c.plan.Tools != nil {
+		return false
+	}
+	cwd := c.plan.Process.Cwd
+	return slices.ContainsFunc(strings.Split(c.pathVariable(), ":"), func(dir string) bool {
+		return c.ofChilds(dir) || !filepath.IsAbs(dir) && c.ofChilds(cwd)
+	})
+}
+
 // lookAsChild adds the look-ups that only the child can make, as runc's does: it has
 // nothing open but its own streams, and the rights of the command.
-func (c *compiler) lookAsChild() {
+func (c *compiler) lookAsChild(exec *Step) {
 	p := c.plan.Process
 	if c.ofChilds(p.Cwd) {
 		from := len(c.steps)
@@ -67,6 +86,11 @@ func (c *compiler) lookAsChild() {
 	if _, ok := c.inTools(p.Args[0]); !ok && c.childFinds(p.Args[0]) {
 		from := len(c.steps)
 		c.checkPath(p.Args[0])
+		c.exitFrom(from, exitLookup)
+	}
+	if c.childSearches(p.Args[0]) {
+		from := len(c.steps)
+		c.searchPath(p.Args[0], exec)
 		c.exitFrom(from, exitLookup)
 	}
 }
@@ -147,7 +171,9 @@ func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
 		c.add(next)
 		return
 	}
-	c.set("tell dx", &slot{addr: statusBase + offReportPath}, Arg{text: "path", share: &look.Args[1]})
+	if !c.child { // it has no report page
+		c.set("tell dx", &slot{addr: statusBase + offReportPath}, Arg{text: "path", share: &look.Args[1]})
+	}
 	take := c.set("take it", &slot{step: exec, arg: pathArg(exec)}, Arg{text: "path", share: &look.Args[1]})
 	take.onPositive = found
 	c.add(next)
