@@ -162,7 +162,7 @@ func randomWorld(r *rand.Rand) world {
 	if w.situation.own = engines[r.IntN(2)]; r.IntN(3) == 0 {
 		w.situation.own = host.Engine{}
 	}
-	text := append(slices.Clone(names), "b", "/web", "c0", "zz")[r.IntN(len(names)+4)]
+	text := append(slices.Clone(names), "b", "/web", "c0", "zz", "we", "/a")[r.IntN(len(names)+6)]
 	switch r.IntN(5) {
 	case 0:
 		text = "docker:" + strings.TrimPrefix(text, "/")
@@ -203,13 +203,16 @@ func means(ref Reference, f *host.Found) int {
 }
 
 // TestNeverAnother: whatever engines there are, and whatever their containers are called,
-// the one that is chosen is called so, is of an engine that may be meant, and no other of
+// what is chosen is what meant says, and the one that is chosen is called so, is of an engine that may be meant, and no other of
 // these has as good a claim.
 func TestNeverAnother(t *testing.T) {
 	chosen := 0
 	for seed := range uint64(200000) {
 		w := randomWorld(rand.New(rand.NewPCG(seed, 14)))
 		f, _, err := choose(w.all, w.ref, w.situation.rules(w.ref))
+		if want := meant(w); len(want) == 1 && f != want[0] || len(want) == 0 && !isA[*NotFoundError](err) || len(want) > 1 && !isA[*AmbiguousError](err) {
+			t.Fatalf("seed %d: %q in %+v is %v (%v), want one of %d", seed, w.ref.Text, w.situation, describeFound(f), err, len(want))
+		}
 		if err != nil {
 			continue
 		}
@@ -221,6 +224,43 @@ func TestNeverAnother(t *testing.T) {
 	if chosen < 1000 {
 		t.Errorf("only %d worlds had an answer: the test tests little", chosen)
 	}
+}
+
+// meant are the containers that a reference means by the numbered rules of
+// docs/references.md: none, one, or several of which none is to be entered.
+func meant(w world) []*host.Found {
+	s, qualified := w.situation, strings.Contains(w.ref.Text, ":")
+	known := s.own != host.Engine{}
+	onlyTheirs := s.named && !s.forced && !qualified // rule 1
+	var asked, others []*host.Found
+	for _, f := range w.all {
+		e := f.Engine()
+		switch {
+		case known && e == s.own:
+			asked = append(asked, f)
+		case onlyTheirs && !known && !s.denied && e.Docker && !s.live[e]: // "containers that no living dockerd has"
+			asked = append(asked, f)
+		case !onlyTheirs: // rule 2
+			others = append(others, f)
+		}
+	}
+	for _, list := range [][]*host.Found{asked, others} {
+		var best []*host.Found
+		rank := 1
+		for _, f := range list {
+			switch n := means(w.ref, f); {
+			case n < rank:
+			case n > rank:
+				best, rank = []*host.Found{f}, n
+			default:
+				best = append(best, f)
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
 }
 
 func wrong(w world, f *host.Found) string {
