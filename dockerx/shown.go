@@ -96,7 +96,7 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 	}
 	if err == nil && f.IsInit(p) {
 		cgroups, err := p.Cgroups()
-		if err == nil && host.InCgroup(cgroups, f.ID) {
+		if err == nil && host.InCgroup(cgroups, f.Namespace, f.ID) {
 			c := &Container{ID: f.ID, Process: p, warn: r.warn}
 			if dirs, err := cgroup.DirsOf(cgroups, "freezer", ""); err == nil {
 				c.Paused, _, _ = cgroup.Freezer(dirs)

@@ -166,7 +166,7 @@ func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !host.InCgroup(cgroups, c.id) {
+	if !host.InCgroup(cgroups, c.namespace(), c.id) {
 		var disbelief *host.DisbeliefError
 		if errors.As(noShim, &disbelief) {
 			return "", c.stale("%v", disbelief)
@@ -183,6 +183,14 @@ func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 		return c.proveByState(p, b)
 	}
 	return fmt.Sprintf("no shim serves pid %d, but its cgroup %s is the container's", p.PID, deepest(cgroups)), nil
+}
+
+// namespace is containerd's, where it is known.
+func (c claim) namespace() string {
+	if c.found == nil {
+		return ""
+	}
+	return c.found.Namespace
 }
 
 func (c claim) believeCgroup(p *proc.Process) error {

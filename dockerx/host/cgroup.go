@@ -41,14 +41,21 @@ func idOf(part string) string {
 func IsCgroupOf(part, id string) bool { return id != "" && idOf(part) == id }
 
 // InCgroup reports whether one of a process's cgroups is the container's or below it.
-func InCgroup(cgroups []proc.Cgroup, id string) bool {
+// namespace is containerd's; empty: it has none. /default/web is no part of a container
+// called default, but another's in a namespace of that name: containerd puts a container
+// into /NAMESPACE/ID unless it is told another place.
+func InCgroup(cgroups []proc.Cgroup, namespace, id string) bool {
 	for _, cg := range cgroups {
-		if _, ok := cutAt(cg.Path, id); ok {
+		base, ok := cutAt(cg.Path, id)
+		if ok && (namespace == "" || docker.IsID(id) || base == cg.Path || !atTop(base, id)) {
 			return true
 		}
 	}
 	return false
 }
+
+// atTop reports whether a container's cgroup would be one of the outermost.
+func atTop(base, id string) bool { return strings.Trim(strings.TrimSuffix(base, id), "/.") == "" }
 
 // CgroupBase cuts a cgroup path behind the container's own cgroup, the outermost of that
 // ID: a container names what is below as it likes. ok is false where no component is.
@@ -82,8 +89,7 @@ func cutAt(cgroup, id string) (base string, ok bool) {
 // digits is no namespace's name.
 func belowNamespace(cgroup, base, id string) string {
 	own := base + "/" + id
-	atTop := strings.Trim(strings.TrimSuffix(base, id), "/.") == ""
-	if atTop && !docker.IsID(id) && (cgroup == own || strings.HasPrefix(cgroup, own+"/")) {
+	if atTop(base, id) && !docker.IsID(id) && (cgroup == own || strings.HasPrefix(cgroup, own+"/")) {
 		return own
 	}
 	return base

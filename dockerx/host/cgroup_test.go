@@ -25,7 +25,7 @@ func TestCgroupBase(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/", "/docker/" + id} {
-		if got, ok := CgroupBase(proc.Cgroup{Path: path}, ""); ok || InCgroup([]proc.Cgroup{{Path: path}}, "") {
+		if got, ok := CgroupBase(proc.Cgroup{Path: path}, ""); ok || InCgroup([]proc.Cgroup{{Path: path}}, "", "") {
 			t.Errorf("a container without an ID is taken to be in %q (%q)", path, got)
 		}
 	}
@@ -46,6 +46,31 @@ func TestCgroupBaseBelowItsNamespace(t *testing.T) {
 	} {
 		if got, ok := CgroupBase(proc.Cgroup{Path: path}, "default"); got != want || !ok {
 			t.Errorf("%s: %q %v, want %q", path, got, ok, want)
+		}
+	}
+}
+
+// TestInNamespaceOfThatName: a container of a namespace is not in one that is called like
+// the namespace.
+func TestInNamespaceOfThatName(t *testing.T) {
+	for _, c := range []struct {
+		path, namespace string
+		want            bool
+	}{
+		{"/default/web", "default", false},
+		{"/default/web", "k8s.io", false},
+		{"/default/web/default", "default", false},
+		{"/../default/web", "default", false},
+		{"/default", "default", true},
+		{"/default/default", "default", true},
+		{"/default/default/part", "default", true},
+		{"/k8s.io/default", "k8s.io", true},
+		{"/k8s.io/default/part", "k8s.io", true},
+		{"/default/init.scope", "", true}, // runc alone has no namespaces: /ID
+		{"/web", "default", false},
+	} {
+		if got := InCgroup([]proc.Cgroup{{Path: "/"}, {Path: c.path}}, c.namespace, "default"); got != c.want {
+			t.Errorf("%s is of a container default in namespace %q: %v, want %v", c.path, c.namespace, got, c.want)
 		}
 	}
 }

@@ -259,7 +259,7 @@ func TestInCgroup(t *testing.T) {
 		"/user.slice":                                    false,
 		"/":                                              false,
 	} {
-		if got := InCgroup([]proc.Cgroup{{Path: "/"}, {Path: path}}, id); got != want {
+		if got := InCgroup([]proc.Cgroup{{Path: "/"}, {Path: path}}, "moby", id); got != want {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
 	}

@@ -104,7 +104,7 @@ func BundleOf(p *proc.Process) (*host.Bundle, error) {
 		b.Close()
 		return nil, err
 	}
-	if pid, err := b.InitPID(); err == nil && pid == p.PID || host.InCgroup(cgroups, b.ID) {
+	if pid, err := b.InitPID(); err == nil && pid == p.PID || host.InCgroup(cgroups, b.Namespace, b.ID) {
 		return b, nil
 	}
 	if id, ok := host.CgroupID(cgroups); ok && !ownIDs()[id] {
