@@ -101,9 +101,6 @@ func mayOpenTwice(o opened) bool {
 // openTwice has the reasons.
 var openTwice = map[string]string{
 	`^/proc/\d+/mountinfo$`: "Go's runtime looks for a limit of processors before main, whatever it is told",
-	// These are for --source host alone.
-	`^/proc/\d+/root O_PATH$`:        "a shim's leads to Docker's files, and to the runtime's state",
-	`/data/containers/[0-9a-f]{64}$`: "for all names, and for hostconfig.json of the one that is meant",
 }
 
 // filesOf are the files of a container, of its init, shim and dockerd: --source host looks at

@@ -56,6 +56,7 @@ type Bundle struct {
 	spec       *specs.Spec
 	docker     *docker.Container // without its HostConfig
 	containers *handle           // <data-root>/containers
+	root       *os.File          // the shim's, for who asks next; see shimRoot
 }
 
 // Close releases the bundle and its shim.
@@ -65,7 +66,15 @@ func (b *Bundle) Close() error {
 	if b.containers != nil {
 		b.containers.close()
 	}
+	b.closeRoot()
 	return b.Shim.Close()
+}
+
+func (b *Bundle) closeRoot() {
+	if b.root != nil {
+		b.root.Close()
+		b.root = nil
+	}
 }
 
 func (b *Bundle) closeState() {
@@ -95,6 +104,17 @@ func parse[T any](dir handle, name string, parser func([]byte) (T, error)) (T, e
 		return none, fmt.Errorf("parse %s/%s: %w", dir.path, name, err)
 	}
 	return v, nil
+}
+
+// parseIn is parse for a file of a directory below, see readIn.
+func parseIn[T any](above handle, dir, name string, parser func([]byte) (T, error)) (v T, err error) {
+	data, err := above.readIn(dir, name)
+	if err == nil {
+		if v, err = parser(data); err != nil {
+			err = fmt.Errorf("parse %s/%s/%s: %w", above.path, dir, name, err)
+		}
+	}
+	return v, err
 }
 
 // StatePath is where the runtime keeps its state of the container, as the
@@ -188,7 +208,7 @@ func (b *Bundle) openState() (*file, error) {
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
 func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
 	if b.containers != nil && b.docker != nil {
-		return withHostConfig(*b.containers, b.ID, *b.docker)
+		return withHostConfig(*b.containers, *b.docker)
 	}
 	containers, err := b.openContainers(spec)
 	if err != nil {
@@ -209,45 +229,31 @@ func (b *Bundle) openContainers(spec *specs.Spec) (handle, error) {
 
 // readDocker reads Docker's files of a container in <data-root>/containers.
 func readDocker(containers handle, id string) (*docker.Container, error) {
-	dir, err := containers.open(id)
+	d, err := readConfig(containers, id)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.close()
-	d, err := readConfig(dir, id)
-	if err != nil {
-		return nil, err
-	}
-	return d, readHostConfig(dir, d)
-}
-
-// withHostConfig completes what a listing has read.
-func withHostConfig(containers handle, id string, d docker.Container) (*docker.Container, error) {
-	dir, err := containers.open(id)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.close()
-	return &d, readHostConfig(dir, &d)
-}
-
-func readHostConfig(dir handle, d *docker.Container) (err error) {
-	d.HostConfigOrigin = dir.path + "/hostconfig.json"
-	d.HostConfig, err = parse(dir, "hostconfig.json", docker.ParseHostConfig)
-	return err
+	return withHostConfig(containers, *d)
 }
 
 // readConfig reads no more of them than config.v2.json.
-func readConfig(dir handle, id string) (*docker.Container, error) {
-	d, err := parse(dir, "config.v2.json", docker.Parse)
+func readConfig(containers handle, id string) (*docker.Container, error) {
+	d, err := parseIn(containers, id, "config.v2.json", docker.Parse)
 	if err != nil {
 		return nil, err
 	}
-	d.Origin = dir.path + "/config.v2.json"
+	d.Origin = containers.path + "/" + id + "/config.v2.json"
 	if d.ID != id {
 		return nil, fmt.Errorf("%s holds the configuration of %s", d.Origin, d.ID)
 	}
 	return d, nil
+}
+
+// withHostConfig completes what readConfig has read.
+func withHostConfig(containers handle, d docker.Container) (_ *docker.Container, err error) {
+	d.HostConfigOrigin = containers.path + "/" + d.ID + "/hostconfig.json"
+	d.HostConfig, err = parseIn(containers, d.ID, "hostconfig.json", docker.ParseHostConfig)
+	return &d, err
 }
 
 // OpenRootfs opens the container's root file system from outside, without the
@@ -275,11 +281,16 @@ func (b *Bundle) inRoot(name string) (handle, error) {
 	if err != nil {
 		return handle{fd: none}, err
 	}
-	defer root.Close()
+	b.root = root
 	return handleIn(root, name)
 }
 
+// shimRoot opens the root of the shim, or takes what is open of it. It is the caller's.
 func (b *Bundle) shimRoot() (*os.File, error) {
+	if root := b.root; root != nil {
+		b.root = nil
+		return root, nil
+	}
 	return b.Shim.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"os"
 	"path"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -24,6 +25,9 @@ type folder struct {
 	// one for each folder, as it may take a hundred kilobytes.
 	spec   *specs.Spec
 	specOf string
+
+	root   *os.File // of that bundle's shim, for who reads the runtime's state next
+	rootOf string
 }
 
 // folderOf is the folder above a bundle, also where the bundle has been removed.
@@ -49,6 +53,9 @@ func (f *folder) closeAll() {
 	f.close()
 	if f.containers != nil {
 		f.containers.close()
+	}
+	if f.root != nil {
+		f.root.Close()
 	}
 }
 
@@ -101,6 +108,9 @@ func (f *Found) handDown(b *Bundle) {
 	if f.folder.specOf == f.ID {
 		b.spec = f.folder.spec
 	}
+	if f.folder.rootOf == f.ID {
+		b.root, f.folder.root, f.folder.rootOf = f.folder.root, nil, ""
+	}
 	if f.docker == nil || f.folder.containers == nil || f.root != f.folder.containers.at() {
 		return
 	}
@@ -116,11 +126,22 @@ func (f *Found) stateHead() (*State, error) {
 	return b.StateHead()
 }
 
+// keepRoot keeps what was opened of a shim's root, no more than one for each folder.
+func (f *Found) keepRoot(b *Bundle) {
+	switch {
+	case b.root == nil:
+	case f.folder.root == nil:
+		f.folder.root, f.folder.rootOf = b.root, f.ID
+	default:
+		b.closeRoot()
+	}
+}
+
 // readDocker reads config.v2.json. Once the data root is known, the long config.json
 // need not be read.
 func (f *Found) readDocker() (*docker.Container, error) {
 	if f.folder.containers != nil {
-		if d, err := storedContainer(*f.folder.containers, f.ID); err == nil {
+		if d, err := readConfig(*f.folder.containers, f.ID); err == nil {
 			f.root = f.folder.containers.at()
 			return d, nil
 		}
@@ -135,6 +156,7 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	}
 	f.identify(spec.Annotations)
 	containers, err := b.openContainers(spec)
+	f.keepRoot(b)
 	if err != nil {
 		return nil, err
 	}
@@ -143,5 +165,5 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	}
 	f.folder.containers = &containers
 	f.root = containers.at()
-	return storedContainer(containers, f.ID)
+	return readConfig(containers, f.ID)
 }

@@ -274,7 +274,7 @@ func TestRecorded(t *testing.T) {
 	dir, err := openWithoutLinks(containers)
 	standin.Must(t, err)
 	defer dir.close()
-	d, err := storedContainer(dir, webID)
+	d, err := readConfig(dir, webID)
 	standin.Must(t, err)
 	known := FoundIn(d)
 	recorded := func() map[string]*Found {

@@ -121,6 +121,27 @@ func (h handle) file(name string) (file, error) {
 	return engineFile(fd, full, err)
 }
 
+// readIn reads a file of a directory below, neither of which may be a link. The directory
+// is not opened for that, but on kernels before 5.6 (openat2(2)), or beneath a filter.
+func (h handle) readIn(dir, name string) ([]byte, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(h.fd, dir+"/"+name, &how)
+	if err != nil {
+		sub, err := h.open(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer sub.close()
+		return sub.read(name)
+	}
+	f, err := engineFile(fd, h.path+"/"+dir+"/"+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return f.all()
+}
+
 // engineFile takes what an open has given, if it is a regular file of an engine's.
 func engineFile(fd int, full string, err error) (file, error) {
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {

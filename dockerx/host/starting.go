@@ -24,6 +24,7 @@ func (f *Found) Starting(p *proc.Process) bool {
 		return true
 	}
 	dir, err := b.inRoot(name)
+	b.closeRoot()
 	if err != nil {
 		return true // removed, or not made yet
 	}

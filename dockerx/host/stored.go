@@ -149,7 +149,7 @@ func (s *stored) in(dir handle) {
 		if !docker.IsID(name) || s.known[recordKey{whose, name}] {
 			continue
 		}
-		d, err := storedContainer(dir, name)
+		d, err := readConfig(dir, name)
 		if err != nil {
 			s.report(err)
 			continue
@@ -161,13 +161,4 @@ func (s *stored) in(dir handle) {
 		}
 		s.out = append(s.out, f)
 	}
-}
-
-func storedContainer(containers handle, id string) (*docker.Container, error) {
-	dir, err := containers.open(id)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.close()
-	return readConfig(dir, id)
 }
