@@ -13,6 +13,12 @@ import (
 	"dx/e2e/engine"
 )
 
+// A loop of docker exec over mostLoops containers takes some ten seconds.
+const (
+	mostLoops      = 100
+	everywhereRuns = 3
+)
+
 // starters is how many containers are started at a time.
 const starters = 8
 
@@ -37,6 +43,11 @@ func scale(dx string, runs int, sizes []int, processes int) (err error) {
 		have = max(have, n)
 		if err := b.listings(dx, runs, fmt.Sprintf("%d containers", have)); err != nil {
 			return err
+		}
+		if have > 0 && have <= mostLoops {
+			if err := b.everywhere(dx, everywhereRuns, have); err != nil {
+				return err
+			}
 		}
 	}
 	if processes == 0 {
