@@ -130,6 +130,52 @@ exec $DX doctor --format json`
 	}
 }
 
+// TestDoctorBesidePodman: a host with Podman and without Docker is not ill, and Podman's API
+// is no dockerd that has lost its shims. Nothing is advised that ends anything of Podman's.
+func TestDoctorBesidePodman(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	if _, err := os.Stat("/var/run/docker.sock"); err == nil {
+		t.Skip("this host has a Docker of its own")
+	}
+	p := podmanHere(t, e)
+	name, dir := e.Name("pod"), t.TempDir()
+	// In PID and mount namespaces of their own, where no dockerd is to be seen.
+	script := `mount --make-rprivate /
+for f in /usr/bin/dockerd /usr/sbin/dockerd /usr/local/bin/dockerd; do if [ -e $f ]; then mount --bind /dev/null $f; fi; done
+if [ -d /var/lib/docker ]; then mount -t tmpfs none /var/lib/docker; fi
+"$@" run -d --name $NAME --network none app sleep 4242 >&2
+$DX doctor --format json >$OUT/without; echo $? >$OUT/without.code
+"$@" system service -t 0 unix://$OUT/podman.sock >&2 & service=$!
+until [ -S $OUT/podman.sock ]; do sleep 0.1; done
+$DX -H unix://$OUT/podman.sock doctor --timeout 20s --format json >$OUT/api; echo $? >$OUT/api.code
+$DX ps --format '{{.Name}}' >$OUT/ps
+kill $service
+"$@" rm -f -t 0 $NAME >&2`
+	r := e.Do(t, engine.Command{
+		Args: slices.Concat([]string{"env", "-u", "DOCKER_HOST", "unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-uc", script, "sh"}, p.args),
+		Env:  append([]string{"DX=" + e.DxPath(t), "NAME=" + name, "OUT=" + dir}, p.env...),
+	})
+	for of, want := range map[string]string{"without": "no dockerd here: podman", "api": "nothing is stuck"} {
+		var report doctorReport
+		text, _ := os.ReadFile(filepath.Join(dir, of))
+		code, _ := os.ReadFile(filepath.Join(dir, of+".code"))
+		if err := json.Unmarshal(text, &report); err != nil {
+			t.Fatalf("%s: %v: %s, %v", of, err, text, r)
+		}
+		if report.Status != "healthy" || string(code) != "0\n" || !strings.HasPrefix(report.Verdict.Sentence, want) {
+			t.Errorf("%s: exit %s, %+v, %+v, want no fault", of, code, report.Verdict, report.Findings)
+		}
+		for _, s := range report.Verdict.Next {
+			if s.Changes || destroys.MatchString(s.Command) {
+				t.Errorf("%s: it advises %q", of, s.Command)
+			}
+		}
+	}
+	if list, _ := os.ReadFile(filepath.Join(dir, "ps")); !strings.Contains(string(list), name) {
+		t.Errorf("ps: %q, want %s; %v", list, name, r)
+	}
+}
+
 // TestDoctorSparesOtherEngines: an engine whose socket is gone has none of the
 // containers that another one has.
 func TestDoctorSparesOtherEngines(t *testing.T) {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -162,19 +163,23 @@ func (p *Examination) noDocker() Finding {
 	return found(noDocker, "no dockerd here: %s", otherManagers(p.kernel, monitors()))
 }
 
-// otherManagers says what runs without Docker: "containerd runs 2 containers in k8s.io".
+// otherManagers says what runs without Docker: "containerd:k8s.io runs 2 containers, podman
+// runs 1 container". Of Podman and CRI-O there may be more monitors than containers that
+// could be looked at.
 func otherManagers(list []container, monitors int) string {
-	byNamespace := map[string]int{}
+	byEngine := map[string]int{}
 	for _, c := range list {
-		if c.found.Namespace != "moby" {
-			byNamespace[c.found.Namespace]++
+		if e := c.found.Engine(); !e.Docker {
+			byEngine[c.found.EngineName()]++
+			if e.Manager == "podman" || e.Manager == "cri-o" {
+				monitors--
+			}
 		}
 	}
 	var parts []string
-	for ns, n := range byNamespace {
-		parts = append(parts, fmt.Sprintf("containerd runs %s in %s", count(n, "container"), ns))
+	for _, name := range slices.Sorted(maps.Keys(byEngine)) {
+		parts = append(parts, name+" "+runs(byEngine[name]))
 	}
-	slices.Sort(parts)
 	if monitors > 0 {
 		parts = append(parts, fmt.Sprintf("podman or CRI-O %s (conmon)", runs(monitors)))
 	}

@@ -167,14 +167,20 @@ func TestTraceOfDocker(t *testing.T) {
 }
 
 func TestOtherManagers(t *testing.T) {
-	of := func(ns string) container { return container{found: &host.Found{Namespace: ns}} }
+	of := func(ns string) container {
+		return container{found: host.FoundBy(host.Engine{Namespace: ns}, "x", nil, 1)}
+	}
+	dockers := container{found: host.FoundBy(host.Engine{Docker: true}, "x", nil, 1)}
+	podmans := container{found: host.FoundBy(host.Engine{Manager: "podman"}, "x", nil, 1)}
 	for want, test := range map[string]struct {
 		list     []container
 		monitors int
 	}{
-		"no other engine's containers were found":                                        {nil, 0},
-		"containerd runs 1 container in default, containerd runs 2 containers in k8s.io": {[]container{of("k8s.io"), of("default"), of("k8s.io")}, 0},
-		"podman or CRI-O runs 3 containers (conmon)":                                     {[]container{of("moby")}, 3},
+		"no other engine's containers were found":                                  {nil, 0},
+		"containerd:default runs 1 container, containerd:k8s.io runs 2 containers": {[]container{of("k8s.io"), of("default"), of("k8s.io")}, 0},
+		"podman or CRI-O runs 3 containers (conmon)":                               {[]container{dockers}, 3},
+		"podman runs 1 container":                                                  {[]container{podmans}, 1},
+		"podman runs 1 container, podman or CRI-O runs 1 container (conmon)":       {[]container{podmans}, 2},
 	} {
 		if got := otherManagers(test.list, test.monitors); got != want {
 			t.Errorf("%q, want %q", got, want)
