@@ -72,6 +72,33 @@ func TestReadFileTakesRegularFilesOnly(t *testing.T) {
 	})
 }
 
+// TestReadInFollowsNoLink: neither the directory nor the file may be one, nor lead out.
+func TestReadInFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	for _, step := range []error{
+		os.MkdirAll(dir+"/in/sub", 0o755), os.WriteFile(dir+"/in/sub/file", []byte("yes"), 0o600), os.WriteFile(dir+"/out", []byte("no"), 0o600),
+		os.Symlink("sub", dir+"/in/linked"), os.Symlink("file", dir+"/in/sub/link"), os.Symlink("../../out", dir+"/in/sub/away"), unix.Mkfifo(dir+"/in/sub/fifo", 0o600),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	fd, err := unix.Open(dir+"/in", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handle{fd: fd, path: dir + "/in"}
+	defer h.close()
+	if b, err := h.readIn("sub", "file"); err != nil || string(b) != "yes" {
+		t.Errorf("sub/file is %q, %v", b, err)
+	}
+	for _, bad := range [][2]string{{"linked", "file"}, {"sub", "link"}, {"sub", "away"}, {"sub", "fifo"}, {"sub", "none"}, {"none", "file"}} {
+		if b, err := h.readIn(bad[0], bad[1]); err == nil {
+			t.Errorf("%s/%s is read: %q", bad[0], bad[1], b)
+		}
+	}
+}
+
 func TestReadInRootStaysInside(t *testing.T) {
 	dir := hostileDir(t)
 	await.Returns(t, "a read of hostile files", func() {

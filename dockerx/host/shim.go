@@ -1,155 +1,123 @@
 package host
 
 import (
-	"path"
-	"strconv"
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"dx/dockerx/docker"
-	"dx/nsops"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
+	"dx/nsops/rootfs"
 )
 
-// maxBundles bounds how many bundles of one containerd namespace are looked at.
-const maxBundles = 20000
-
-// bundleDir is a folder that may be a bundle.
-type bundleDir struct {
-	id, namespace string
-	folder        nsops.ID // the directory above; zero: not looked at
-	handle
+// Shim is one of the host's shims with its own bundle. It owns its descriptors.
+type Shim struct {
+	*Bundle
+	Address string // of its socket, as its root names it; empty: unknown
 }
 
-func (d *bundleDir) initPID() (int, error) { return parse(d.handle, "init.pid", ParseInitPID) }
-
-// splitBundlePath splits …/io.containerd.runtime.v2.task/<namespace>/<id>. ok is
-// false for any other path. The text names things; it is never opened.
-func splitBundlePath(text string) (namespace, id string, ok bool) {
-	dir, id := path.Split(text)
-	dir, namespace = path.Split(strings.TrimSuffix(dir, "/"))
-	ok = path.Base(dir) == taskDir && namespace != "" && validID(namespace, id)
-	return namespace, id, ok
-}
-
-// validID reports whether a container may be called so: in Docker's namespaces, IDs
-// are what dockerd makes; elsewhere containerd takes names (its pkg/identifiers). One
-// that begins with a dot is being removed.
-func validID(namespace, id string) bool {
-	if namespace == "moby" || namespace == "plugins.moby" {
-		return docker.IsID(id)
-	}
-	for i, c := range []byte(id) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return id != ""
-}
-
-// shimBundle finds the bundle of a shim that match accepts: that of its working
-// directory or a sibling. unix.ENOENT if there is none; a DisbeliefError if the
-// process looks like a shim and its word does not count.
-func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, proc.Status, error) {
-	status, err := believeShim(shim)
-	if err != nil {
-		return nil, status, err
-	}
-	own, err := standsIn(shim)
-	if err != nil {
-		return nil, status, err
-	}
-	if match(own) {
-		return own, status, nil
-	}
-	defer own.close()
-	// The folder above, also where the shim's own bundle has been removed.
-	parent, err := own.open("..")
-	if err != nil {
-		return nil, status, err
-	}
-	defer parent.close()
-	parent.path = path.Dir(own.path)
-	sibling, err := siblingBundle(parent, own, match)
-	return sibling, status, err
-}
-
-// believeShim comes before the working directory is touched: see asShim.
-func believeShim(p *proc.Process) (proc.Status, error) {
-	cwd, err := p.Readlink("cwd")
-	if err != nil {
-		return proc.Status{}, err
-	}
-	_, id, ok := splitBundlePath(cutDeleted(cwd))
-	if !ok {
-		return proc.Status{}, unix.ENOENT
-	}
-	trust, err := NewTrust()
-	if err != nil {
-		return proc.Status{}, err
-	}
-	return trust.Shim(p, id)
-}
-
-// standsIn opens the bundle in which a shim stands. Its path is that of the directory
-// which was opened. unix.ENOENT if it is none, or not in a directory of root's.
-func standsIn(shim *proc.Process) (*bundleDir, error) {
-	fd, err := shim.OpenFD("cwd", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
+// Shims returns the host's shims, also those whose containers have ended: see
+// List for whose word counts.
+func Shims() ([]*Shim, error) {
+	l := &Listing{warn: func(error) {}, shims: map[int]*believed{}}
+	if err := l.findShims(); err != nil {
+		l.Close()
 		return nil, err
 	}
-	d := &bundleDir{handle: handle{fd: fd}}
-	if !d.name() || !d.inTrusted() {
-		d.close()
-		return nil, unix.ENOENT
+	for _, m := range l.monitors {
+		m.Close()
 	}
-	return d, nil
-}
-
-// name reads what the directory is called; false if it is no bundle.
-func (d *bundleDir) name() (ok bool) {
-	var room [unix.PathMax]byte
-	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(d.fd), room[:])
-	if err != nil {
-		return false
-	}
-	d.path = cutDeleted(string(room[:n]))
-	d.namespace, d.id, ok = splitBundlePath(d.path)
-	return ok
-}
-
-// inTrusted reports whether a bundle and the directory above it are root's.
-func (d *bundleDir) inTrusted() bool {
-	var above, own unix.Stat_t
-	if unix.Fstatat(d.fd, "..", &above, 0) != nil || unix.Fstat(d.fd, &own) != nil {
-		return false
-	}
-	d.folder = nsops.IDOf(&above)
-	return trusted(&above) && trusted(&own)
-}
-
-func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (*bundleDir, error) {
-	names, err := parent.names()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if name == own.id || !validID(own.namespace, name) {
+	var out []*Shim
+	for _, p := range l.shims {
+		s, err := shimOf(p.Process)
+		if err != nil {
+			p.Close()
 			continue
 		}
-		h, err := parent.open(name)
-		if err != nil {
-			continue // removed meanwhile, or no folder
-		}
-		d := &bundleDir{id: name, namespace: own.namespace, handle: h}
-		if match(d) {
-			return d, nil
-		}
-		d.close()
+		out = append(out, s)
 	}
-	return nil, unix.ENOENT
+	return out, nil
+}
+
+func shimOf(p *proc.Process) (*Shim, error) {
+	dir, _, err := shimBundle(p, func(*bundleDir) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	s := &Shim{Bundle: &Bundle{ID: dir.id, Namespace: dir.namespace, Path: dir.path, Shim: p, dir: dir.handle}}
+	s.Address = s.address()
+	return s, nil
+}
+
+// address reads what the shim wrote when it started: "address", or with
+// containerd 2 "bootstrap.json" (containerd, core/runtime/v2/shim.go).
+func (s *Shim) address() string {
+	if data, err := s.dir.read("address"); err == nil {
+		return parseShimAddress(data)
+	}
+	data, err := s.dir.read("bootstrap.json")
+	if err != nil {
+		return ""
+	}
+	return parseShimAddress(data)
+}
+
+// parseShimAddress takes either file's content. Only a path of a ttrpc socket is
+// an address here.
+func parseShimAddress(data []byte) string {
+	text := strings.TrimSpace(string(data))
+	if strings.HasPrefix(text, "{") {
+		var b struct{ Address, Protocol string }
+		if err := decode([]byte(text), &b); err != nil || b.Protocol != "ttrpc" {
+			return ""
+		}
+		text = b.Address
+	}
+	path, ok := strings.CutPrefix(text, "unix://")
+	if !ok || !strings.HasPrefix(path, "/") {
+		return ""
+	}
+	return path
+}
+
+// InitPID is who the bundle says is the container's init, counted in the shim's
+// PID namespace.
+func (b *Bundle) InitPID() (int, error) {
+	if b.record != nil {
+		return b.record.pid, nil
+	}
+	return parse(b.dir, "init.pid", ParseInitPID)
+}
+
+// ReadConfig reads a file of the bundle as it is: "config.json".
+func (b *Bundle) ReadConfig(name string) ([]byte, error) { return b.dir.read(name) }
+
+// OpenPath opens what a path means for a process, without opening it for reading
+// or writing (O_PATH): a socket to connect to, a folder.
+//
+// The process may be anybody's: a deputy looks, and what lies on a FUSE is refused, as
+// connecting to it or opening it would ask its server once more.
+func OpenPath(p *proc.Process, path string) (*os.File, error) {
+	var d launch.Deputy
+	defer d.Close()
+	root, err := rootfs.Open(p, &d, fmt.Sprintf("pid %d", p.PID))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, info, err := root.Find(path)
+	if err == nil && info.FS.Type == unix.FUSE_SUPER_MAGIC {
+		f.Close()
+		return nil, fmt.Errorf("%s of pid %d lies on a FUSE, which may not answer: it is left alone", path, p.PID)
+	}
+	return f, err
+}
+
+// IsGone says that a process or a file has vanished, which is no error while one
+// looks at what lives.
+func IsGone(err error) bool {
+	return errors.Is(err, proc.ErrGone) || errors.Is(err, os.ErrNotExist)
 }
