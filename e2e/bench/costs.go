@@ -58,7 +58,7 @@ var opened = regexp.MustCompile(`(?m)\) = \d+$`)
 
 // opens counts the files that a command opens; "?" where there is no strace.
 func (b *bench) opens(args []string) (string, error) {
-	if _, err := exec.LookPath("strace"); err != nil {
+	if path, _ := exec.LookPath("strace"); path == "" {
 		return "?", nil
 	}
 	log := filepath.Join(b.engine.Dir, "opens.log")
