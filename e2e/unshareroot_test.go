@@ -181,3 +181,15 @@ func TestUnshareDebootstrap(t *testing.T) {
 		t.Errorf("dx exec: %+v", r)
 	}
 }
+
+// TestUnshareTheRootAsItIs: the root may be the one that there is already.
+func TestUnshareTheRootAsItIs(t *testing.T) {
+	engine.Require(t, engine.Root)
+	for _, flags := range [][]string{{"-R", "/"}, {"-m", "-R", "/"}, {"-m", "-R", "/", "-w", "/tmp"}} {
+		command := slices.Concat([]string{"unshare"}, flags, []string{"pwd"})
+		want, got := hostRun(t, command...), hostRun(t, append([]string{suite.Dx(t)}, command...)...)
+		if got != want || want.Code != 0 {
+			t.Errorf("%q: %+v, want what unshare(1) gives: %+v", flags, got, want)
+		}
+	}
+}
