@@ -109,7 +109,8 @@ func TestSSHWithHostAlone(t *testing.T) {
 	if _, err := r.Resolve(context.Background(), "no-such-container"); !isA[*NotFoundError](err) {
 		t.Error(err)
 	}
-	if _, err := r.List(context.Background(), true); err != nil {
+	// Without root there are processes that may not be looked at.
+	if _, err := r.List(context.Background(), true); err != nil && !isA[*UnseenError](err) {
 		t.Error(err)
 	}
 }
