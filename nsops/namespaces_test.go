@@ -293,11 +293,7 @@ func TestReadOfDyingProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Process.Kill()
-	var si unix.Siginfo
-	if err := unix.Waitid(unix.P_PID, p.PID, &si, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
+	await.Zombie(t, cmd)
 	if set, err := Read(p); !errors.Is(err, proc.ErrGone) {
 		t.Errorf("zombie: %v, %v, want ErrGone", set, err)
 	}

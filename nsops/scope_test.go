@@ -59,13 +59,7 @@ func TestScopeOfAProcessThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	await.Until(t, "the process is a zombie", func() bool {
-		st, err := p.Stat()
-		return err == nil && st.Dead()
-	})
+	await.Zombie(t, cmd)
 	if s, err := ScopeOf(p, nil); !errors.Is(err, proc.ErrGone) {
 		t.Errorf("the scope of a zombie: %+v, %v, want ErrGone", s, err)
 	}

@@ -140,13 +140,7 @@ func TestMountsOfAZombie(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	await.Until(t, "the process is a zombie", func() bool {
-		st, err := p.Stat()
-		return err == nil && st.Dead()
-	})
+	await.Zombie(t, cmd)
 	if list, _, err := Read(p); !errors.Is(err, proc.ErrGone) {
 		t.Errorf("%d mounts, %v, want ErrGone", len(list), err)
 	}

@@ -35,16 +35,6 @@ func reap(cmd *exec.Cmd) {
 	cmd.Wait()
 }
 
-// makeZombie kills the process and leaves it unreaped.
-func makeZombie(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	cmd.Process.Kill()
-	var si unix.Siginfo
-	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &si, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func openPID(t *testing.T, pid int) *Process {
 	t.Helper()
 	checkFDs(t)
@@ -100,7 +90,7 @@ func TestOpenWhatIsNoProcess(t *testing.T) {
 	dead := start(t)
 	reap(dead)
 	zombie := start(t)
-	makeZombie(t, zombie)
+	await.Zombie(t, zombie)
 	for name, pid := range map[string]int{
 		"zero": 0, "negative": -7, "beyond pid_max": 1 << 30, "reaped": dead.Process.Pid, "zombie": zombie.Process.Pid,
 	} {
@@ -220,7 +210,7 @@ func startAs(t *testing.T, pid int) {
 func TestZombieLosesItsNamespaces(t *testing.T) {
 	cmd := start(t)
 	p := openPID(t, cmd.Process.Pid)
-	makeZombie(t, cmd)
+	await.Zombie(t, cmd)
 	st, err := p.Stat()
 	if err != nil || !st.Dead() {
 		t.Errorf("state %q, %v, want Z", st.State, err)
