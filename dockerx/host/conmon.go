@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dx/dockerx/docker"
+	"dx/nsops"
 	"dx/nsops/proc"
 )
 
@@ -18,9 +19,9 @@ type conmon struct{}
 
 func (conmon) monitors(program string) bool { return program == "conmon" }
 
-func (conmon) written() ([]*record, error) { return nil, nil }
+func (conmon) written(stores) ([]*record, error) { return nil, nil }
 
-func (conmon) kept(m *monitor) (*record, error) {
+func (conmon) kept(m *monitor, known stores) (*record, error) {
 	a := parseConmon(m.args)
 	if !docker.IsID(a.id) || a.exec || !path.IsAbs(a.bundle) {
 		return nil, nil
@@ -36,7 +37,7 @@ func (conmon) kept(m *monitor) (*record, error) {
 		r.close()
 		return nil, err
 	}
-	r.named(m.Process, a.bundle)
+	r.named(m.Process, a.bundle, known)
 	return r, nil
 }
 
@@ -131,7 +132,7 @@ func (r *record) readPID(monitor *proc.Process) error {
 
 // named takes the name that the storage has: one that was given by `podman rename` is only
 // there. It is that of the arguments where the storage has none.
-func (r *record) named(monitor *proc.Process, bundle string) {
+func (r *record) named(monitor *proc.Process, bundle string, known stores) {
 	store, ok := strings.CutSuffix(bundle, "/"+r.id+"/userdata")
 	if !ok {
 		return
@@ -141,18 +142,31 @@ func (r *record) named(monitor *proc.Process, bundle string) {
 		return
 	}
 	defer dir.close()
-	r.engine.At = dir.at()
-	r.engine.Namespace = strings.TrimSuffix(store, "/overlay-containers")
-	list, err := parse(dir, "containers.json", parseStore)
-	if err != nil {
-		return
+	r.storedIn(dir, store, known)
+}
+
+// storedIn takes what a storage has written down of the container.
+func (r *record) storedIn(dir handle, store string, known stores) {
+	r.engine.At, r.engine.Namespace = dir.at(), strings.TrimSuffix(store, "/overlay-containers")
+	c := known.of(dir)[r.id]
+	r.image = c.image
+	if r.engine.Manager == "podman" && c.name != "" {
+		r.name = c.name
 	}
-	if c, ok := list[r.id]; ok {
-		r.image = c.image
-		if r.engine.Manager == "podman" && c.name != "" {
-			r.name = c.name
-		}
+}
+
+// stores are the storages of containers that have been read, as each may have thousands.
+type stores map[nsops.ID]map[string]storedName
+
+// of reads one, once. One that is half-written or too large has no names.
+func (s stores) of(dir handle) map[string]storedName {
+	at := dir.at()
+	list, read := s[at]
+	if !read {
+		list, _ = parse(dir, "containers.json", parseStore)
+		s[at] = list
 	}
+	return list
 }
 
 // storedName is what containers/storage calls a container.

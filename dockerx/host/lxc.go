@@ -14,8 +14,8 @@ type lxc struct{}
 func (lxc) monitors(program string) bool {
 	return strings.HasPrefix(program, "lxc-") || program == "lxc"
 }
-func (lxc) written() ([]*record, error) { return nil, nil }
-func (lxc) kept(m *monitor) (*record, error) {
+func (lxc) written(stores) ([]*record, error) { return nil, nil }
+func (lxc) kept(m *monitor, _ stores) (*record, error) {
 	dir, name, ok := parseLXC(m.args[0])
 	if !ok {
 		return nil, nil

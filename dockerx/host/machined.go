@@ -17,10 +17,10 @@ type machined struct{}
 
 const machines = "/run/systemd/machines"
 
-func (machined) monitors(string) bool           { return false }
-func (machined) kept(*monitor) (*record, error) { return nil, nil }
+func (machined) monitors(string) bool                   { return false }
+func (machined) kept(*monitor, stores) (*record, error) { return nil, nil }
 
-func (machined) written() ([]*record, error) {
+func (machined) written(stores) ([]*record, error) {
 	dir, err := trustedDir(func() (handle, error) { return openWithoutLinks(machines) })
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil

@@ -18,9 +18,9 @@ type manager interface {
 	// monitors reports whether a program of that name may keep one of its containers.
 	monitors(program string) bool
 	// kept returns what a monitor keeps, whose word counts; nil if it keeps no container.
-	kept(m *monitor) (*record, error)
+	kept(m *monitor, known stores) (*record, error)
 	// written returns what files of root's tell of, whoever keeps it.
-	written() ([]*record, error)
+	written(known stores) ([]*record, error)
 }
 
 var managers = []manager{conmon{}, lxc{}, machined{}, runtimes{}}
@@ -112,6 +112,7 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 // addManaged adds the containers of the managers that have no shims. One process is one
 // container: who tells most of it comes first.
 func (l *Listing) addManaged() {
+	known := stores{}
 	have := map[int]bool{}
 	for _, f := range l.Found {
 		have[f.PID] = true
@@ -127,12 +128,12 @@ func (l *Listing) addManaged() {
 		l.Found = append(l.Found, l.foundBy(r))
 	}
 	for _, m := range l.monitors {
-		r, err := keptBy(m)
+		r, err := keptBy(m, known)
 		l.report(err)
 		add(r)
 	}
 	for _, m := range managers {
-		list, err := m.written()
+		list, err := m.written(known)
 		l.report(err)
 		for _, r := range list {
 			add(r)
@@ -147,14 +148,14 @@ func (l *Listing) report(err error) {
 }
 
 // keptBy asks the manager whose program a monitor runs.
-func keptBy(m *monitor) (*record, error) {
+func keptBy(m *monitor, known stores) (*record, error) {
 	exe, err := m.Executable()
 	if err != nil {
 		return nil, err
 	}
 	for _, manager := range managers {
 		if manager.monitors(path.Base(cutDeleted(exe.Path))) {
-			return manager.kept(m)
+			return manager.kept(m, known)
 		}
 	}
 	return nil, nil
@@ -242,7 +243,7 @@ func recordOf(p *proc.Process) (*record, error) {
 	}
 	var found *record
 	for _, m := range managers {
-		list, _ := m.written() // what cannot be read names nobody
+		list, _ := m.written(stores{}) // what cannot be read names nobody
 		for _, r := range list {
 			if found == nil && r.names(p) {
 				found = r
@@ -276,7 +277,7 @@ func keptByParent(p *proc.Process) *record {
 		parent.Close()
 		return nil
 	}
-	r, err := keptBy(m)
+	r, err := keptBy(m, stores{})
 	if err != nil || r == nil {
 		parent.Close()
 		return nil

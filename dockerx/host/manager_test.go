@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -207,7 +208,7 @@ func TestForgedState(t *testing.T) {
 	write("other", state("good-one", self.StartTime))
 	write("half", state("half", self.StartTime)[:40])
 	write("-hostile", state("-hostile", self.StartTime))
-	list, err := recordsIn(root)
+	list, err := recordsIn(root, stores{})
 	if err != nil || len(list) != 1 || list[0].id != "good-one" || !list[0].names(self) {
 		t.Fatalf("%v, %d records, want good-one alone", err, len(list))
 	}
@@ -215,13 +216,57 @@ func TestForgedState(t *testing.T) {
 	if err := os.Chown(filepath.Join(root, "good-one", "state.json"), standin.Nobody, standin.Nobody); err != nil {
 		t.Fatal(err)
 	}
-	if list, _ := recordsIn(root); len(list) != 0 {
+	if list, _ := recordsIn(root, stores{}); len(list) != 0 {
 		t.Error("a state that is a user's file is believed")
 	}
 	if err := os.Chown(root, standin.Nobody, standin.Nobody); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := recordsIn(root); !errors.Is(err, ErrForeign) {
+	if _, err := recordsIn(root, stores{}); !errors.Is(err, ErrForeign) {
 		t.Errorf("a directory of a user's: %v", err)
+	}
+}
+
+// TestStoreOfThousands: a storage is read once, whatever it holds; one that is half-written, or
+// a user's, has no names, and its containers keep those of their conmon.
+func TestStoreOfThousands(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&text, `,{"id":"%064x","names":["c%d"]}`, i, i)
+	}
+	file := filepath.Join(dir, "containers.json")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[" + text.String()[1:] + "]")
+	open := func() handle {
+		h, err := openWithoutLinks(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.close)
+		return h
+	}
+	known := stores{}
+	named := func(known stores) string {
+		r := &record{id: fmt.Sprintf("%064x", 4999), name: "of conmon", engine: Engine{Manager: "podman"}}
+		r.storedIn(open(), dir, known)
+		return r.name
+	}
+	if got := named(known); got != "c4999" {
+		t.Errorf("the last of 5000 is called %q", got)
+	}
+	write("[" + text.String()[1:len(text.String())/2])
+	if got := named(known); got != "c4999" {
+		t.Errorf("the storage is read again: %q", got)
+	}
+	if got := named(stores{}); got != "of conmon" {
+		t.Errorf("of a half-written storage: %q", got)
 	}
 }

@@ -18,8 +18,8 @@ import (
 // init, when it started, and the bundle.
 type runtimes struct{}
 
-func (runtimes) monitors(string) bool           { return false }
-func (runtimes) kept(*monitor) (*record, error) { return nil, nil }
+func (runtimes) monitors(string) bool                   { return false }
+func (runtimes) kept(*monitor, stores) (*record, error) { return nil, nil }
 
 // runtimeRoots are the defaults: for root /run/NAME, else $XDG_RUNTIME_DIR/NAME (runc
 // main.go, crun src/libcrun/status.c). CRI-O gives runc one of its own.
@@ -30,11 +30,11 @@ func runtimeRoots() []string {
 	return []string{"/run/runc", "/run/crun", "/run/runc-crio", "/run/crio/crun"}
 }
 
-func (runtimes) written() ([]*record, error) {
+func (runtimes) written(known stores) ([]*record, error) {
 	var out []*record
 	var errs []error
 	for _, root := range runtimeRoots() {
-		list, err := recordsIn(root)
+		list, err := recordsIn(root, known)
 		out = append(out, list...)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, err)
@@ -43,7 +43,7 @@ func (runtimes) written() ([]*record, error) {
 	return out, errors.Join(errs...)
 }
 
-func recordsIn(root string) ([]*record, error) {
+func recordsIn(root string, known stores) ([]*record, error) {
 	dir, err := trustedDir(func() (handle, error) { return openWithoutLinks(root) })
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func recordsIn(root string) ([]*record, error) {
 		if !validID("", name) {
 			continue
 		}
-		if r, err := stateIn(dir, name); err == nil {
+		if r, err := stateIn(dir, name, known); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -66,7 +66,7 @@ func recordsIn(root string) ([]*record, error) {
 }
 
 // stateIn reads what a runtime has written of one container. Half of it is no record.
-func stateIn(root handle, id string) (*record, error) {
+func stateIn(root handle, id string, known stores) (*record, error) {
 	dir, err := root.open(id)
 	if err != nil {
 		return nil, err
@@ -91,12 +91,12 @@ func stateIn(root handle, id string) (*record, error) {
 		proof: "the runtime's state in " + dir.path + ", which has its start as well", runtime: path.Base(root.path),
 	}
 	r.engine, r.name = Engine{Manager: "runc"}, id
-	r.bundleAt(state.Bundle)
+	r.bundleAt(state.Bundle, known)
 	return r, nil
 }
 
 // bundleAt opens the bundle that the state names, and learns of it whose container it is.
-func (r *record) bundleAt(name string) {
+func (r *record) bundleAt(name string, known stores) {
 	if !path.IsAbs(name) {
 		return
 	}
@@ -114,14 +114,14 @@ func (r *record) bundleAt(name string) {
 	r.bundle = dir
 	switch store, stored := strings.CutSuffix(name, "/"+r.id+"/userdata"); {
 	case stored && docker.IsID(r.id):
-		r.ofStore(store)
+		r.ofStore(store, known)
 	case strings.HasPrefix(r.id, "buildah-buildah"):
 		r.engine.Manager = "buildah"
 	}
 }
 
 // ofStore is for a container of Podman's or CRI-O's whose conmon has died.
-func (r *record) ofStore(store string) {
+func (r *record) ofStore(store string, known stores) {
 	spec, err := parse(r.bundle, "config.json", ParseSpec)
 	if err != nil {
 		return
@@ -132,8 +132,5 @@ func (r *record) ofStore(store string) {
 		return
 	}
 	defer dir.close()
-	r.engine.At, r.engine.Namespace = dir.at(), strings.TrimSuffix(store, "/overlay-containers")
-	if list, err := parse(dir, "containers.json", parseStore); err == nil && r.engine.Manager == "podman" {
-		r.name, r.image = list[r.id].name, list[r.id].image
-	}
+	r.storedIn(dir, store, known)
 }
