@@ -11,13 +11,13 @@ import (
 	"dx/dockerx/docker"
 )
 
-// Filters are what docker ps filters by: values by keys (moby, daemon/list.go). Of one
-// key any value has to hold, of labels all, and that for every key.
+// Filters are what docker ps filters by: values by keys (moby, daemon/list.go); and by
+// engine. Of one key any value has to hold, of labels all, and that for every key.
 type Filters map[string][]string
 
-// filterKeys are those that docker ps knows. Isolation means nothing on Linux.
+// filterKeys are those that docker ps knows, and engine. Isolation means nothing on Linux.
 var filterKeys = []string{
-	"ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label",
+	"ancestor", "before", "engine", "exited", "expose", "health", "id", "is-task", "isolation", "label",
 	"name", "network", "publish", "since", "status", "volume",
 }
 
@@ -122,7 +122,7 @@ func (r *Resolver) Select(ctx context.Context, all bool, f Filters, last int) ([
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(l Listed) bool {
-		shown := all || len(f["status"]) > 0 || last > 0 || runs(l.State)
+		shown := all || len(f["status"]) > 0 || last > 0 || runs(l.State) && !l.Sandbox
 		if l.Source == SourceEngine {
 			return !shown || !f.match(l, engineNeeds) || told != nil && !told[l.ID]
 		}
@@ -230,6 +230,8 @@ func (l *Listed) holds(key, v string) bool {
 		return matches(v, l.Name) || matches(v, "/"+l.Name)
 	case "status":
 		return l.State == v
+	case "engine":
+		return l.isOf(v)
 	case "label":
 		key, want, exact := strings.Cut(v, "=")
 		have, ok := l.Labels[key]
@@ -251,6 +253,19 @@ func (l *Listed) holds(key, v string) bool {
 		return l.stored != nil && storedHolds(l, key, v)
 	}
 	return true // before and since, which between looks at; isolation
+}
+
+// isOf reports whether a container is an engine's: by what the list calls that, or by the
+// part in front of its colon; "docker" is every dockerd, "k8s" whoever runs pods.
+func (l *Listed) isOf(engine string) bool {
+	kind, _, _ := strings.Cut(l.Engine, ":")
+	switch engine {
+	case l.Engine, kind:
+		return true
+	case "docker":
+		return kind == "unix" || kind == "tcp" || kind == "ssh" // by its address
+	}
+	return engine == "k8s" && strings.HasPrefix(l.Name, "k8s:")
 }
 
 // storedHolds is for what only Docker's files tell.

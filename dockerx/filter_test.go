@@ -25,7 +25,7 @@ func TestFilters(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := storedOne(d)
-	l.Name = d.Name
+	l.Name, l.Engine = d.Name, "docker:/data"
 	l.recorded(d)
 	if l.Command != "sh -c 'sleep 1'" || !l.Created.Equal(time.Date(2024, 2, 3, 4, 5, 6, 7e8, time.UTC)) {
 		t.Errorf("the command is %q, created %v", l.Command, l.Created)
@@ -37,6 +37,7 @@ func TestFilters(t *testing.T) {
 		"status=exited": true, "status=running": false, "status=running status=exited": true,
 		"ancestor=busybox": true, "ancestor=docker.io/library/busybox:latest": true, "ancestor=busybox:1": false,
 		"ancestor=sha256:1234": true, "ancestor=1234": true, "ancestor=box": false,
+		"engine=docker": true, "engine=docker:/data": true, "engine=podman": false, "engine=k8s": false,
 		"network=back": true, "network=none": true, "network=feed": true, "network=eed": false,
 		"volume=vol": true, "volume=/data": true, "volume=/srv": true, "volume=/x": true, "volume=/var": false,
 		"publish=8080": true, "publish=80": false, "publish=8000-9000/tcp": true, "publish=8080/udp": false,

@@ -335,6 +335,12 @@ func TestFiveEngines(t *testing.T) {
 			t.Errorf("%s: ns says %v, who says %v", rows[0], ns, who)
 		}
 	}
+	for filter, pid := range map[string]int{"podman": inPodman, "lxc": inLXC, "docker": c.PID} {
+		r := timely(t, e, "ps", "--filter", "engine="+filter, "--format", "{{.Pid}}", "--filter", "name="+name, "--filter", "name="+c.Name)
+		if strings.TrimSpace(r.Stdout) != strconv.Itoa(pid) {
+			t.Errorf("those of %s: %v, want pid %d", filter, r, pid)
+		}
+	}
 	both := e.Do(t, engine.Command{Args: []string{e.DxPath(t), "exec", name, "true"}, Env: nobodyNamed})
 	for _, candidate := range []string{"podman:" + name, "runc:" + name, "lxc:" + name, "containerd:default/" + name} {
 		if both.Code == 0 || !strings.Contains(both.Stderr, candidate) {

@@ -98,7 +98,7 @@ func (n *namesFlag) Set(s string) error {
 
 // match reports whether a running container is meant by --all or --filter.
 func (o *manyOptions) match(t *dockerx.Target) bool {
-	l := dockerx.Listed{Name: t.Name, Labels: t.Labels, State: "running"}
+	l := dockerx.Listed{Name: t.Name, Labels: t.Labels, State: "running", Engine: t.Engine}
 	if t.Paused {
 		l.State = "paused"
 	}

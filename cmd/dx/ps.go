@@ -33,10 +33,10 @@ func (a *app) psCommand() *cobra.Command {
 			"look at. The columns ENGINE and SOURCE are there if there are several; a name such as\n" +
 			"containerd:default/web or podman:web means that container to every verb. A pod's\n" +
 			"sandbox is shown with -a.\n\n" +
-			"Filters are those of docker ps: ancestor, before, exited, expose, health, id, is-task,\n" +
-			"label, name (a regular expression), network, publish, since, status, volume. Templates\n" +
-			"have the fields of docker ps, .Label \"KEY\" among them, and .Name, .Pid, .StartedAt,\n" +
-			".Engine and .Source. .Size is not known: docker ps --size has it. Without --format,\n" +
+			"Filters are engine (docker, podman, k8s) and those of docker ps: ancestor, before,\n" +
+			"exited, expose, health, id, is-task, label, name (a regular expression),\n" +
+			"network, publish, since, status, volume. Templates have the fields of docker ps,\n" +
+			".Label \"KEY\" among them, and .Name, .Pid, .StartedAt, .Engine and .Source. .Size is not known: docker ps --size has it. Without --format,\n" +
 			"psFormat of docker's config file counts.",
 		Args:                  noArguments(exitFailure),
 		DisableFlagsInUseLine: true,
