@@ -93,6 +93,9 @@ func (c *completer) flags(cmd *cobra.Command, flags *pflag.FlagSet) {
 		if choice, ok := f.Value.(*choiceFlag); ok {
 			complete = fixed(choice.choices...)
 		}
+		if _, ok := f.Value.(*pictureFlag); ok {
+			complete = formatOrFile
+		}
 		if complete == nil && !slices.Contains(files, f.Name) {
 			complete = fixed()
 		}
@@ -100,6 +103,18 @@ func (c *completer) flags(cmd *cobra.Command, flags *pflag.FlagSet) {
 			_ = cmd.RegisterFlagCompletionFunc(f.Name, complete)
 		}
 	})
+}
+
+// formatOrFile offers the formats of pictures, and else what a shell offers for a file.
+func formatOrFile(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var out []string
+	for name := range pictures {
+		if strings.HasPrefix(name, typed) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveDefault
 }
 
 // resolve lends run a resolver with a deadline that suits somebody who types.

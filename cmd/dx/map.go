@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,7 @@ var pictures = map[string]func(draw.Picture) string{
 }
 
 func (a *app) mapCommand() *cobra.Command {
-	var format string
+	to := pictureFlag{format: "svg"}
 	cmd := &cobra.Command{
 		Use:   "map [OPTIONS] [CONTAINER...]",
 		Short: "Draw which namespaces containers share",
@@ -33,11 +35,12 @@ func (a *app) mapCommand() *cobra.Command {
 			"Each box shows the kinds of namespaces of its container: grey is its own, a full\n" +
 			"colour is shared with another, orange is the host's. Those that engines leave with\n" +
 			"the host by default (cgroup, time, user) are orange at their border only.\n\n" +
-			"The picture goes to the standard output: dx map -o html > map.html",
+			"The picture goes to the standard output, or to a file that says its format by its name:\n" +
+			"dx map -o map.html",
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), format, refs) },
+		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), to, refs) },
 	}
-	cmd.Flags().VarP(newChoice(&format, "svg", "html", "dot", "mermaid"), "output", "o", "Format of the picture:\n"+
+	cmd.Flags().VarP(&to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .dot, .mmd):\n"+
 		"'svg':     an image\n"+
 		"'html':    a page of one file that filters and highlights\n"+
 		"'dot':     for Graphviz\n"+
@@ -45,30 +48,62 @@ func (a *app) mapCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) runMap(ctx context.Context, format string, refs []string) error {
-	if err := a.checkPicture(format); err != nil {
+// pictureFlag is a format, and where a picture of it goes.
+type pictureFlag struct{ format, file string }
+
+func (p *pictureFlag) String() string { return p.format }
+func (p *pictureFlag) Type() string   { return "string" }
+
+// Set takes a format, or a file by whose name it is seen.
+func (p *pictureFlag) Set(s string) error {
+	if pictures[s] != nil {
+		p.format, p.file = s, ""
+		return nil
+	}
+	format, ok := map[string]string{
+		".svg": "svg", ".html": "html", ".htm": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid",
+	}[filepath.Ext(s)]
+	if !ok || strings.TrimSuffix(filepath.Base(s), filepath.Ext(s)) == "" {
+		return errors.New("it must be svg, html, dot or mermaid, or a file that ends in .svg, .html, .dot or .mmd")
+	}
+	p.format, p.file = format, s
+	return nil
+}
+
+func (a *app) runMap(ctx context.Context, to pictureFlag, refs []string) error {
+	write := a.writeResult
+	if to.file != "" {
+		write = func(text string) error { return os.WriteFile(to.file, []byte(text), 0o666) }
+	} else if err := a.checkPicture(to.format); err != nil {
 		return err
 	}
 	return a.withResolver(func(r *dockerx.Resolver) error {
-		return a.drawMap(ctx, r, pictures[format], refs)
+		return a.drawMap(ctx, r, pictures[to.format], refs, write)
 	})
+}
+
+func (a *app) writeResult(text string) error {
+	_, err := a.out.WriteString(text)
+	return err
 }
 
 // checkPicture refuses what nobody could look at.
 func (a *app) checkPicture(format string) error {
 	if (format == "svg" || format == "html") && output.NewScreen(a.out, "auto", os.Getenv).Terminal {
-		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o " + format + " > map." + format), code: exitDx}
+		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o map." + format), code: exitDx}
 	}
 	return nil
 }
 
-func (a *app) drawMap(ctx context.Context, find namespaces.Finder, picture func(draw.Picture) string, refs []string) error {
+func (a *app) drawMap(ctx context.Context, find namespaces.Finder, picture func(draw.Picture) string, refs []string, write func(string) error) error {
 	g, err := a.gather(ctx, find, refs, false)
 	if err != nil {
 		return err
 	}
 	if len(refs) == 0 || len(g.Found) > 0 {
-		if _, err := a.out.WriteString(picture(newPicture(g.Host, g.Found))); err != nil {
+		p := newPicture(g.Host, g.Found)
+		p.Origin = madeNow()
+		if err := write(picture(p)); err != nil {
 			return err
 		}
 	}
@@ -76,6 +111,15 @@ func (a *app) drawMap(ctx context.Context, find namespaces.Finder, picture func(
 		return &statusError{code: exitFailure}
 	}
 	return nil
+}
+
+// madeNow is on which host a picture was made, and when.
+func madeNow() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "an unnamed host"
+	}
+	return name + ", " + time.Now().Format("2006-01-02 15:04 MST")
 }
 
 // newPicture has each process once, by name; the host is around them.

@@ -18,7 +18,7 @@ func mapped(t *testing.T, find namespaces.Finder, refs ...string) shown {
 	t.Helper()
 	a := &app{out: outputtest.File(t), err: outputtest.File(t)}
 	before := openFiles(t)
-	code := a.exitCode(a.drawMap(context.Background(), find, draw.Mermaid, refs))
+	code := a.exitCode(a.drawMap(context.Background(), find, draw.Mermaid, refs, a.writeResult))
 	if after := openFiles(t); after != before {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
@@ -63,7 +63,7 @@ func TestMapRefuses(t *testing.T) {
 	defer ptmx.Close()
 	defer tty.Close()
 	a := &app{out: tty, err: outputtest.File(t)}
-	if code := a.exitCode(a.checkPicture("svg")); code != exitDx || !strings.Contains(outputtest.Content(t, a.err), "> map.svg") {
+	if code := a.exitCode(a.checkPicture("svg")); code != exitDx || !strings.Contains(outputtest.Content(t, a.err), "-o map.svg") {
 		t.Errorf("svg on a terminal: %d", code)
 	}
 	if err := a.checkPicture("dot"); err != nil {

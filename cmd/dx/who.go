@@ -18,13 +18,13 @@ func (a *app) whoCommand() *cobra.Command {
 		Use:   "who [OPTIONS] THING...",
 		Short: "Show which container a PID, namespace, interface, address, cgroup, path or port belongs to",
 		Long: "Show which container something on this host belongs to, and by what evidence:\n\n" +
-			"  4711  pid:4711                   a process, by its PID here\n" +
+			"  4711  pid:4711                   a process, by its PID here; else a port\n" +
 			"  net:[4026532250]  inode:4026532250  a namespace, as readlink prints it\n" +
-			"  veth12ab  if:veth12ab            an interface of the host, or in a container\n" +
+			"  veth12ab  veth12ab@if7  if:7     an interface of the host, or in a container\n" +
 			"  172.17.0.2  ip:172.17.0.2        an address\n" +
 			"  /docker/1791…  cgroup:/docker/1791…  a cgroup, also below /sys/fs/cgroup\n" +
 			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay directory, or below one\n" +
-			"  :8080  tcp:8080  udp:53  port:8080  a port published, or listened on inside\n\n" +
+			"  :8080  127.0.0.1:8080  tcp:8080  udp:53  a port published, or listened on inside\n\n" +
 			"The type is inferred from the argument's form; a prefix makes it explicit.",
 		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,

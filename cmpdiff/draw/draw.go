@@ -23,6 +23,16 @@ import (
 type Picture struct {
 	cmpdiff.Map
 	Boxes []Box // one a subject
+	// Origin is where and when it was made, for the title; empty: not told.
+	Origin string
+}
+
+// heading is a title, with where and when the picture was made.
+func (p Picture) heading(title string) string {
+	if p.Origin == "" {
+		return title
+	}
+	return title + " (" + escape.Line(p.Origin) + ")"
 }
 
 // Box is what a subject's box says beside its name. Empty parts are left out.

@@ -56,7 +56,7 @@ func (h *page) head() {
 	h.line(`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'">`,
 		hash(pageStyle), hash(pageScript))
 	h.line(`<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">`)
-	h.line(`<title>Namespaces of %s</title>`, html.EscapeString(h.p.baseName()))
+	h.line(`<title>%s</title>`, html.EscapeString(h.p.heading("Namespaces of "+h.p.baseName())))
 	h.line(`<style>%s</style>`, pageStyle)
 	h.line(`</head><body>`)
 }

@@ -75,7 +75,7 @@ func (s *svg) line(format string, args ...any) {
 
 func (s *svg) open(w, h int) {
 	s.line(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-labelledby="title desc">`, w, h, w, h)
-	s.line(`<title id="title">Namespaces of the containers of %s</title>`, html.EscapeString(s.p.baseName()))
+	s.line(`<title id="title">%s</title>`, html.EscapeString(s.p.heading("Namespaces of the containers of "+s.p.baseName())))
 	s.line(`<desc id="desc">%s</desc>`, html.EscapeString(s.p.summary()))
 	s.line("<style>\n%s</style>", svgStyle)
 	s.line(`<rect class="page" width="%d" height="%d"/>`, w, h)

@@ -1,7 +1,7 @@
 // Package docker holds what Docker says of a container, in the fields that GET
 // /containers/ID/json and dockerd's own files have in common, and no more of them than
 // dx uses: encoding/json prepares for every field of a type at each start of dx.
-// How it is had is the matter of engine and host; whether it is true, that of dockerx.
+// engine and host obtain it; dockerx verifies it.
 package docker
 
 import (

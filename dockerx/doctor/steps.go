@@ -30,7 +30,7 @@ func meanwhile(f Finding) Step {
 	case initExiting, initZombie, noProcess, pidRecycled, pidsLimit:
 		return Step{Why: "see what really runs", Command: "dx --source host ps"}
 	}
-	return Step{Why: "get in meanwhile, past Docker", Command: "dx --source host exec -it " + of + " sh"}
+	return Step{Why: "enter containers without Docker meanwhile", Command: "dx --source host exec -it " + of + " sh"}
 }
 
 // looking is what tells more and changes nothing that lasts.
@@ -86,7 +86,7 @@ func mending(f Finding, e Engine) []Step {
 	}
 	switch f.Kind {
 	case containerFrozen:
-		return []Step{change("let it go on: Docker does not know that it is frozen", thaw(f.Path))}
+		return []Step{change("thaw it: Docker does not know that it is frozen", thaw(f.Path))}
 	case shimMissing, noRecord:
 		return []Step{change("end the container by the kernel", fmt.Sprintf("kill %d", f.PID))}
 	case noProcess, pidRecycled, initZombie:
@@ -120,7 +120,7 @@ func mending(f Finding, e Engine) []Step {
 }
 
 func goOn(f Finding) Step {
-	return change("let it go on; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))
+	return change("resume it; nothing is lost", fmt.Sprintf("kill -CONT %d", f.PID))
 }
 
 // dockerCommand is a command of docker's for the engine that was asked.

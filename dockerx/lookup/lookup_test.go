@@ -28,10 +28,11 @@ func meaning(q Query) string {
 
 func TestParse(t *testing.T) {
 	for arg, want := range map[string]string{
-		"4711": "pid 4711", "pid:4711": "pid 4711", "4026532250": "inode 4026532250",
+		"4711": "pid 4711, port 4711", "471100": "pid 471100", "pid:4711": "pid 4711", "4026532250": "inode 4026532250",
 		"inode:5": "inode 5", "net:[4026532250]": "inode 4026532250 net", "pid:[4026532250]": "inode 4026532250 pid",
 		"10.0.0.2": "ip 10.0.0.2", "ip:10.0.0.2/24": "ip 10.0.0.2", "10.0.0.2/24": "ip 10.0.0.2", "::1": "ip ::1",
 		"fe80::1%eth0": "ip fe80::1", "::ffff:10.0.0.2": "ip 10.0.0.2",
+		"127.0.0.1:8080": "port 8080", "[::]:80": "port 80", "veth12ab@if7": "interface veth12ab", "veth12ab@x": "interface veth12ab@x, path veth12ab@x",
 		":8080": "port 8080", "tcp:8080": "port 8080 tcp", "udp:53": "port 53 udp", "8080/tcp": "port 8080 tcp", "port:8080": "port 8080", "port:53/udp": "port 53 udp",
 		"veth12ab": "interface veth12ab, path veth12ab", "if:eth0": "interface eth0", "br-0123456789ab": "interface br-0123456789ab, path br-0123456789ab",
 		"averylonginterfacename": "path averylonginterfacename",

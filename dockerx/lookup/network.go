@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"strconv"
 
 	"dx/dockerx"
 	"dx/nsops/network"
@@ -13,6 +14,11 @@ func (t *Finder) matchInterface(q Query) ([]Hit, string, error) {
 	host, err := readHome()
 	if err != nil {
 		return nil, "", err
+	}
+	for _, l := range host.Interfaces { // if:7
+		if strconv.Itoa(l.Index) == q.Name {
+			q.Name = l.Name
+		}
 	}
 	ends := endsOf(host.Interfaces, q.Name)
 	var linked, inside, shared []Hit

@@ -8,6 +8,7 @@ package lookup
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -76,6 +77,9 @@ func Parse(arg string) ([]Query, error) {
 	if ip, err := netip.ParseAddr(arg); err == nil {
 		return []Query{{Kind: IP, Addr: ip.WithZone("").Unmap()}}, nil
 	}
+	if to, err := netip.ParseAddrPort(arg); err == nil && to.Port() != 0 { // as ss and netstat print it
+		return []Query{{Kind: Port, Port: to.Port()}}, nil
+	}
 	if path, ok := cgroupLine(arg); ok {
 		return []Query{{Kind: Cgroup, Name: path}}, nil
 	}
@@ -94,6 +98,9 @@ func Parse(arg string) ([]Query, error) {
 
 func shapes(arg string) []Query {
 	if n, err := strconv.ParseUint(arg, 10, 64); err == nil {
+		if n > 0 && n <= math.MaxUint16 {
+			return []Query{{Kind: PID, PID: int(n)}, {Kind: Port, Port: uint16(n)}}
+		}
 		if n > 0 && n <= maxPID {
 			return []Query{{Kind: PID, PID: int(n)}}
 		}
@@ -116,11 +123,19 @@ func shapes(arg string) []Query {
 	if strings.Contains(arg, "/") || arg == "." || arg == ".." {
 		return []Query{{Kind: Path, Name: arg}}
 	}
+	if name, index, ok := strings.Cut(arg, "@if"); ok && isNumber(index) { // as ip link prints a veth
+		return []Query{{Kind: Interface, Name: name}}
+	}
 	var out []Query
 	if len(arg) <= maxName {
 		out = append(out, Query{Kind: Interface, Name: arg})
 	}
 	return append(out, Query{Kind: Path, Name: arg})
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 31)
+	return err == nil
 }
 
 func parsePID(s string) (Query, error) {

@@ -140,7 +140,7 @@ func (s *sight) lookUnread(p *proc.Process) (*Watcher, error) {
 // power says why a process of the same user namespace has power over another one
 // (ptrace(2), "Ptrace access mode checking"; security/commoncap.c,
 // cap_ptrace_access_check). The bounding set counts: a program file may raise all of
-// it, and with CAP_SETUID any user is to be had.
+// it, and with CAP_SETUID any user is available.
 func power(st, over proc.Status) string {
 	switch {
 	case st.CapBnd&(1<<unix.CAP_SYS_PTRACE) != 0:
