@@ -57,6 +57,7 @@ type Bundle struct {
 	docker     *docker.Container // without its HostConfig
 	containers *handle           // <data-root>/containers
 	root       *os.File          // the shim's, for who asks next; see shimRoot
+	options    []byte            // options.json; nil: not read yet
 }
 
 // Close releases the bundle and its shim.
@@ -106,6 +107,20 @@ func parse[T any](dir handle, name string, parser func([]byte) (T, error)) (T, e
 	return v, nil
 }
 
+// parseOptions is parse of options.json, which is read once: it names the runtime and where
+// that keeps its state.
+func parseOptions[T any](b *Bundle, parser func([]byte) (T, error)) (v T, err error) {
+	if b.options == nil {
+		if b.options, err = b.dir.read("options.json"); err != nil {
+			return v, err
+		}
+	}
+	if v, err = parser(b.options); err != nil {
+		err = fmt.Errorf("parse %s/options.json: %w", b.dir.path, err)
+	}
+	return v, err
+}
+
 // parseIn is parse for a file of a directory below, see readIn.
 func parseIn[T any](above handle, dir, name string, parser func([]byte) (T, error)) (v T, err error) {
 	data, err := above.readIn(dir, name)
@@ -124,7 +139,7 @@ func (b *Bundle) StatePath() (string, error) {
 		return b.record.state, nil
 	}
 	root := defaultRuntimeRoot
-	named, err := parse(b.dir, "options.json", ParseOptions)
+	named, err := parseOptions(b, ParseOptions)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return "", err
 	}

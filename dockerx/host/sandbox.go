@@ -21,7 +21,7 @@ func (b *Bundle) Sandbox() string {
 			return name
 		}
 	}
-	name, err := parse(b.dir, "options.json", parseBinaryName)
+	name, err := parseOptions(b, parseBinaryName)
 	if err != nil {
 		return ""
 	}
