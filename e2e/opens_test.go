@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -127,8 +128,13 @@ func TestExecOpensNothingTwice(t *testing.T) {
 	engine.Require(t, engine.Strace)
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		c := e.Run(t, engine.Busybox, "--network", "none")
-		// The host would be looked at if the engine were late, which it is beneath strace.
-		all := opensOf(t, e, "--source", "engine", "exec", c.Name, "true")
+		// The host would be looked at if the engine were late, which it is beneath strace. And on
+		// a busy machine it may be so late that dx looks at its process: is it stopped?
+		var all []opened
+		await.Until(t, "the engine answers before dx looks whether it is stopped", func() bool {
+			all = opensOf(t, e, "--source", "engine", "exec", c.Name, "true")
+			return !slices.Contains(all, opened{path: fmt.Sprintf("/proc/%d/task", e.PID)})
+		})
 		again(t, all)
 		elsewhere := len(slices.DeleteFunc(slices.Clone(all), func(o opened) bool { return strings.HasPrefix(o.path, "/sys/fs/cgroup/") }))
 		if elsewhere > mostOpens || t.Failed() {
