@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,9 @@ func scriptCondition(cond string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "namespaces":
 		return mayUnshare(), nil
+	case "docker": // where its client looks by default
+		_, err := os.Stat("/var/run/docker.sock")
+		return !errors.Is(err, fs.ErrNotExist), nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
