@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"sync"
 
 	"dx/dockerx/engine"
@@ -52,6 +53,12 @@ func (r *Resolver) doubt() error {
 		return nil
 	}
 	return &EngineDisbeliefError{Engine: r.engine.Host(), Reason: reason}
+}
+
+// listens reports whether a process of this host is the engine, or stands before it.
+func (r *Resolver) listens() bool {
+	peers, _ := r.engine.Peers()
+	return slices.ContainsFunc(peers, func(p engine.Peer) bool { return p.Process != nil })
 }
 
 func doubtPeer(p engine.Peer) string {

@@ -136,10 +136,14 @@ func (r *Resolver) theirs(found []*host.Found) []*host.Found {
 }
 
 // nowhere is the error for a container that an engine calls running and this host does not
-// have: with a dockerd of this host it has just ended; any other is another kernel's.
+// have: with a dockerd of this host it has just ended; any other is another kernel's. A
+// rootless dockerd is of this host, and its containers are found by nothing that root believes.
 func (r *Resolver) nowhere(id string, told error) error {
 	w := r.whose()
 	var stale *StaleError
+	if doubt := r.doubt(); doubt != nil && r.listens() {
+		return doubt
+	}
 	if w.own != (host.Engine{}) || !errors.As(told, &stale) {
 		return told
 	}

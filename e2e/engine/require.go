@@ -29,6 +29,7 @@ const (
 	Uidmap      Need = "newuidmap and newgidmap"
 	Podman      Need = "podman"
 	LXC         Need = "lxc"
+	Rootlesskit Need = "rootlesskit"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
 )
 
@@ -36,7 +37,7 @@ const (
 // hybrid cgroups, and what `make test` installs. They do not have
 // CAP_SYS_RESOURCE.
 var promised = map[Need]bool{
-	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Strace: true, Debootstrap: true, Uidmap: true, Podman: true, LXC: true, CgroupV1: true, CgroupV2: true,
+	Root: true, Dockerd: true, Tmux: true, Lsns: true, Chromium: true, Graphviz: true, Capsh: true, Strace: true, Debootstrap: true, Uidmap: true, Podman: true, LXC: true, Rootlesskit: true, CgroupV1: true, CgroupV2: true,
 }
 
 // Require skips the test, or fails it on CI, where a need is not met.
@@ -80,6 +81,8 @@ func (n Need) check() error {
 		return inPath("podman", "conmon", "runc", "tar")
 	case LXC:
 		return inPath("lxc-start", "lxc-attach", "lxc-info", "lxc-stop")
+	case Rootlesskit:
+		return inPath("rootlesskit", "newuidmap", "newgidmap")
 	case Uidmap:
 		return inPath("newuidmap", "newgidmap")
 	case CgroupV1:
