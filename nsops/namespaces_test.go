@@ -231,8 +231,13 @@ func TestReadAgainstLsns(t *testing.T) {
 			Type Type
 		}
 	}
-	out := run(t, "lsns", "-J", "-o", "NS,TYPE", "-p", strconv.Itoa(pid))
-	if err := json.Unmarshal([]byte(out), &listing); err != nil {
+	var out []byte
+	await.Until(t, "lsns has read /proc without a process ending, at which it gives up", func() bool {
+		var err error
+		out, err = exec.Command("lsns", "-J", "-o", "NS,TYPE", "-p", strconv.Itoa(pid)).Output()
+		return err == nil
+	})
+	if err := json.Unmarshal(out, &listing); err != nil {
 		t.Fatal(err)
 	}
 	want := map[Type]uint64{}

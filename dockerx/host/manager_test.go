@@ -141,13 +141,14 @@ func TestForgedConmon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := fmt.Sprintf("%064x", os.Getpid()) // of no other test on this host
 	dir := t.TempDir()
 	program := filepath.Join(dir, "conmon")
 	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.WriteFile(program, b, 0o755), os.Chmod(program, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	for who, uid := range map[string]string{"root": "0", "a plain user": "65534"} {
-		cmd := exec.Command("setpriv", "--reuid", uid, "--clear-groups", program, "--", "-", "-c", someID, "-u", someID, "-b", "/var/lib/containers/storage/overlay-containers/"+someID+"/userdata", "-n", "web", "-r", "/usr/bin/runc")
+		cmd := exec.Command("setpriv", "--reuid", uid, "--clear-groups", program, "--", "-", "-c", id, "-u", id, "-b", "/var/lib/containers/storage/overlay-containers/"+id+"/userdata", "-n", "web", "-r", "/usr/bin/runc")
 		cmd.Dir = "/"
 		// The program is cat, which reads its input before it looks for files of these names.
 		in, err := cmd.StdinPipe()
@@ -163,9 +164,9 @@ func TestForgedConmon(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doubts := l.Doubts(someID)
+		doubts := l.Doubts(id)
 		for _, f := range l.Found {
-			if f.ID == someID {
+			if f.ID == id {
 				t.Errorf("%s: listed as pid %d, though no bundle and no state is there", who, f.PID)
 			}
 		}
