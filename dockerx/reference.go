@@ -94,7 +94,7 @@ func ParseReference(text string) (Reference, error) {
 		}
 		ref.kind, ref.namespace, ref.name = containerdOnly, namespace, name
 	default:
-		ref.name = name // no container can be called so: see validName
+		ref.name = name // no container can be called so: see docker.IsName
 	}
 	return ref, nil
 }

@@ -140,7 +140,7 @@ func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, er
 	switch {
 	case ref.kind == podOnly, ref.kind == engineOnly:
 		return r.fromHost(ref)
-	case !validName(strings.TrimPrefix(ref.name, "/")):
+	case !docker.IsName(strings.TrimPrefix(ref.name, "/")):
 		return nil, &NotFoundError{Ref: ref.Text, Asked: "no container can be called so"}
 	case r.from == SourceHost || ref.kind == containerdOnly:
 		return r.fromHost(ref)
@@ -169,7 +169,7 @@ func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, er
 func (r *Resolver) hostMayTell(ref Reference, err error) bool {
 	var notFound *NotFoundError
 	var state *StateError
-	return useless(err) || errors.As(err, &notFound) && validName(strings.TrimPrefix(ref.name, "/")) ||
+	return useless(err) || errors.As(err, &notFound) && docker.IsName(strings.TrimPrefix(ref.name, "/")) ||
 		errors.As(err, &state) && state.State == NotRunning
 }
 
@@ -315,20 +315,6 @@ func (r *Resolver) ambiguous(ctx context.Context, prefix string) bool {
 		}
 	}
 	return err == nil && n > 1
-}
-
-// validName says whether a name or ID could be Docker's (moby daemon/names).
-// What could not is never sent: it would become part of a URL.
-func validName(name string) bool {
-	for i, c := range []byte(name) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return name != ""
 }
 
 // fromDetail makes a container of what inspect said, once that is verified.

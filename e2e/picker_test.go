@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dx/e2e/engine"
@@ -33,10 +37,32 @@ func TestPicker(t *testing.T) {
 	s.wait("^> " + other.Name + " ")
 	s.keys("C-c")
 	s.wait("^top=130$")
+	killedAtTheQuestion(t, e, dx)
 	for _, args := range [][]string{{"exec", "-it", c.Name}, {"exec"}, {"top"}} {
 		want, got := e.Docker(t, args...), e.Dx(t, args...)
 		if got.Code != want.Code || !strings.Contains(got.Stderr, " requires ") {
 			t.Errorf("dx %q off a terminal: %v, docker: %v", args, got, want)
 		}
 	}
+}
+
+// killedAtTheQuestion: the terminal is as it was before.
+func killedAtTheQuestion(t *testing.T, e *engine.Engine, dx string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pid")
+	s := openScreen(t, e, "sh -c 'echo $$ >"+file+"; exec "+dx+" top'; echo code=$?; stty -a | tr ' ;' '\\n\\n' | grep icanon; sleep 1000")
+	s.wait("^> ")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.wait("^code=143$")
+	s.wait("^icanon$")
 }

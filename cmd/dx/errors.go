@@ -160,8 +160,8 @@ func hint(err error) string {
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):
 		return "; --ignore-unknown-filter enters anyway"
-	case errors.As(err, &unseen) && os.Geteuid() == 0:
-		return "" // it says what is missing
+	case errors.As(err, &unseen):
+		return withSudo() // it says what is missing
 	case errors.As(err, &cgroup):
 		return "; mount the host's /sys/fs/cgroup, or enter with dx exec --no-cgroup, where the container's limits do not hold"
 	case errors.As(err, &stale):

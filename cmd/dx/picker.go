@@ -40,6 +40,9 @@ func (a *app) picked(ctx context.Context, args []string) ([]string, error) {
 			return err
 		}
 		for _, l := range list {
+			if l.Name == "" {
+				continue // the engine's word for it is no name
+			}
 			items = append(items, pick.Item{Name: l.Name, Note: strings.Join([]string{l.Image, l.Status}, "   ")})
 		}
 		return nil

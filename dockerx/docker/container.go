@@ -118,6 +118,21 @@ func ParseHostConfig(b []byte) (HostConfig, error) {
 	return h, err
 }
 
+// IsName says whether a text could be what a container is called, or an ID or the beginning
+// of one (moby, daemon/names). What could not is never sent, as it would become part of a URL,
+// and never offered: it might be a reference of another kind ("host:").
+func IsName(s string) bool {
+	for i, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && (c == '_' || c == '.' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
 // IsID says whether s is a full container ID as dockerd makes them.
 func IsID(s string) bool {
 	if len(s) != 64 {

@@ -169,10 +169,10 @@ func summary(s listed) Summary {
 }
 
 // ownName picks the container's own name: the others, of legacy links, have two
-// slashes ("/web/db").
+// slashes ("/web/db"). Empty if no container can be called so: who lies may be the engine.
 func ownName(names []string) string {
 	for _, n := range names {
-		if n = strings.TrimPrefix(n, "/"); !strings.Contains(n, "/") {
+		if n = strings.TrimPrefix(n, "/"); docker.IsName(n) {
 			return n
 		}
 	}

@@ -142,6 +142,11 @@ func TestPartOfAnAnswer(t *testing.T) {
 }
 
 func TestOwnName(t *testing.T) {
+	for _, name := range []string{"host:", "pid:1", "docker:web", "-v", "", "a b"} {
+		if got := ownName([]string{"/" + name}); got != "" {
+			t.Errorf("an engine's container is called %q, which might be a reference of another kind", got)
+		}
+	}
 	if got := ownName([]string{"/web/db", "/db"}); got != "db" {
 		t.Errorf("own name is %q, want that without a link's slash, db", got)
 	}

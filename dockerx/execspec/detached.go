@@ -28,7 +28,7 @@ func (r *reader) findDetached() error {
 	case err != nil:
 		return err
 	}
-	r.f.ID, r.f.Bundle, r.f.Spec, r.f.State = d.ID, d.Made.Bundle, d.Spec, d.State
+	r.f.ID, r.f.Bundle, r.f.Spec, r.f.State = d.ID, d.State.Bundle, d.Spec, d.State
 	return nil
 }
 

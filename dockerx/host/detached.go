@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -40,28 +39,18 @@ type Detached struct {
 	Spec *specs.Spec
 }
 
-// detachedRoots are the directories in which runc keeps its state unless it is told
-// otherwise (runc(8), --root), by whom dx believes.
-func detachedRoots() []string {
-	roots := []string{"/run/runc"}
-	if uid := os.Geteuid(); uid != 0 {
-		roots = append(roots, fmt.Sprintf("/run/user/%d/runc", uid))
-	}
-	return roots
-}
-
 // DetachedOf finds the container of a process by the state of its runtime. ErrNoBundle
 // if no state that counts names it, with a DisbeliefError if its bundle does not count.
-func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(detachedRoots(), p) }
+func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(runcRoots(), p) }
 
 func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
-	for dir := range detachedStates(roots) {
+	for dir := range statesBelow(roots) {
 		state, made, err := detachedState(dir, p)
 		if err != nil || state == nil {
 			continue
 		}
 		d := &Detached{ID: state.ID, Path: dir.path, State: state, Init: state.InitPID, Made: made}
-		if d.Spec, err = made.spec(); err != nil {
+		if d.Spec, err = d.spec(); err != nil {
 			claim := fmt.Sprintf("is in container %s by %s/state.json", state.ID, dir.path)
 			return nil, fmt.Errorf("%w (%w)", ErrNoBundle, &DisbeliefError{PID: p.PID, Claim: claim, Reason: "of its bundle " + err.Error(), Err: err})
 		}
@@ -70,8 +59,8 @@ func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
 	return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 }
 
-// detachedStates yields the directories of states, which are the loop's to use only.
-func detachedStates(roots []string) iter.Seq[handle] {
+// statesBelow yields the directories of states, which are the loop's to use only.
+func statesBelow(roots []string) iter.Seq[handle] {
 	return func(yield func(handle) bool) {
 		for _, root := range roots {
 			if !statesIn(root, yield) {
@@ -170,11 +159,11 @@ func inCgroupsOf(p *proc.Process, s *State) bool {
 
 // spec reads the bundle's config.json and puts what the container was made with in the
 // place of what the file says by now: as runc exec does.
-func (m *Made) spec() (*specs.Spec, error) {
-	if !path.IsAbs(m.Bundle) {
+func (d *Detached) spec() (*specs.Spec, error) {
+	if !path.IsAbs(d.State.Bundle) {
 		return nil, errors.New("it names no bundle")
 	}
-	dir, err := openOwned(m.Bundle)
+	dir, err := openOwned(d.State.Bundle)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +172,7 @@ func (m *Made) spec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := d.Made
 	spec.Linux.Namespaces, spec.Linux.Seccomp = m.Namespaces, m.Seccomp
 	spec.Linux.Personality, spec.Linux.MemoryPolicy = m.Personality, m.MemoryPolicy
 	return spec, nil
@@ -239,7 +229,7 @@ func madeAround(cgroups []proc.Cgroup, id string) (other string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	for dir := range detachedStates(allStateRoots()) {
+	for dir := range statesBelow(allStateRoots()) {
 		state, err := parse(dir, "state.json", ParseState)
 		if err == nil && state.ID != id && state.holds(dirs) {
 			return state.ID, true
@@ -256,10 +246,10 @@ func (s *State) holds(dirs []cgroup.Dir) bool {
 	})
 }
 
-// allStateRoots are detachedRoots, and those that containerd gives runc, one for each of
+// allStateRoots are runcRoots, and those that containerd gives runc, one for each of
 // its namespaces.
 func allStateRoots() []string {
-	roots := detachedRoots()
+	roots := runcRoots()
 	dir, err := openOwned(defaultRuntimeRoot)
 	if err != nil {
 		return roots

@@ -35,8 +35,12 @@ func TestParseMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made.Bundle != "/var/lib/bundles/b1" || made.Personality != nil || made.MemoryPolicy != nil {
-		t.Errorf("%+v, want the bundle, and nothing that runc 1.1 does not know", made)
+	state, err := ParseState(detachedData(t, "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.Bundle != "/var/lib/bundles/b1" || made.Personality != nil || made.MemoryPolicy != nil {
+		t.Errorf("%s, %+v, want the bundle, and nothing that runc 1.1 does not know", state.Bundle, made)
 	}
 	types := func(list []specs.LinuxNamespace) (out []string) {
 		for _, ns := range list {
@@ -73,7 +77,7 @@ func TestParseMadeOfNewerRunc(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Made{
-		Bundle: "/b", Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.TimeNamespace, Path: "/proc/1/ns/time"}},
+		Namespaces:   []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.TimeNamespace, Path: "/proc/1/ns/time"}},
 		Personality:  &specs.LinuxPersonality{Domain: specs.PerLinux32},
 		MemoryPolicy: &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0,65", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}},
 	}

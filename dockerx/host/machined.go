@@ -21,7 +21,7 @@ func (machined) monitors(string) bool                   { return false }
 func (machined) kept(*monitor, stores) (*record, error) { return nil, nil }
 
 func (machined) written(stores) ([]*record, error) {
-	dir, err := trustedDir(func() (handle, error) { return openWithoutLinks(machines) })
+	dir, err := openOwned(machines)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}

@@ -12,7 +12,6 @@ import (
 // Made is what runc's state.json says that a container was made with, beside what State
 // has of it: in the terms of the OCI specification, of which libcontainer has its own.
 type Made struct {
-	Bundle       string // of the label; empty: there is none
 	Namespaces   []specs.LinuxNamespace
 	Seccomp      *specs.LinuxSeccomp
 	Personality  *specs.LinuxPersonality
@@ -21,7 +20,6 @@ type Made struct {
 
 // madeConfig is that part of libcontainer's configuration (libcontainer/configs).
 type madeConfig struct {
-	Labels     []string `json:"labels"`
 	Namespaces []struct {
 		Type string `json:"type"`
 		Path string `json:"path"`
@@ -92,11 +90,6 @@ func ParseMade(b []byte) (*Made, error) {
 		return nil, err
 	}
 	c, m := of.Config, &Made{}
-	for _, label := range c.Labels {
-		if dir, ok := strings.CutPrefix(label, "bundle="); ok {
-			m.Bundle = dir
-		}
-	}
 	for _, ns := range c.Namespaces {
 		t, ok := madeNamespaces[ns.Type]
 		if !ok {

@@ -285,29 +285,20 @@ func keptByParent(p *proc.Process) *record {
 	return r
 }
 
-// trustedDir opens a directory below a root for the files of an engine's in it: it is
-// root's alone.
-func trustedDir(open func() (handle, error)) (handle, error) {
-	dir, err := open()
+// inRootOf opens a directory as a process names it, if it is root's alone.
+func inRootOf(p *proc.Process, name string) (handle, error) {
+	root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return handle{fd: none}, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(dir.fd, &st); err != nil || !trusted(&st) {
+	defer root.Close()
+	dir, err := handleIn(root, name)
+	if err != nil {
+		return handle{fd: none}, err
+	}
+	if err := dir.closedToOthers(false); err != nil {
 		dir.close()
-		return handle{fd: none}, fmt.Errorf("%s is %w", dir.path, ErrForeign)
+		return handle{fd: none}, err
 	}
 	return dir, nil
-}
-
-// inRootOf opens a directory as a process names it.
-func inRootOf(p *proc.Process, name string) (handle, error) {
-	return trustedDir(func() (handle, error) {
-		root, err := p.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return handle{fd: none}, err
-		}
-		defer root.Close()
-		return handleIn(root, name)
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,44 +22,29 @@ type runtimes struct{}
 func (runtimes) monitors(string) bool                   { return false }
 func (runtimes) kept(*monitor, stores) (*record, error) { return nil, nil }
 
-// runtimeRoots are the defaults: for root /run/NAME, else $XDG_RUNTIME_DIR/NAME (runc
-// main.go, crun src/libcrun/status.c). CRI-O gives runc one of its own.
+// runtimeRoots are the defaults, by whom dx believes: root's /run/NAME, and of dx's own user
+// $XDG_RUNTIME_DIR/NAME (runc(8), --root; crun src/libcrun/status.c). CRI-O gives its runtimes
+// others.
 func runtimeRoots() []string {
+	roots := []string{runcRoot, "/run/crun", "/run/runc-crio", "/run/crio/crun"}
 	if uid := os.Geteuid(); uid != 0 {
-		return []string{fmt.Sprintf("/run/user/%d/runc", uid), fmt.Sprintf("/run/user/%d/crun", uid)}
+		roots = append(roots, fmt.Sprintf("/run/user/%d/runc", uid), fmt.Sprintf("/run/user/%d/crun", uid))
 	}
-	return []string{"/run/runc", "/run/crun", "/run/runc-crio", "/run/crio/crun"}
+	return roots
 }
 
-func (runtimes) written(known stores) ([]*record, error) {
-	var out []*record
-	var errs []error
-	for _, root := range runtimeRoots() {
-		list, err := recordsIn(root, known)
-		out = append(out, list...)
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, err)
-		}
-	}
-	return out, errors.Join(errs...)
+// runcRoot is where root's runc keeps its state.
+const runcRoot = "/run/runc"
+
+// runcRoots are those of runtimeRoots in which containers are that nobody's runtime but runc
+// has made.
+func runcRoots() []string {
+	return slices.DeleteFunc(runtimeRoots(), func(root string) bool { return path.Base(root) != path.Base(runcRoot) })
 }
 
-func recordsIn(root string, known stores) ([]*record, error) {
-	dir, err := trustedDir(func() (handle, error) { return openWithoutLinks(root) })
-	if err != nil {
-		return nil, err
-	}
-	defer dir.close()
-	names, err := dir.names()
-	if err != nil {
-		return nil, err
-	}
-	var out []*record
-	for _, name := range names {
-		if !validID("", name) {
-			continue
-		}
-		if r, err := stateIn(dir, name, known); err == nil {
+func (runtimes) written(known stores) (out []*record, err error) {
+	for dir := range statesBelow(runtimeRoots()) {
+		if r, err := stateIn(dir, known); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -66,12 +52,11 @@ func recordsIn(root string, known stores) ([]*record, error) {
 }
 
 // stateIn reads what a runtime has written of one container. Half of it is no record.
-func stateIn(root handle, id string, known stores) (*record, error) {
-	dir, err := root.open(id)
-	if err != nil {
-		return nil, err
+func stateIn(dir handle, known stores) (*record, error) {
+	root, id := path.Split(dir.path)
+	if !validID("", id) {
+		return nil, fmt.Errorf("%s is no container's", dir.path)
 	}
-	defer dir.close()
 	state, err := parse(dir, "state.json", ParseState)
 	if errors.Is(err, unix.ENOENT) {
 		state, err = parse(dir, "status", ParseCrunStatus)
@@ -88,7 +73,7 @@ func stateIn(root handle, id string, known stores) (*record, error) {
 	}
 	r := &record{
 		id: id, pid: state.InitPID, start: state.InitStart, state: dir.path, bundle: handle{fd: none},
-		proof: "the runtime's state in " + dir.path + ", which has its start as well", runtime: path.Base(root.path),
+		proof: "the runtime's state in " + dir.path + ", which has its start as well", runtime: path.Base(root),
 	}
 	r.engine, r.name = Engine{Manager: "runc"}, id
 	r.bundleAt(state.Bundle, known)
@@ -100,14 +85,7 @@ func (r *record) bundleAt(name string, known stores) {
 	if !path.IsAbs(name) {
 		return
 	}
-	dir, err := trustedDir(func() (handle, error) {
-		root, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
-		if err != nil {
-			return handle{fd: none}, err
-		}
-		defer root.Close()
-		return handleIn(root, name)
-	})
+	dir, err := openOwned(name)
 	if err != nil {
 		return
 	}
@@ -127,7 +105,7 @@ func (r *record) ofStore(store string, known stores) {
 		return
 	}
 	r.engine.Manager, r.name, r.pod = identify(spec.Annotations)
-	dir, err := trustedDir(func() (handle, error) { return openWithoutLinks(store) })
+	dir, err := openOwned(store)
 	if err != nil {
 		return
 	}

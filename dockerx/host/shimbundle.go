@@ -40,15 +40,7 @@ func validID(namespace, id string) bool {
 	if namespace == "moby" || namespace == "plugins.moby" {
 		return docker.IsID(id)
 	}
-	for i, c := range []byte(id) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return id != ""
+	return docker.IsName(id)
 }
 
 // shimBundle finds the bundle of a shim that match accepts: that of its working

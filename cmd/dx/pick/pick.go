@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 	"github.com/moby/term"
 	"github.com/sahilm/fuzzy"
+	"golang.org/x/sys/unix"
 
 	"dx/nsops/escape"
+	"dx/nsops/tty"
 )
 
 // Item is one of those to choose from.
@@ -38,16 +41,40 @@ type picker struct {
 // One asks for one of the items. In is a terminal, which is in raw mode meanwhile; out is
 // where the question goes, which is taken away again.
 func One(in *os.File, out io.Writer, items []Item) (Item, error) {
-	before, err := term.SetRawTerminal(in.Fd())
+	raw, err := tty.Raw(in)
 	if err != nil {
 		return Item{}, err
 	}
-	defer term.RestoreTerminal(in.Fd(), before)
+	defer raw.Close()
+	defer ended(func() {
+		io.WriteString(out, gone)
+		raw.Close()
+	})()
 	p := newPicker(items)
 	if size, err := term.GetWinsize(in.Fd()); err == nil && size.Width > 0 {
 		p.width = int(size.Width)
 	}
 	return p.ask(in, out)
+}
+
+// gone takes the question away again.
+const gone = "\r\x1b[J"
+
+// ended calls restore when a signal is about to end this process, until stop is called.
+func ended(restore func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+	go func() {
+		if s, ok := <-signals; ok {
+			restore()
+			signal.Reset(s)
+			_ = unix.Kill(os.Getpid(), s.(unix.Signal))
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
 }
 
 func newPicker(items []Item) *picker {
@@ -60,7 +87,7 @@ func newPicker(items []Item) *picker {
 
 // ask reads keys until one decides.
 func (p *picker) ask(in io.Reader, out io.Writer) (Item, error) {
-	defer io.WriteString(out, "\r\x1b[J")
+	defer io.WriteString(out, gone)
 	for buf := make([]byte, 256); ; {
 		io.WriteString(out, p.screen())
 		n, err := in.Read(buf)
@@ -136,7 +163,7 @@ func (p *picker) matching() []Item {
 func (p *picker) screen() string {
 	var b strings.Builder
 	question := "Container: " + escape.Line(p.typed)
-	b.WriteString("\r\x1b[J" + p.cut(question))
+	b.WriteString(gone + p.cut(question))
 	list := p.matching()
 	first := max(0, p.at-shown+1)
 	lines := 0
