@@ -14,7 +14,7 @@ DEADCODE_VERSION := v0.52.0
 DEADCODE := bin/deadcode-$(DEADCODE_VERSION)
 # What no program calls and is not dead: machine code, and what tests of several
 # packages read the kernel's filters with, or make a container by.
-NOT_DEAD := unreachable func: (loop|NewFilter|Filters.Evaluate|action|FoundBy)$$
+NOT_DEAD := unreachable func: (loop|NewFilter|Filters.Evaluate|action|FoundBy|Example)$$
 # What packages are made with, and lists what is in them; as the linter, not in go.mod.
 # cmd/dx/packaging/build calls both by these names.
 NFPM := bin/nfpm-v2.45.2
