@@ -159,7 +159,7 @@ func TestForgedConmon(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { in.Close(); cmd.Wait() })
-		awaitProgram(t, cmd.Process.Pid, program)
+		awaitCommand(t, cmd.Process.Pid, id)
 		l, err := List(func(error) {})
 		if err != nil {
 			t.Fatal(err)
@@ -179,9 +179,14 @@ func TestForgedConmon(t *testing.T) {
 	}
 }
 
-func awaitProgram(t *testing.T, pid int, program string) {
+// awaitCommand waits until the process shows arg: /proc/PID/exe is the new program's
+// before its arguments are there.
+func awaitCommand(t *testing.T, pid int, arg string) {
 	t.Helper()
-	await.Until(t, "conmon runs", func() bool { exe, err := proc.ReadlinkOf(pid, "exe"); return err == nil && exe == program })
+	await.Until(t, "conmon runs", func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && strings.Contains(string(line), "\x00-c\x00"+arg) && !strings.Contains(string(line), "setpriv")
+	})
 }
 
 // TestForgedState: a runtime's state counts in a directory of root's, and where its process
