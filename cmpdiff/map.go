@@ -37,8 +37,16 @@ type Kind struct {
 	Together [][]int
 }
 
-// Region is subjects that share namespaces with each other and not with the base.
+// Family is subjects that belong together by what others say of them, as a pod's do.
+type Family struct {
+	Name    string
+	Members []int // ascending
+}
+
+// Region is subjects that share namespaces with each other and not with the base, or a
+// Family, or both.
 type Region struct {
+	Name    string      // of the family; empty: it is none
 	Shared  []Namespace // of these kinds, in the order of nsops.Types
 	Members []int       // ascending
 	Direct  []int       // the members that are in none of Within
@@ -51,10 +59,11 @@ type Namespace struct {
 	ID   nsops.ID
 }
 
-// Map arranges a report. Namespaces with the same subjects in them make one
-// region. Larger regions are placed first, so that a smaller one lies within them
-// or, where it has members on both sides of a border, becomes a link.
-func (r Report) Map() Map {
+// Map arranges a report. Namespaces with the same subjects in them make one region, and a
+// family is one that is always there; families do not overlap. Larger regions are placed
+// first, so that a smaller one lies within them or, where it has members on both sides of
+// a border, becomes a link.
+func (r Report) Map(families ...Family) Map {
 	m := Map{Base: r.Base, Subjects: r.Subjects}
 	for _, row := range r.Rows {
 		if row.missing() {
@@ -65,7 +74,7 @@ func (r Report) Map() Map {
 			m.Common = append(m.Common, row.Type)
 		}
 	}
-	m.arrange(r.regions())
+	m.arrange(r.regions(families))
 	return m
 }
 
@@ -102,30 +111,63 @@ func newKind(r Row) Kind {
 	return k
 }
 
-// regions are the groups of two and more without the base, the largest first; of
-// equal size those that share more kinds.
-func (r Report) regions() []Region {
+// regions are the families, and the sets of two and more that share without the base: the
+// largest first; of equal size those that share more kinds. What crosses a family comes
+// last, so that the family stays whole.
+func (r Report) regions(families []Family) []Region {
 	var out []Region
 	index := map[string]int{}
+	at := func(members []int) *Region {
+		key := memberKey(members)
+		if _, ok := index[key]; !ok {
+			index[key] = len(out)
+			out = append(out, Region{Members: members})
+		}
+		return &out[index[key]]
+	}
+	for _, f := range families {
+		at(f.Members).Name = f.Name
+	}
 	for _, row := range r.Rows {
 		for _, g := range row.Groups {
-			if g.Base || len(g.Members) < 2 {
-				continue
+			if !g.Base && len(g.Members) > 1 {
+				region := at(g.Members)
+				region.Shared = append(region.Shared, Namespace{Type: row.Type, ID: g.ID})
 			}
-			key := memberKey(g.Members)
-			at, ok := index[key]
-			if !ok {
-				at = len(out)
-				index[key] = at
-				out = append(out, Region{Members: g.Members})
-			}
-			out[at].Shared = append(out[at].Shared, Namespace{Type: row.Type, ID: g.ID})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Region) int {
 		return cmp.Or(len(b.Members)-len(a.Members), len(b.Shared)-len(a.Shared), a.Members[0]-b.Members[0])
 	})
-	return out
+	var whole, crossing []Region
+	for _, region := range out {
+		if region.crosses(families) {
+			crossing = append(crossing, region)
+		} else {
+			whole = append(whole, region)
+		}
+	}
+	return append(whole, crossing...)
+}
+
+// crosses reports whether a region has a part of a family, and something else.
+func (r Region) crosses(families []Family) bool {
+	if r.Name != "" || len(families) == 0 {
+		return false
+	}
+	members := map[int]bool{}
+	for _, i := range r.Members {
+		members[i] = true
+	}
+	return slices.ContainsFunc(families, func(f Family) bool {
+		common := 0
+		for _, i := range f.Members {
+			if members[i] {
+				common++
+			}
+		}
+		return common > 0 && common < min(len(f.Members), len(r.Members))
+	})
 }
 
 // memberKey is equal for equal lists.

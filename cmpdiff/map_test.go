@@ -33,7 +33,7 @@ func (m Map) outline(r Region) string {
 		inner = append(inner, m.outline(w))
 	}
 	inner = append(inner, m.names(r.Direct)...)
-	return strings.Join(kinds, "+") + "[" + strings.Join(inner, " ") + "]"
+	return r.Name + strings.Join(kinds, "+") + "[" + strings.Join(inner, " ") + "]"
 }
 
 func (m Map) names(members []int) []string {
@@ -112,6 +112,34 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// Families are whole, whatever their members share with others.
+func TestMapOfFamilies(t *testing.T) {
+	one := func(name string, joins joins) Subject { return joined(name, joins) }
+	pod := joins{nsops.Net: 7, nsops.IPC: 8}
+	for name, tc := range map[string]struct {
+		subjects []Subject
+		families []Family
+		outline  string
+	}{
+		"a family is what it shares": {outline: "Pipc+net[a b] c", families: []Family{{"P", []int{0, 1}}},
+			subjects: []Subject{one("a", pod), one("b", pod), one("c", nil)}},
+		"a family that shares nothing, and one of one": {outline: "P[a b] Q[c]", families: []Family{{"P", []int{0, 1}}, {"Q", []int{2}}},
+			subjects: []Subject{one("a", nil), one("b", nil), one("c", nil)}},
+		"what some of a family share": {outline: "P[pid[a b] c]", families: []Family{{"P", []int{0, 1, 2}}},
+			subjects: []Subject{one("a", joins{nsops.PID: 9}), one("b", joins{nsops.PID: 9}), one("c", nil)}},
+		"what unites whole families": {outline: "pid[P[a b] Q[c d]]", families: []Family{{"P", []int{0, 1}}, {"Q", []int{2, 3}}},
+			subjects: []Subject{one("a", joins{nsops.PID: 9}), one("b", joins{nsops.PID: 9}), one("c", joins{nsops.PID: 9}), one("d", joins{nsops.PID: 9})}},
+		"what crosses a family is a link, however large": {outline: "P[a b] c d ~pid[b c d]", families: []Family{{"P", []int{0, 1}}},
+			subjects: []Subject{one("a", nil), one("b", joins{nsops.PID: 9}), one("c", joins{nsops.PID: 9}), one("d", joins{nsops.PID: 9})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := outline(Compare(host, tc.subjects...).Map(tc.families...)); got != tc.outline {
+				t.Errorf("%s, want %s", got, tc.outline)
+			}
+		})
+	}
+}
+
 func TestMapTogether(t *testing.T) {
 	m := Compare(host, joined("a", joins{nsops.Net: 7}), joined("b", joins{nsops.Net: 1}), joined("c", joins{nsops.Net: 7}), hidden("x")).Map()
 	for _, k := range m.Kinds {
@@ -145,9 +173,16 @@ func FuzzMap(f *testing.F) {
 			subjects = append(subjects, joined(fmt.Sprint(len(subjects)), joins{nsops.Net: uint64(b[0] % 8), nsops.PID: uint64(b[1] % 8), nsops.IPC: uint64(b[2] % 8)}))
 			b = b[3:]
 		}
-		m := Compare(host, subjects...).Map()
+		var families []Family
+		for i := 2; i < len(subjects); i += 3 {
+			families = append(families, Family{Name: "g", Members: []int{i - 2, i}})
+		}
+		m := Compare(host, subjects...).Map(families...)
 		drawn := map[int]int{}
 		count(drawn, Region{Direct: m.Outside, Within: m.Regions})
+		if text := outline(m); strings.Count(text, "g") != len(families) || strings.Contains(text, "~g") {
+			t.Errorf("not every group is a region: %s", text)
+		}
 		for i := range subjects {
 			if drawn[i] != 1 {
 				t.Errorf("subject %d is drawn %d times in %s", i, drawn[i], outline(m))
