@@ -52,8 +52,14 @@ type Container struct {
 	// Process is the verified init process, held open: see Resolve.
 	Process *proc.Process
 
-	// Ports are the published ones, by Docker's word.
-	Ports []Port
+	// Ports are the published ones, Networks the names of Docker's, Mounts its volumes and
+	// binds, all by Docker's word.
+	Ports    []Port
+	Networks []string
+	Mounts   []docker.Mount
+
+	// Pod is what Kubernetes calls the container; zero if it is none of its.
+	Pod host.Pod
 
 	// Docker is what the engine says of the container; nil if it was not asked.
 	// Docker's files say it too.

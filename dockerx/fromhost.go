@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"dx/dockerx/docker"
 	"dx/dockerx/host"
 )
 
@@ -238,12 +240,18 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 // named takes what Docker's files call the container.
 func (c *Container) named(ref string, f *host.Found) {
 	c.Ref, c.Name, c.Source, c.Engine, c.Image = ref, f.Name(), SourceHost, f.EngineName(), f.Image()
-	if f.Pod() != (host.Pod{}) {
+	if c.Pod = f.Pod(); c.Pod != (host.Pod{}) {
 		c.Name = f.Called()
 	}
 	if d := f.Docker(); d != nil {
-		c.Image, c.Ports = d.Config.Image, portsOf(d.NetworkSettings.Ports)
+		c.Image = d.Config.Image
+		c.connected(d)
 	}
+}
+
+// connected takes how Docker has connected the container.
+func (c *Container) connected(d *docker.Container) {
+	c.Ports, c.Networks, c.Mounts = portsOf(d.NetworkSettings.Ports), slices.Sorted(maps.Keys(d.NetworkSettings.Networks)), d.Mounted()
 }
 
 // ParseSource reads --source: auto, engine or host.

@@ -337,9 +337,9 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
-		Process: v.process, Ports: portsOf(d.NetworkSettings.Ports), warn: r.warn, Docker: d,
-		Proof: v.proof, bundle: v.bundle, doubt: doubt,
+		Process: v.process, warn: r.warn, Docker: d, Proof: v.proof, bundle: v.bundle, doubt: doubt,
 	}
+	c.connected(d)
 	c.readFreezer(d.State.Paused)
 	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -151,6 +152,7 @@ func (r *Resolver) inspectedAll(ctx context.Context, list []engine.Summary, onHo
 // listed takes what the engine calls the container.
 func (c *Container) listed(engine string, s engine.Summary) {
 	c.Ref, c.Name, c.Image, c.Ports = s.Name, s.Name, s.Image, portsOf(s.Ports)
+	c.Networks, c.Mounts = slices.Sorted(maps.Keys(s.Networks)), s.Mounts
 	c.Source, c.Engine = SourceEngine, engine
 }
 

@@ -7,6 +7,8 @@ package docker
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,8 +56,10 @@ type Container struct {
 		Ports    Ports
 	}
 
-	// MountPoints are its volumes and binds, by where they are mounted; only in the files.
+	// MountPoints are its volumes and binds, by where they are mounted, as the files have
+	// them; the engine answers with Mounts.
 	MountPoints map[string]Mount
+	Mounts      []Mount
 
 	// HostConfig is what docker run asked for. The engine answers with it; dockerd
 	// keeps it in a file of its own, and HostConfigOrigin says where.
@@ -90,6 +94,13 @@ type Endpoint struct {
 
 // Mount is a volume or a bind of a container. Only a volume has a name and a driver.
 type Mount struct{ Name, Source, Destination, Driver string }
+
+// Mounted returns its volumes and binds, by where they are mounted.
+func (c *Container) Mounted() []Mount {
+	list := slices.AppendSeq(slices.Clone(c.Mounts), maps.Values(c.MountPoints))
+	slices.SortFunc(list, func(a, b Mount) int { return strings.Compare(a.Destination, b.Destination) })
+	return list
+}
 
 // Ports are the host's ports that lead to a container's, by those: "80/tcp". A port that
 // is exposed and not published has none.

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"dx/dockerx"
+	"dx/dockerx/docker"
+	"dx/dockerx/host"
 	"dx/dockerx/membership"
 	"dx/nsops"
 	"dx/nsops/census"
@@ -33,6 +35,14 @@ type Subject struct {
 	PID      int
 	Source   dockerx.Source
 	Set      nsops.Set // Own is nil where it could not be read
+
+	// Of a container, as in dockerx.Container.
+	Ref      string
+	Paused   bool
+	Ports    []dockerx.Port
+	Networks []string
+	Mounts   []docker.Mount
+	Pod      host.Pod
 
 	// Inside are processes of the container that are in other namespaces than its init.
 	Inside []census.Process
@@ -209,7 +219,10 @@ func (g *Gathering) read(c *dockerx.Container) (Subject, error) {
 func isHost(c *dockerx.Container) bool { return c.Ref == "host" && c.Source == dockerx.SourcePID }
 
 func (g *Gathering) subject(c *dockerx.Container, set nsops.Set, err error) (Subject, error) {
-	s := Subject{ID: c.ID, Name: c.Name, Engine: c.Engine, Image: c.Image, PID: c.Process.PID, Source: c.Source, Set: set}
+	s := Subject{
+		ID: c.ID, Name: c.Name, Engine: c.Engine, Image: c.Image, PID: c.Process.PID, Source: c.Source, Set: set,
+		Ref: c.Ref, Paused: c.Paused, Ports: c.Ports, Networks: c.Networks, Mounts: c.Mounts, Pod: c.Pod,
+	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		g.Unread = append(g.Unread, escape.Line(s.Name)+"'s are shown as ?")
