@@ -140,6 +140,115 @@ func TestMapPageKeys(t *testing.T) {
 	}
 }
 
+// What is folded opens by a click, and where something in it is looked for.
+func TestMapPageFolds(t *testing.T) {
+	engine.Require(t, engine.Chromium)
+	p := page(t, draw.HTML(hermits("a", "b", "c", "d", "e")))
+	seen := func(what string, want int) {
+		t.Helper()
+		if n := browser.Eval[int](p, `[...document.querySelectorAll(".box")].filter(b => b.checkVisibility({contentVisibilityAuto: true})).length`); n != want {
+			t.Errorf("%s: %d boxes are seen, want %d", what, n, want)
+		}
+	}
+	seen("at first", 0)
+	p.Click(`document.querySelector(".fold summary b")`)
+	seen("opened", 5)
+	p.Click(`document.querySelector(".fold summary b")`)
+	seen("closed", 0)
+	p.Press("/")
+	p.Type("pid 3")
+	seen("looked for", 1)
+	p.Press("Escape")
+	seen("after Escape", 0)
+	p.Press("/")
+	p.Type("nobody")
+	if browser.Eval[bool](p, `document.querySelector(".fold").checkVisibility()`) {
+		t.Error("a fold in which nothing is found is shown")
+	}
+	if len(p.Complaints) > 0 {
+		t.Errorf("the page complains: %q", p.Complaints)
+	}
+}
+
+// A click copies what gets into the container, and so does Enter. What comes from the
+// clipboard is typed into the page's field.
+func TestMapPageCopies(t *testing.T) {
+	engine.Require(t, engine.Chromium)
+	picture := strangers("a", `b'"<b>`)
+	picture.Boxes[0].Command, picture.Boxes[1].Command = "dx exec -it a sh", `dx exec -it 'b'\''"<b>' sh`
+	p := page(t, draw.HTML(picture))
+	paste := func() string {
+		t.Helper()
+		browser.Eval[int](p, `(f => { f.value = ""; f.focus(); return 1 })(document.getElementById("filter"))`)
+		p.Call("Input.dispatchKeyEvent", map[string]any{"type": "rawKeyDown", "key": "v", "windowsVirtualKeyCode": 86, "modifiers": 2, "commands": []string{"paste"}}, nil)
+		return browser.Eval[string](p, `document.getElementById("filter").value`)
+	}
+	for i, copy := range []func(){
+		func() { p.Click(boxNamed(picture.Subjects[0])) },
+		func() { browser.Eval[int](p, boxNamed(picture.Subjects[1])+".focus(), 1"); p.Press("Enter") },
+	} {
+		copy()
+		want := picture.Boxes[i].Command
+		p.Wait(fmt.Sprintf(`document.getElementById("copied").textContent.includes(%q)`, want))
+		if got := paste(); got != want {
+			t.Errorf("the clipboard has %q, want %q", got, want)
+		}
+		p.Press("Escape")
+	}
+	if len(p.Complaints) > 0 {
+		t.Errorf("the page complains: %q", p.Complaints)
+	}
+}
+
+// crossed are the texts of a page that a line touches.
+const crossed = `(() => {
+	const texts = [], out = [];
+	const walk = document.createTreeWalker(document.getElementById("map"), NodeFilter.SHOW_TEXT);
+	for (let node; node = walk.nextNode();) if (node.data.trim() && node.parentElement.checkVisibility()) {
+		const range = document.createRange();
+		range.selectNodeContents(node);
+		for (const r of range.getClientRects()) if (r.width) texts.push([node.data, r]);
+	}
+	const at = document.getElementById("lines").getBoundingClientRect();
+	for (const path of document.querySelectorAll("#lines path")) {
+		const points = path.getAttribute("d").slice(1).split("L").map(p => p.split(" ").map(Number));
+		for (let i = 1; i < points.length; i++) for (const [text, r] of texts) {
+			const [x1, y1] = points[i - 1], [x2, y2] = points[i];
+			if (Math.min(x1, x2) + at.left < r.right && Math.max(x1, x2) + at.left > r.left && Math.min(y1, y2) + at.top < r.bottom && Math.max(y1, y2) + at.top > r.top) out.push(text);
+		}
+	}
+	return out;
+})()`
+
+// The lines of a page go round what is written, however wide the window is.
+func TestMapPageLines(t *testing.T) {
+	engine.Require(t, engine.Chromium)
+	picture := tangle(40)
+	p := page(t, draw.HTML(picture))
+	want := 0
+	for _, l := range picture.Links {
+		want += len(l.Members) - 1
+	}
+	if want < 10 {
+		t.Fatalf("only %d lines are to be drawn", want)
+	}
+	for _, width := range []int{1180, 700, 1920} {
+		p.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+		p.Wait(fmt.Sprintf("innerWidth === %d", width))
+		browser.Eval[int](p, `dispatchEvent(new Event("resize")), 1`)
+		if n := browser.Eval[int](p, `document.querySelectorAll("#lines path").length`); n != want {
+			t.Errorf("%d pixels wide: %d lines, want %d", width, n, want)
+		}
+		if texts := browser.Eval[[]string](p, crossed); len(texts) > 0 {
+			t.Errorf("%d pixels wide: lines cross %q", width, texts)
+		}
+		save(t, p, fmt.Sprintf("lines-%d", width))
+	}
+	if len(p.Complaints) > 0 {
+		t.Errorf("the page complains: %q", p.Complaints)
+	}
+}
+
 // A name does nothing but be there: in no picture that a browser opens.
 func TestMapNamesDoNotRun(t *testing.T) {
 	engine.Require(t, engine.Chromium)
@@ -195,16 +304,47 @@ func TestMapPagePolicy(t *testing.T) {
 
 // strangers are containers of these names that share one network.
 func strangers(names ...string) draw.Picture {
+	return pictured(names, func(int, nsops.Type) uint64 { return 2 }, nsops.Net)
+}
+
+// hermits share nothing.
+func hermits(names ...string) draw.Picture { return pictured(names, nil) }
+
+// tangle is n containers that share in ways that no frames can show.
+func tangle(n int) draw.Picture {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("%s-%d", strings.Repeat("name", 1+i%4), i))
+	}
+	p := pictured(names, func(i int, kind nsops.Type) uint64 {
+		switch kind {
+		case nsops.Net:
+			return uint64(10 + i%9)
+		case nsops.PID:
+			return uint64(30 + i%7)
+		}
+		return uint64(50 + i%13)
+	}, nsops.Net, nsops.PID, nsops.IPC)
+	for i := range p.Boxes {
+		p.Boxes[i].Networks, p.Boxes[i].Ports = []string{"front", "back"}[:i%3], []string{"8080→80"}[:i%2]
+	}
+	return p
+}
+
+// pictured have namespaces of their own but for some kinds, of which group tells the number.
+func pictured(names []string, group func(int, nsops.Type) uint64, kinds ...nsops.Type) draw.Picture {
 	host := cmpdiff.Subject{Name: "host", Namespaces: nsops.Set{Own: map[nsops.Type]nsops.ID{}}}
 	var subjects []cmpdiff.Subject
 	var p draw.Picture
 	for i, name := range names {
 		set := nsops.Set{Own: map[nsops.Type]nsops.ID{}}
-		for _, kind := range nsops.Types {
+		for k, kind := range nsops.Types {
 			host.Namespaces.Own[kind] = nsops.ID{Device: 4, Inode: 1}
-			set.Own[kind] = nsops.ID{Device: 4, Inode: uint64(100 + i)}
+			set.Own[kind] = nsops.ID{Device: 4, Inode: uint64(1000 + 10*i + k)}
+			if slices.Contains(kinds, kind) {
+				set.Own[kind] = nsops.ID{Device: 4, Inode: group(i, kind)}
+			}
 		}
-		set.Own[nsops.Net] = nsops.ID{Device: 4, Inode: 2}
 		subjects = append(subjects, cmpdiff.Subject{Name: name, Namespaces: set})
 		p.Boxes = append(p.Boxes, draw.Box{ID: name, PID: i + 1, Image: name})
 	}

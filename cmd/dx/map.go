@@ -1,22 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"dx/cmd/dx/output"
-	"dx/cmpdiff"
 	"dx/cmpdiff/draw"
 	"dx/dockerx"
-	"dx/dockerx/namespaces"
 )
 
 // pictures are the formats of dx map.
@@ -24,32 +19,48 @@ var pictures = map[string]func(draw.Picture) string{
 	"svg": draw.SVG, "html": draw.HTML, "dot": draw.DOT, "mermaid": draw.Mermaid,
 }
 
+type mapOptions struct {
+	to                pictureFlag
+	all, unfold, open bool
+}
+
 func (a *app) mapCommand() *cobra.Command {
-	to := pictureFlag{format: "svg"}
+	o := mapOptions{to: pictureFlag{format: "svg"}}
 	cmd := &cobra.Command{
 		Use:   "map [OPTIONS] [CONTAINER...]",
 		Short: "Draw which namespaces containers share",
-		Long: "Draw containers as boxes in the namespaces that they share, the host around them.\n" +
+		Long: "Draw containers as boxes in the namespaces that they share, the host around them,\n" +
+			"with published ports, networks, volumes and what is paused. Pods are frames.\n" +
 			"CONTAINER is a name, an ID or a unique prefix of one, or pid:N for any process.\n" +
 			"Without one, all running containers are drawn.\n\n" +
-			"Each box shows the kinds of namespaces of its container: grey is its own, a full\n" +
+			"Each box shows the types of namespaces of its container: grey is its own, a full\n" +
 			"colour is shared with another, orange is the host's. Those that engines leave with\n" +
-			"the host by default (cgroup, time, user) are orange at their border only.\n\n" +
-			"The picture goes to the standard output, or to a file that says its format by its name:\n" +
-			"dx map -o map.html",
+			"the host by default (cgroup, time, user) are orange at their border only. Four and\n" +
+			"more containers that share no namespace, network or volume are in one box.\n\n" +
+			"The picture goes to the standard output, or to a file whose name says the format:\n" +
+			"dx map -o map.html. On the page, a click on a container copies the dx exec that gets\n" +
+			"into it. --open shows the page in a browser of the user's, behind sudo of the user who\n" +
+			"called it; a browser is never started as root.",
 		DisableFlagsInUseLine: true,
-		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), to, refs) },
+		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), o, refs) },
 	}
-	cmd.Flags().VarP(&to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .dot, .mmd):\n"+
+	f := cmd.Flags()
+	f.VarP(&o.to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .dot, .mmd):\n"+
 		"'svg':     an image\n"+
 		"'html':    a page of one file that filters and highlights\n"+
 		"'dot':     for Graphviz\n"+
 		"'mermaid': for Markdown")
+	f.BoolVarP(&o.all, "all", "a", false, "Show containers that do not run, too")
+	f.BoolVar(&o.unfold, "unfold", false, "Draw a box for each container, also where several share nothing")
+	f.BoolVar(&o.open, "open", false, "Show the picture in a browser: a page, unless -o says an SVG")
 	return cmd
 }
 
 // pictureFlag is a format, and where a picture of it goes.
-type pictureFlag struct{ format, file string }
+type pictureFlag struct {
+	format, file string
+	set          bool
+}
 
 func (p *pictureFlag) String() string { return p.format }
 func (p *pictureFlag) Type() string   { return "string" }
@@ -57,7 +68,7 @@ func (p *pictureFlag) Type() string   { return "string" }
 // Set takes a format, or a file by whose name it is seen.
 func (p *pictureFlag) Set(s string) error {
 	if pictures[s] != nil {
-		p.format, p.file = s, ""
+		*p = pictureFlag{format: s, set: true}
 		return nil
 	}
 	format, ok := map[string]string{
@@ -66,20 +77,29 @@ func (p *pictureFlag) Set(s string) error {
 	if !ok || strings.TrimSuffix(filepath.Base(s), filepath.Ext(s)) == "" {
 		return errors.New("it must be svg, html, dot or mermaid, or a file that ends in .svg, .html, .dot or .mmd")
 	}
-	p.format, p.file = format, s
+	*p = pictureFlag{format: format, file: s, set: true}
 	return nil
 }
 
-func (a *app) runMap(ctx context.Context, to pictureFlag, refs []string) error {
+func (a *app) runMap(ctx context.Context, o mapOptions, refs []string) error {
 	write := a.writeResult
-	if to.file != "" {
-		write = func(text string) error { return os.WriteFile(to.file, []byte(text), 0o666) }
-	} else if err := a.checkPicture(to.format); err != nil {
-		return err
+	switch {
+	case o.all && len(refs) > 0:
+		return &clientError{err: errors.New("--all draws all containers: leave out CONTAINER, or --all"), code: exitDx}
+	case o.open:
+		v, err := newViewer(&o.to)
+		if err != nil {
+			return &clientError{err: err, code: exitDx}
+		}
+		write = func(text string) error { return a.view(v, o.to, text) }
+	case o.to.file != "":
+		write = func(text string) error { return os.WriteFile(o.to.file, []byte(text), 0o666) }
+	default:
+		if err := a.checkPicture(o.to.format); err != nil {
+			return err
+		}
 	}
-	return a.withResolver(func(r *dockerx.Resolver) error {
-		return a.drawMap(ctx, r, pictures[to.format], refs, write)
-	})
+	return a.withResolver(func(r *dockerx.Resolver) error { return a.drawMap(ctx, r, o, refs, write) })
 }
 
 func (a *app) writeResult(text string) error {
@@ -90,55 +110,42 @@ func (a *app) writeResult(text string) error {
 // checkPicture refuses what nobody could look at.
 func (a *app) checkPicture(format string) error {
 	if (format == "svg" || format == "html") && output.NewScreen(a.out, "auto", os.Getenv).Terminal {
-		return &clientError{err: errors.New("a terminal does not show " + format + ": write it to a file, as in dx map -o map." + format), code: exitDx}
+		return &clientError{err: errors.New("a terminal does not show " + format + ": show it in a browser, dx map --open, or write it to a file, dx map -o map." + format), code: exitDx}
 	}
 	return nil
 }
 
-func (a *app) drawMap(ctx context.Context, find namespaces.Finder, picture func(draw.Picture) string, refs []string, write func(string) error) error {
+// mapFinder finds what is drawn.
+type mapFinder interface {
+	Resolve(ctx context.Context, ref string) (*dockerx.Container, error)
+	Running(ctx context.Context) ([]*dockerx.Container, error)
+	List(ctx context.Context, all bool) ([]dockerx.Listed, error)
+}
+
+func (a *app) drawMap(ctx context.Context, find mapFinder, o mapOptions, refs []string, write func(string) error) error {
 	g, err := a.gather(ctx, find, refs, false)
 	if err != nil {
 		return err
 	}
+	var stopped []dockerx.Listed
+	var unseen error
+	if o.all {
+		list, err := find.List(ctx, true)
+		var some *dockerx.UnseenError
+		if err != nil && !errors.As(err, &some) {
+			return err
+		}
+		stopped, unseen = list, err
+	}
 	if len(refs) == 0 || len(g.Found) > 0 {
-		p := newPicture(g.Host, g.Found)
-		p.Origin = madeNow()
-		if err := write(picture(p)); err != nil {
+		p := newPicture(a.commandPrefix(), g.Host, g.Found, stopped)
+		p.Origin, p.Unfold = madeNow(), o.unfold
+		if err := write(pictures[o.to.format](p)); err != nil {
 			return err
 		}
 	}
 	if g.Failed {
 		return &statusError{code: exitFailure}
 	}
-	return nil
-}
-
-// madeNow is on which host a picture was made, and when.
-func madeNow() string {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "an unnamed host"
-	}
-	return name + ", " + time.Now().Format("2006-01-02 15:04 MST")
-}
-
-// newPicture has each process once, by name; the host is around them.
-func newPicture(host namespaces.Subject, found []namespaces.Subject) draw.Picture {
-	seen := map[int]bool{host.PID: true}
-	var subjects []cmpdiff.Subject
-	var p draw.Picture
-	for _, s := range slices.SortedFunc(slices.Values(found), byName) {
-		if seen[s.PID] {
-			continue
-		}
-		seen[s.PID] = true
-		subjects = append(subjects, cmpdiff.Subject{Name: s.Name, Namespaces: s.Set})
-		p.Boxes = append(p.Boxes, draw.Box{ID: s.ID, PID: s.PID, Image: s.Image})
-	}
-	p.Map = cmpdiff.Compare(cmpdiff.Subject{Name: host.Name, Namespaces: host.Set}, subjects...).Map()
-	return p
-}
-
-func byName(a, b namespaces.Subject) int {
-	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID), cmp.Compare(a.PID, b.PID))
+	return unseen
 }

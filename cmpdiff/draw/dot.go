@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dx/cmpdiff"
+	"dx/nsops/escape"
 )
 
 // colours of the kinds on white: those of the style sheets.
@@ -20,19 +21,24 @@ const labelRunes = 48
 // DOT draws the picture in the language of Graphviz: regions are clusters, links
 // are edges.
 func DOT(p Picture) string {
+	l := newPlan(&p)
 	d := &outline{}
 	d.line(0, "graph namespaces {")
 	d.line(1, `graph [compound=true fontname="sans-serif"]`)
 	d.line(1, `node [shape=box style="rounded,filled" fillcolor="white" color="#9aa1ad" fontname="sans-serif"]`)
 	d.line(1, `edge [style=dashed fontname="sans-serif" fontsize=11]`)
 	d.line(1, "subgraph cluster_host {")
-	d.line(2, "label=%s color=%q penwidth=2", dotQuote(p.baseName(), p.summary()), "#e0a36f")
-	d.dotWithin(&p, 2, p.Regions, p.Outside)
+	d.line(2, "label=%s color=%q penwidth=2", dotQuote(l.head()...), "#e0a36f")
+	d.dotWithin(l, 2, l.regions, l.boxes)
+	for _, list := range l.lists() {
+		d.line(2, "%s [label=%s]", list.class, dotQuote(list.label()...))
+	}
 	d.line(1, "}")
-	for _, l := range p.Links {
-		for i, m := range l.Members[1:] {
-			kind := l.Shared[0].Type
-			d.line(1, "c%d -- c%d [label=%s color=%q fontcolor=%q]", l.Members[i], m, dotQuote(linkText(l)), colours[string(kind)], colours[string(kind)])
+	for _, link := range l.Links {
+		kind := link.Shared[0].Type
+		members := l.outside(link.Members)
+		for i := 1; i < len(members); i++ {
+			d.line(1, "c%d -- c%d [label=%s color=%q fontcolor=%q]", members[i-1], members[i], dotQuote(linkText(link)), colours[string(kind)], colours[string(kind)])
 		}
 	}
 	d.line(0, "}")
@@ -51,12 +57,28 @@ func (o *outline) line(depth int, format string, args ...any) {
 	o.b.WriteByte('\n')
 }
 
-func (o *outline) dotWithin(p *Picture, depth int, regions []cmpdiff.Region, boxes []int) {
+// head is what is written above everything.
+func (l *plan) head() []string {
+	lines := []string{l.baseName(), l.summary()}
+	if l.Origin != "" {
+		lines = append(lines, shorten(escape.Line(l.Origin), 120))
+	}
+	return lines
+}
+
+// colour is a region's: that of the first kind that it shares.
+func colour(r cmpdiff.Region) string {
+	if len(r.Shared) == 0 {
+		return colours["time"]
+	}
+	return colours[string(r.Shared[0].Type)]
+}
+
+func (o *outline) dotWithin(p *plan, depth int, regions []cmpdiff.Region, boxes []int) {
 	for _, r := range regions {
-		colour := colours[string(r.Shared[0].Type)]
 		o.line(depth, "subgraph cluster_r%d {", o.regions)
 		o.regions++
-		o.line(depth+1, "label=%s color=%q fontcolor=%q", dotQuote(linkText(r)), colour, colour)
+		o.line(depth+1, "label=%s color=%q fontcolor=%q", dotQuote(linkText(r)), colour(r), colour(r))
 		o.dotWithin(p, depth+1, r.Within, r.Direct)
 		o.line(depth, "}")
 	}
@@ -82,13 +104,29 @@ func (o *outline) stack(depth int, boxes []int, edge string) {
 }
 
 // label is what a box says where its chips cannot be drawn.
-func (p *Picture) label(i int) []string {
-	lines := []string{shorten(p.name(i), labelRunes)}
-	if meta := p.Boxes[i].meta(); meta != "" {
+func (l *plan) label(i int) []string {
+	b := l.Boxes[i]
+	lines := []string{shorten(l.heads(i), labelRunes)}
+	if b.State != "" {
+		lines = append(lines, shorten(escape.Line(b.State), labelRunes))
+	}
+	if meta := b.meta(); meta != "" {
 		lines = append(lines, shorten(meta, labelRunes))
 	}
-	if kinds := p.baseKinds(i); len(kinds) > 0 {
-		lines = append(lines, "the "+p.baseName()+"'s "+strings.Join(kinds, ", "))
+	for _, f := range b.facts() {
+		lines = append(lines, shorten(f.label()+" "+f.text(), labelRunes))
+	}
+	if kinds := l.baseKinds(i); len(kinds) > 0 {
+		lines = append(lines, "the "+l.baseName()+"'s "+strings.Join(kinds, ", "))
+	}
+	return lines
+}
+
+// label is all of a list, each entry on a line.
+func (l list) label() []string {
+	lines := []string{l.title}
+	for _, e := range l.entries {
+		lines = append(lines, shorten(e.name, labelRunes)+": "+shorten(e.meta, labelRunes))
 	}
 	return lines
 }

@@ -22,9 +22,12 @@ import (
 // subjects.
 type Picture struct {
 	cmpdiff.Map
-	Boxes []Box // one a subject
+	Boxes   []Box     // one a subject
+	Stopped []Stopped // containers that have no process, and so no namespaces
 	// Origin is where and when it was made, for the title; empty: not told.
 	Origin string
+	// Unfold draws a box for each container, also where several share nothing.
+	Unfold bool
 }
 
 // heading is a title, with where and when the picture was made.
@@ -37,10 +40,31 @@ func (p Picture) heading(title string) string {
 
 // Box is what a subject's box says beside its name. Empty parts are left out.
 type Box struct {
+	Label string // in place of the subject's name, where its region says the rest
 	ID    string
 	PID   int
 	Image string
+	State string // "paused"; empty: it runs
+
+	Ports    []string // "8080→80"
+	Networks []string // their names
+	Volumes  []string // their names; of binds the host's paths
+
+	// Command is what a click copies. It is one line of visible characters, else it counts
+	// for nothing.
+	Command string
+	// Frame says that the frame of its family stands for it, as that of a pod does for the
+	// pod's sandbox.
+	Frame bool
 }
+
+// Stopped is a container that does not run.
+type Stopped struct {
+	Name string
+	Box
+}
+
+func (s Stopped) name() string { return nameOf(s.Name) }
 
 // state is how a subject stands to others in one kind of namespace.
 type state string
@@ -129,24 +153,44 @@ func (p *Picture) others(members []int, self int) string {
 }
 
 // name is a subject's name, bounded as names of files are.
-func (p *Picture) name(i int) string {
-	if p.Subjects[i] == "" {
+func (p *Picture) name(i int) string { return nameOf(p.Subjects[i]) }
+
+func nameOf(text string) string {
+	if text == "" {
 		return "(no name)"
 	}
-	return shorten(escape.Line(p.Subjects[i]), 255)
+	return shorten(escape.Line(text), 255)
 }
 
 func (p *Picture) baseName() string { return shorten(escape.Line(p.Base), 40) }
 
 // summary is the line under the base's name.
 func (p *Picture) summary() string {
-	n := len(p.Subjects)
-	switch {
-	case n == 0:
-		return "no container"
-	case len(p.Common) == 0:
-		return count(n, "container")
+	n, states := 0, map[string]int{}
+	for i := range p.Subjects {
+		if b := p.Boxes[i]; !b.Frame {
+			n++
+			states[b.State]++
+		}
 	}
+	text := "no container"
+	if n > 0 {
+		text = count(n, "container")
+	}
+	if m := states["paused"]; m > 0 {
+		text += fmt.Sprintf(", %d paused", m)
+	}
+	if n > 0 && len(p.Common) > 0 {
+		text += " · " + p.common(n)
+	}
+	if m := len(p.Stopped); m > 0 {
+		text += " · " + stoppedTitle(m)
+	}
+	return text
+}
+
+// common says in which namespaces of the base's all are.
+func (p *Picture) common(n int) string {
 	var kinds []string
 	for _, t := range p.Common {
 		kinds = append(kinds, string(t))
@@ -155,7 +199,7 @@ func (p *Picture) summary() string {
 	if n == 1 {
 		who = "it is"
 	}
-	return fmt.Sprintf("%s · %s in the %s's %s", count(n, "container"), who, p.baseName(), kindsText(kinds))
+	return fmt.Sprintf("%s in the %s's %s", who, p.baseName(), kindsText(kinds))
 }
 
 // kindsText is "net and pid namespaces".

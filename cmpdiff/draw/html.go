@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html"
 	"slices"
-	"strconv"
 	"strings"
 
 	"dx/cmpdiff"
@@ -23,14 +22,17 @@ var (
 
 // HTML draws the picture as a page of one file, which loads nothing and runs its own
 // script alone: its policy names both style and script by their hashes. The page
-// filters, and shows what shares with the box under the pointer or the focus.
+// filters, shows what shares with the box under the pointer or the focus, and copies the
+// command of a box that is clicked.
 func HTML(p Picture) string {
-	h := &page{p: &p}
+	h := &page{p: newPlan(&p)}
 	h.head()
 	h.controls()
 	h.line(`<main id="map" class="host" data-group="base">`)
-	h.line(`<h1><bdi>%s</bdi></h1><p class="meta">%s</p>`, html.EscapeString(p.baseName()), html.EscapeString(p.summary()))
-	h.flow(p.Regions, linkedFirst(p.Map))
+	h.line(`<h1><bdi>%s</bdi></h1><p class="origin"><bdi>%s</bdi></p><p class="meta">%s</p>`,
+		html.EscapeString(p.baseName()), html.EscapeString(shorten(escape.Line(p.Origin), 120)), html.EscapeString(p.summary()))
+	h.flow(h.p.regions, h.p.boxes)
+	h.lists()
 	h.line(`<svg id="lines" aria-hidden="true"></svg>`)
 	h.line(`</main>`)
 	h.links()
@@ -39,7 +41,7 @@ func HTML(p Picture) string {
 }
 
 type page struct {
-	p *Picture
+	p *plan
 	b strings.Builder
 }
 
@@ -87,13 +89,47 @@ func (h *page) flow(regions []cmpdiff.Region, boxes []int) {
 }
 
 func (h *page) region(r cmpdiff.Region) {
-	h.line(`<section class="region k-%s" aria-label="shared: %s"><div class="tabs">`, r.Shared[0].Type, linkText(r))
+	class := "pod"
+	if len(r.Shared) > 0 {
+		class = "k-" + string(r.Shared[0].Type)
+	}
+	h.line(`<section class="region %s" aria-label="%s"><div class="tabs">`, class, html.EscapeString(linkText(r)))
+	if r.Name != "" {
+		h.line(`<span class="tab pod"><bdi>%s</bdi></span>`, html.EscapeString(shorten(escape.Line(r.Name), 120)))
+	}
 	for _, n := range r.Shared {
 		h.line(`<span class="tab k-%s" data-group="%s">%s <small>%d</small></span>`, n.Type, groupKey(n), n.Type, n.ID.Inode)
 	}
 	h.line(`</div>`)
 	h.flow(r.Within, r.Direct)
 	h.line(`</section>`)
+}
+
+// lists are closed at first; a click opens them. Those that are folded are boxes in it.
+func (h *page) lists() {
+	for _, l := range h.p.lists() {
+		h.line(`<details class="list %s"><summary><b>%s</b>`, l.class, l.title)
+		for _, e := range l.entries {
+			h.line(`<span class="entry" title="%s"><bdi>%s</bdi></span>`, html.EscapeString(e.meta), html.EscapeString(shorten(e.name, 40)))
+		}
+		h.line(`</summary>`)
+		if l.class == "fold" {
+			h.flow(nil, h.p.folded)
+		} else {
+			h.stopped()
+		}
+		h.line(`</details>`)
+	}
+}
+
+func (h *page) stopped() {
+	h.line(`<div class="flow">`)
+	for _, s := range h.p.Stopped {
+		h.open("box stopped", s.name(), s.name(), s.name(), s.Box)
+		h.facts(s.Box)
+		h.line(`</article>`)
+	}
+	h.line(`</div>`)
 }
 
 // groupKey is equal for all that are in one namespace.
@@ -103,18 +139,52 @@ func groupKey(n cmpdiff.Namespace) string {
 
 func (h *page) box(i int) {
 	b := h.p.Boxes[i]
-	name := html.EscapeString(h.p.name(i))
 	class := "box"
 	if len(h.p.baseKinds(i)) > 0 {
-		class = "box exposed"
+		class += " exposed"
 	}
-	words := strings.ToLower(strings.Join([]string{h.p.name(i), escape.Line(b.ID), escape.Line(b.Image), strconv.Itoa(b.PID)}, " "))
-	h.line(`<article class="%s" tabindex="0" data-name="%s" data-words="%s" title="%s">`, class, name, html.EscapeString(words), html.EscapeString(h.p.title(i)))
-	h.line(`<h2><bdi>%s</bdi></h2><p class="meta">%s</p><ul class="chips">`, name, html.EscapeString(b.meta()))
+	if b.State != "" {
+		class += " idle"
+	}
+	h.open(class, h.p.name(i), h.p.heads(i), h.p.title(i), b)
+	h.line(`<ul class="chips">`)
 	for _, k := range h.p.Kinds {
 		h.chip(k, i)
 	}
-	h.line(`</ul></article>`)
+	h.line(`</ul>`)
+	h.facts(b)
+	h.line(`</article>`)
+}
+
+// open begins a box: its name, what is looked for in it, and what a click copies.
+func (h *page) open(class, name, head, title string, b Box) {
+	words := strings.ToLower(strings.Join([]string{name, escape.Line(b.ID), b.meta(), b.all()}, " "))
+	copies := ""
+	if b.Command != "" && escape.Line(b.Command) == b.Command {
+		copies = fmt.Sprintf(` data-copy="%s"`, html.EscapeString(b.Command))
+	}
+	h.line(`<article class="%s" tabindex="0" data-name="%s" data-words="%s"%s title="%s">`,
+		class, html.EscapeString(name), html.EscapeString(words), copies, html.EscapeString(title))
+	if b.State != "" {
+		h.line(`<p class="state">%s</p>`, html.EscapeString(shorten(escape.Line(b.State), 60)))
+	}
+	h.line(`<h2><bdi>%s</bdi></h2>`, html.EscapeString(head))
+	h.line(`<p class="meta">%s</p>`, html.EscapeString(b.meta()))
+}
+
+// facts are a line each; what several have in common is a group, as a namespace is.
+func (h *page) facts(b Box) {
+	for _, f := range b.facts() {
+		h.line(`<p class="fact"><span class="key">%s</span>`, f.label())
+		for _, v := range f.values {
+			text, group := html.EscapeString(shorten(escape.Line(v), 120)), ""
+			if g := h.p.group(f.key, v); g != "" {
+				group = fmt.Sprintf(` data-group="%s" data-kind="%s %s"`, g, f.key, text)
+			}
+			h.line(`<span class="value"%s title="%s"><bdi>%s</bdi></span>`, group, text, text)
+		}
+		h.line(`</p>`)
+	}
 }
 
 func (h *page) chip(k cmpdiff.Kind, i int) {
@@ -137,9 +207,9 @@ func (h *page) links() {
 }
 
 func (h *page) foot() {
-	h.line(`<footer class="bar"><p id="said" role="status"></p><ul class="legend">`)
+	h.line(`<footer class="bar"><p id="said" role="status"></p><p id="copied" role="status"></p><ul class="legend">`)
 	h.line(`<li><i class="chip own"></i>its own</li><li><i class="chip shared k-net"></i>shared with another</li>`)
-	h.line(`<li><i class="chip base"></i><bdi>the %s's</bdi></li><li><i class="chip unknown"></i>not known</li></ul></footer>`, html.EscapeString(h.p.baseName()))
+	h.line(`<li><i class="chip base"></i><bdi>the %s's</bdi></li><li><i class="chip unknown"></i>not known</li><li>a click copies dx exec</li></ul></footer>`, html.EscapeString(h.p.baseName()))
 	h.line(`<script>%s</script>`, pageScript)
 	h.line(`</body></html>`)
 }

@@ -226,7 +226,7 @@ func (p *Page) Type(text string) {
 // Press presses a key by its name: Escape, ArrowRight, Tab, "/".
 func (p *Page) Press(key string) {
 	p.t.Helper()
-	codes := map[string]int{"Tab": 9, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "/": 191}
+	codes := map[string]int{"Tab": 9, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "/": 191}
 	for _, kind := range []string{"rawKeyDown", "keyUp"} {
 		p.Call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "windowsVirtualKeyCode": codes[key]}, nil)
 	}
