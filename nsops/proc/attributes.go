@@ -83,6 +83,9 @@ func (p *Process) readNumber(name string, base int, to *uint64) error {
 	if err != nil {
 		return err
 	}
+	if len(b) == 0 { // what describes its memory is empty once that has gone
+		return p.wrap("read", name, unix.ESRCH)
+	}
 	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), base, 64)
 	if err != nil {
 		return fmt.Errorf("/proc/%d/%s: %w", p.PID, name, err)

@@ -207,6 +207,16 @@ func startAs(t *testing.T, pid int) {
 	})
 }
 
+// TestAttributesOfAnEndingProcess: what tells of its memory is empty once that has gone.
+func TestAttributesOfAnEndingProcess(t *testing.T) {
+	cmd := start(t)
+	p := openPID(t, cmd.Process.Pid)
+	await.Zombie(t, cmd)
+	if a, err := p.Attributes(); !errors.Is(err, ErrGone) {
+		t.Errorf("attributes of a zombie: %+v, %v, want ErrGone", a, err)
+	}
+}
+
 func TestZombieLosesItsNamespaces(t *testing.T) {
 	cmd := start(t)
 	p := openPID(t, cmd.Process.Pid)
