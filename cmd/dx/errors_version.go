@@ -51,7 +51,7 @@ func (a *app) printFor(e *versionedError) int {
 		return a.startFailed(start, e.versions)
 	case errors.Is(e.error, execspec.ErrRelativeCwd):
 		return a.printStartFailure(relativeCwd, e.detached, e.versions)
-	case errors.As(e.error, &user) && !e.detached && older(e.versions.Engine, 28, 0):
+	case errors.As(e.error, &user) && !e.detached && (user.Starting || older(e.versions.Engine, 28, 0)):
 		// To 27 a user is looked up when the exec starts, not when it is created.
 		a.onTerminal(user.Error())
 		return exitNotExecutable

@@ -33,7 +33,12 @@ func (e *NoCgroupError) Error() string {
 var ErrRelativeCwd = errors.New("Cwd must be an absolute path") //nolint:staticcheck // runc's text
 
 // UserError says that a user or group could not be looked up. The texts are moby's.
-type UserError struct{ Err error }
+type UserError struct {
+	Err error
+	// Starting: an engine of any version finds it out when the exec starts, not when it is
+	// created.
+	Starting bool
+}
 
 func (e *UserError) Error() string { return e.Err.Error() }
 func (e *UserError) Unwrap() error { return e.Err }

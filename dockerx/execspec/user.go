@@ -99,14 +99,15 @@ func (b *builder) lookUp(name string) (specs.User, error) {
 	}
 	// Of name:group:more Docker took two parts (moby/sys/user to 0.3). Which one it has is
 	// told by the runtime of its time.
-	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 && !sinceRunc13(b.f.State) {
+	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 && !sinceRunc13(b.f.State) && !snapshotter(b.f) {
 		name = parts[0] + ":" + parts[1]
 	}
 	u, err := find(b.f.Accounts, name, groupAdd)
-	if err != nil {
-		return u, &UserError{Err: err}
+	var known *UserError
+	if err != nil && !errors.As(err, &known) {
+		err = &UserError{Err: err}
 	}
-	return u, nil
+	return u, err
 }
 
 // snapshotter reports whether dockerd keeps the container in containerd's image
@@ -153,14 +154,21 @@ func uint32s(ids []int) []uint32 {
 	return out
 }
 
-// lookupUserSnapshotter mirrors moby daemon/exec_linux.go, getUserFromContainerd:
-// the same user, but its groups as containerd's oci.WithAdditionalGIDs finds
-// them: none for "name:group", and not the group that is named like the user.
-// A name that getUser does not find is refused before that.
+// lookupUserSnapshotter mirrors moby daemon/exec_linux.go, getUserFromContainerd. What
+// getUser finds is checked when the exec is created, and not used when it starts: then
+// containerd looks the user up.
 func lookupUserSnapshotter(a Accounts, name string, groupAdd []string) (specs.User, error) {
-	u, err := lookupUser(a, name, nil)
+	parts := strings.SplitN(name, ":", 3)
+	checked := strings.Join(parts[:min(len(parts), 2)], ":") // moby/sys/user to 0.4
+	if _, err := lookupUser(a, checked, nil); err != nil {
+		return specs.User{}, err
+	}
+	if len(parts) == 3 {
+		return specs.User{}, &UserError{Err: fmt.Errorf("invalid USER value %s", name), Starting: true}
+	}
+	u, err := containerdUser(a, parts)
 	if err != nil {
-		return u, err
+		return u, &UserError{Err: err, Starting: true}
 	}
 	u.AdditionalGids, err = memberGroups(a, name)
 	if err != nil {
@@ -174,9 +182,53 @@ func lookupUserSnapshotter(a Accounts, name string, groupAdd []string) (specs.Us
 	return u, err
 }
 
+// containerdUser mirrors containerd's oci.WithUser (v2.3.5) for what getUser has accepted: a
+// number is never looked up as a name, and beside a group, also an empty one, the user's own
+// group does not count.
+func containerdUser(a Accounts, parts []string) (specs.User, error) {
+	uid, err := strconv.Atoi(parts[0])
+	isUID := err == nil
+	users, err := passwdEntries(a, func(u user.User) bool {
+		return isUID && u.Uid == uid || !isUID && u.Name == parts[0]
+	})
+	switch {
+	case err != nil:
+		return specs.User{}, err
+	case len(users) > 0:
+		uid = users[0].Uid
+	case !isUID && parts[0] != "":
+		return specs.User{}, errors.New("no users found") // the file has just changed
+	}
+	u := specs.User{UID: uint32(uid)}
+	if len(parts) == 2 {
+		u.GID, err = containerdGroup(a, parts[1])
+	} else if len(users) > 0 {
+		u.GID = uint32(users[0].Gid)
+	}
+	return u, err
+}
+
+func containerdGroup(a Accounts, name string) (uint32, error) {
+	if gid, err := strconv.Atoi(name); err == nil || name == "" {
+		return uint32(gid), nil
+	}
+	groups, err := user.ParseGroupFilter(bytes.NewReader(a.Group), func(g user.Group) bool { return g.Name == name })
+	if err != nil {
+		return 0, err
+	}
+	if len(groups) == 0 {
+		return 0, errors.New("no groups found")
+	}
+	return uint32(groups[0].Gid), nil
+}
+
+func passwdEntries(a Accounts, matches func(user.User) bool) ([]user.User, error) {
+	return user.ParsePasswdFilter(bytes.NewReader(a.Passwd), matches)
+}
+
 func memberGroups(a Accounts, name string) ([]uint32, error) {
 	if uid, err := strconv.Atoi(name); err == nil {
-		users, err := user.ParsePasswdFilter(bytes.NewReader(a.Passwd), func(u user.User) bool { return u.Uid == uid })
+		users, err := passwdEntries(a, func(u user.User) bool { return u.Uid == uid })
 		if err != nil || len(users) == 0 {
 			return nil, err
 		}

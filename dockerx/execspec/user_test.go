@@ -60,6 +60,10 @@ func TestLookupUserSnapshotter(t *testing.T) {
 		{"1000", nil, specs.User{UID: 1000, GID: 1000, AdditionalGids: []uint32{1000, 10, 50}}},
 		{"app:wheel", nil, specs.User{UID: 1000, GID: 10, AdditionalGids: []uint32{10}}},
 		{"4321", []string{"staff", "777"}, specs.User{UID: 4321, AdditionalGids: []uint32{0, 50, 777}}},
+		// Beside a group the user's own does not count, also beside none.
+		{"app:", nil, specs.User{UID: 1000, AdditionalGids: []uint32{0}}},
+		{"1000:", nil, specs.User{UID: 1000, AdditionalGids: []uint32{0}}},
+		{":wheel", nil, specs.User{GID: 10, AdditionalGids: []uint32{10}}},
 	} {
 		got, err := lookupUserSnapshotter(testAccounts, c.name, c.add)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
