@@ -67,7 +67,7 @@ dist: $(NFPM) $(SBOM) ## Tarballs, deb, rpm, apk, SBOMs and SHA256SUMS: dist/
 	GO=$(GO) cmd/dx/packaging/build
 
 .PHONY: demo
-demo: build ## Show dx on a throw-away container (with or without Docker)
+demo: build ## Stop a dockerd of its own, and get in past it (without Docker: on a process)
 	$(GO) run ./e2e/demo bin/dx
 
 .PHONY: test
