@@ -13,6 +13,7 @@ import (
 	"dx/e2e/browser"
 	"dx/e2e/engine"
 	"dx/nsops"
+	visible "dx/nsops/escape"
 )
 
 // shownBoxes are the names in the boxes that a page shows.
@@ -258,6 +259,13 @@ func TestMapNamesDoNotRun(t *testing.T) {
 		"\u202ereversed", "\x1b]0;x\a\x00", "&lt;b&gt;", strings.Repeat("x", 200), "javascript:window.pwned=1", "\u2069\u2069\u200f", "<!--", "{{.}}",
 	}
 	picture := strangers(attacks...)
+	picture.Origin = strings.Join(attacks, " ")
+	for i, a := range attacks {
+		b := &picture.Boxes[i]
+		b.State, b.Label, b.Command = a, a, a
+		b.Ports, b.Networks, b.Volumes = []string{a, a}, []string{a, "net"}, []string{a, "vol"}
+		picture.Stopped = append(picture.Stopped, draw.Stopped{Name: a, Box: *b})
+	}
 	for format, text := range map[string]string{"html": draw.HTML(picture), "svg": draw.SVG(picture)} {
 		file := filepath.Join(t.TempDir(), "map."+format)
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -270,8 +278,11 @@ func TestMapNamesDoNotRun(t *testing.T) {
 		if n := browser.Eval[int](p, `document.querySelectorAll("img,iframe,object,a,script:not(body > script),[onfocus],[autofocus],parsererror").length`); n != 0 {
 			t.Errorf("%s: names made %d elements", format, n)
 		}
-		if n := browser.Eval[int](p, `document.querySelectorAll(".box").length`); n != len(attacks) {
+		if n := browser.Eval[int](p, `document.querySelectorAll(".box:not(.stopped)").length`); n != len(attacks) {
 			t.Errorf("%s: %d boxes, want %d", format, n, len(attacks))
+		}
+		if copied := browser.Eval[[]string](p, `[...document.querySelectorAll("[data-copy]")].map(b => b.dataset.copy)`); slices.ContainsFunc(copied, func(c string) bool { return visible.Line(c) != c }) {
+			t.Errorf("%s: what a click copies is not one visible line: %q", format, copied)
 		}
 		if wide := browser.Eval[bool](p, `document.documentElement.scrollWidth > Math.max(innerWidth, document.documentElement.clientWidth)`); wide && format == "html" {
 			t.Errorf("a name makes the page wider than the window")
