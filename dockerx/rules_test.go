@@ -320,3 +320,32 @@ func TestCopiedDataRoot(t *testing.T) {
 		}
 	}
 }
+
+// TestListedNames: what a list calls a container means that one, by the rules, and no other.
+func TestListedNames(t *testing.T) {
+	a, b, ctr := dockerAt(1), dockerAt(2), containerdAt(3, "default")
+	found := []*host.Found{
+		of(a, fakeengine.ID("aa"), "web", 10), of(b, fakeengine.ID("bb"), "web", 20), of(ctr, "web", "", 30),
+		of(b, fakeengine.ID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60),
+	}
+	var list []*shownOne
+	for _, f := range found {
+		list = append(list, &shownOne{found: f})
+	}
+	for what, s := range map[string]situation{
+		"nobody named one, its default is known": {own: a}, "nobody named one": {}, "only the host is asked": {forced: true, own: a},
+		"an engine was named": {named: true, own: a}, "it has said which it knows": {named: true, own: a, denied: true},
+	} {
+		names := (&Resolver{}).callers(s, list)
+		for _, f := range found {
+			name := names.call(f)
+			ref, err := ParseReference(name)
+			if err != nil {
+				t.Fatalf("%s: %q: %v", what, name, err)
+			}
+			if got, _, err := choose(found, ref, s.rules(ref)); got != f {
+				t.Errorf("%s: pid %d is called %s, which means %v, %v", what, f.PID, name, got, err)
+			}
+		}
+	}
+}

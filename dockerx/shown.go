@@ -118,6 +118,7 @@ func (r *Resolver) show(f *host.Found) (*Container, error) {
 // callers tells what containers of the host are called: their names, as long as these mean
 // them by the rules; else a qualified reference.
 type callers struct {
+	own   host.Engine // whose names come before those of others; zero: not identified
 	plain func(*host.Found) bool
 	names map[string]int // by Called
 	bare  map[string]int // by Name
@@ -125,7 +126,7 @@ type callers struct {
 
 func (r *Resolver) callers(s situation, list []*shownOne) callers {
 	rules := s.rules(Reference{})
-	c := callers{names: map[string]int{}, bare: map[string]int{}, plain: func(f *host.Found) bool {
+	c := callers{own: s.own, names: map[string]int{}, bare: map[string]int{}, plain: func(f *host.Found) bool {
 		return rules.first != nil && rules.first(f) || rules.second != nil && rules.second(f)
 	}}
 	for _, one := range list {
@@ -138,7 +139,7 @@ func (r *Resolver) callers(s situation, list []*shownOne) callers {
 func (c callers) call(f *host.Found) string {
 	name, e := f.Name(), f.Engine()
 	switch {
-	case c.plain(f) && f.Pod() == host.Pod{} && (e.Manager == "" || c.bare[name] == 1):
+	case c.plain(f) && f.Pod() == host.Pod{} && (e == c.own || c.bare[name] == 1):
 		return name
 	case (e.Docker || e.Manager != "" || f.Scheme() == "k8s") && c.names[f.Called()] == 1:
 		return f.Called()

@@ -178,7 +178,11 @@ func (a *area) move(dx, dy int) {
 func pack(items []area, shape float64) (best []area, w, h int) {
 	distance := math.Inf(1)
 	for n := 1; n <= min(widest, max(1, columns(items))); n++ {
-		rows, width, height := flow(items, n*boxWidth+(n-1)*gap+2*regionPad)
+		limit := n*boxWidth + (n-1)*gap + 2*regionPad
+		for _, a := range items {
+			limit = max(limit, a.w) // the picture is as wide as that in any case
+		}
+		rows, width, height := flow(items, limit)
 		if d := math.Abs(math.Log(float64(width) / float64(max(height, 1)) / shape)); d < distance {
 			best, w, h, distance = rows, width, height, d
 		}
