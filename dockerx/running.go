@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -181,7 +182,13 @@ func (r *Resolver) recordedOf(l *host.Listing, ids map[string]bool) []*host.Foun
 	if len(ids) == 0 {
 		return nil
 	}
-	for _, f := range host.Recorded(l.Found, r.daemons(), func(err error) { r.warn(err.Error()) }) {
+	warn := func(err error) {
+		// Of rights that are missing one line is said, and not for each file.
+		if l.Hidden == 0 || !errors.Is(err, fs.ErrPermission) {
+			r.warn(err.Error())
+		}
+	}
+	for _, f := range host.Recorded(l.Found, r.daemons(), warn) {
 		if ids[f.ID] && f.Runs() {
 			out = append(out, f)
 		}
