@@ -68,6 +68,10 @@ func IDOf(st *unix.Stat_t) ID { return ID{Device: st.Dev, Inode: st.Ino} }
 // IsZero reports whether the ID is that of no namespace.
 func (id ID) IsZero() bool { return id == ID{} }
 
+// IsFirstUser reports whether it is the first user namespace, whose root is the host's
+// (include/linux/proc_ns.h, PROC_USER_INIT_INO).
+func (id ID) IsFirstUser() bool { return id.Inode == 0xEFFFFFFD }
+
 // ErrMoved says that a process changed its namespaces while it was looked at.
 var ErrMoved = errors.New("the process has just changed its namespaces")
 

@@ -107,7 +107,13 @@ func (c *compiler) build() {
 	c.keepTools()
 	c.shed()
 	attrs := c.openAttributes()
+	if c.plan.Plain {
+		c.hide("become undumpable") // whose files of /proc are root's
+	}
 	c.enterCgroups()
+	if c.plan.Realm {
+		c.joinRealm()
+	}
 	c.writeAttributes(attrs)
 	c.limits()
 	c.leaveNoCore()

@@ -140,6 +140,46 @@ func TestUserNamespaceIsJoinedBetween(t *testing.T) {
 	}
 }
 
+// TestRealmIsJoinedFirst: what a plain user's files ask for is done with that user's rights:
+// only cgroups, which the kernel tells, are entered before.
+func TestRealmIsJoinedFirst(t *testing.T) {
+	plan := samplePlan()
+	if _, err := Compile(&Plan{Process: plan.Process, Joins: plan.Joins, Kernel: plan.Kernel, Realm: true}); err == nil {
+		t.Error("a plain user's namespace need not be joined")
+	}
+	plan.Joins = append([]Join{{nsops.User, plan.Joins[0].File}}, plan.Joins...)
+	plan.Realm = true
+	p := compiled(t, plan)
+	user := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Name == "setns" && s.Args[1].text == "CLONE_NEWUSER" })
+	for i, s := range p.Steps {
+		asks := slices.Contains([]string{"setns", "prlimit64", "chroot", "capset", "seccomp"}, s.Name) || s.Name == "write" && strings.Contains(s.Doing, "OOM")
+		if asks && i < user || s.Name == "setns" && s.Nr == opSet {
+			t.Errorf("step %d is %s, the user namespace is joined in step %d", i, s, user)
+		}
+	}
+	if p.Steps[user+1].Name != "setresgid" || p.Steps[user+2].Name != "setresuid" {
+		t.Errorf("behind the join come %s and %s", p.Steps[user+1], p.Steps[user+2])
+	}
+}
+
+// TestPlainCaller: a plain user's own files of /proc are closed to him once he is undumpable.
+func TestPlainCaller(t *testing.T) {
+	plan := samplePlan()
+	plan.Joins = append([]Join{{nsops.User, plan.Joins[0].File}}, plan.Joins...)
+	plan.Realm, plan.Plain = true, true
+	p := compiled(t, plan)
+	var order []string
+	for _, s := range p.Steps {
+		if s.Name == "prctl" && strings.Contains(s.Doing, "undumpable") || s.Name == "openat" || s.Name == "setns" || s.Name == "fchown" {
+			order = append(order, s.Name)
+		}
+	}
+	order = slices.Compact(order)
+	if want := []string{"prctl", "openat", "prctl", "setns", "fchown", "setns", "prctl"}; !slices.Equal(order, want) {
+		t.Errorf("%v, want %v: the keeper hides, files are opened, the program hides", order, want)
+	}
+}
+
 // What only the caller may have is left behind while nothing can deny it.
 func TestCallersOwnIsLeftBeforeTheUserNamespace(t *testing.T) {
 	plan := samplePlan()

@@ -16,7 +16,9 @@ import (
 
 // begin makes P unreadable and opens the way back to dx.
 func (c *compiler) begin() {
-	c.hide("become undumpable")
+	if !c.plan.Plain {
+		c.hide("become undumpable")
+	}
 	c.mapReport()
 }
 
@@ -177,6 +179,9 @@ var rlimits = map[string]int{
 // that only its rights open.
 func (c *compiler) join(idsFollow bool) {
 	user := slices.IndexFunc(c.plan.Joins, func(j Join) bool { return j.Type == nsops.User })
+	if c.plan.Realm {
+		user = -1 // joinRealm has joined it
+	}
 	retries := []*Step{}
 	for _, j := range c.plan.Joins {
 		if j.Type == nsops.User {
@@ -202,6 +207,35 @@ func (c *compiler) join(idsFollow bool) {
 	c.becomeRoot(idsFollow)
 	for _, r := range retries {
 		c.add(r)
+	}
+}
+
+// joinRealm joins the user namespace before all else that a plain user's files ask for: the
+// kernel then measures it by that user's rights.
+func (c *compiler) joinRealm() {
+	user := slices.IndexFunc(c.plan.Joins, func(j Join) bool { return j.Type == nsops.User })
+	if user < 0 {
+		c.bad("the user namespace of a plain user's container is not to be joined")
+		return
+	}
+	c.dropGroups()
+	c.setns(c.plan.Joins[user])
+	c.becomeRoot(true)
+	c.giveStreams()
+}
+
+// giveStreams is for a caller who may not give its streams away: root in the namespace
+// may, as far as that maps the caller (runc, fixStdioPermissions). A terminal keeps its group.
+func (c *compiler) giveStreams() {
+	if !c.plan.Plain {
+		return
+	}
+	gid := num(0)
+	if c.plan.Process.Terminal {
+		gid = named(^uint64(0), "-1")
+	}
+	for fd := range firstFile {
+		c.try("give a stream to the user", "User", "fchown", unix.SYS_FCHOWN, nil, num(fd), num(c.plan.Process.User.UID), gid)
 	}
 }
 

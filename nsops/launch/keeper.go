@@ -171,6 +171,9 @@ func readPID(whose string, off int, to *slot) *Step {
 // letGo lets the keeper hold nothing: no stream whose other end waits for the command
 // to close it, no directory, no namespace. The report and the notice remain, and what place needs.
 func (c *compiler) letGo() {
+	if c.plan.Plain {
+		c.hide("become undumpable")
+	}
 	c.try("be known as dx-keeper", "", "prctl", unix.SYS_PRCTL, nil, named(unix.PR_SET_NAME, "PR_SET_NAME"), str("dx-keeper"))
 	c.chdir("/")
 	if !c.plan.Kernel.CloseRange {

@@ -56,6 +56,13 @@ type Plan struct {
 
 	Shed Shed
 
+	// Realm says that what is wanted is a plain user's word, whose user namespace Joins
+	// has: it is joined first, so that no right of the caller's is used for any of it.
+	Realm bool
+	// Plain says that the caller is not root, so that what only root may do is left as the
+	// caller has it.
+	Plain bool
+
 	// Seen says that processes see the command which have fewer rights.
 	Seen bool
 

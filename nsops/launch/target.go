@@ -67,16 +67,13 @@ func (t *Target) openRoot(p *proc.Process) (err error) {
 	return err
 }
 
-// firstUser is the inode of the first user namespace (include/linux/proc_ns.h,
-// PROC_USER_INIT_INO), in which nothing denies setgroups(2).
-const firstUser = 0xEFFFFFFD
-
+// ownSetgroupsDenied: nothing denies it in the first user namespace.
 func ownSetgroupsDenied() (bool, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return false, err
 	}
-	if own, err := nsops.Identify(self, nsops.User); err == nil && own.Inode == firstUser {
+	if own, err := nsops.Identify(self, nsops.User); err == nil && own.IsFirstUser() {
 		return false, nil
 	}
 	return setgroupsDenied(self)
