@@ -20,6 +20,10 @@ import (
 type EngineDisbeliefError struct {
 	Engine string // its address
 	Reason string // the rule that refused: "pid 4711, which listens there, runs as uid 1000"
+
+	// Owner is the plain user whose engine it is, in a user namespace of his: what is in
+	// there may be entered all the same. 0: nobody's.
+	Owner uint32
 }
 
 func (e *EngineDisbeliefError) Error() string {
@@ -31,6 +35,7 @@ type belief struct {
 	mu     sync.Mutex
 	looked int // at so many connections
 	reason string
+	owner  uint32 // see EngineDisbeliefError
 }
 
 // doubt returns an EngineDisbeliefError if an answer came from an engine whose word does
@@ -43,16 +48,35 @@ func (r *Resolver) doubt() error {
 	if err != nil {
 		reason = err.Error()
 	}
+	owner := r.belief.owner
 	for _, p := range peers[min(r.belief.looked, len(peers)):] {
+		reason2, owner2 := doubtPeer(p)
 		if reason == "" {
-			reason = doubtPeer(p)
+			reason, owner = reason2, owner2
+		} else if owner2 != owner {
+			owner = 0
 		}
 	}
-	r.belief.looked, r.belief.reason = len(peers), reason
+	if err != nil {
+		owner = 0
+	}
+	r.belief.looked, r.belief.reason, r.belief.owner = len(peers), reason, owner
 	if reason == "" {
 		return nil
 	}
-	return &EngineDisbeliefError{Engine: r.engine.Host(), Reason: reason}
+	return &EngineDisbeliefError{Engine: r.engine.Host(), Reason: reason, Owner: owner}
+}
+
+// doubtOf is doubt of a container that was verified: what is in the user namespace of the
+// engine's own user may be entered, by whomever it was named. b is its bundle; nil: there
+// is none.
+func (r *Resolver) doubtOf(b *host.Bundle) error {
+	err := r.doubt()
+	var not *EngineDisbeliefError
+	if errors.As(err, &not) && not.Owner != 0 && b != nil && b.Owner == not.Owner {
+		return nil
+	}
+	return err
 }
 
 // listens reports whether a process of this host is the engine, or stands before it.
@@ -61,13 +85,35 @@ func (r *Resolver) listens() bool {
 	return slices.ContainsFunc(peers, func(p engine.Peer) bool { return p.Process != nil })
 }
 
-func doubtPeer(p engine.Peer) string {
-	if p.Elsewhere {
-		return "it is reached by an address that is not of this host alone"
-	}
+// doubtPeer says why who listens does not count, and whose engine it is if that is one of a
+// plain user's, for what is in his user namespace.
+func doubtPeer(p engine.Peer) (reason string, owner uint32) {
 	trust, err := host.NewTrust()
 	if err != nil {
-		return err.Error()
+		return err.Error(), 0
+	}
+	owner, users := userOf(trust, p)
+	if users && int(owner) == os.Geteuid() {
+		return "", 0
+	}
+	return doubtListening(trust, p), owner
+}
+
+// userOf returns the plain user whose engine listens on a unix socket of his.
+func userOf(trust host.Trust, p engine.Peer) (owner uint32, ok bool) {
+	if p.Elsewhere || p.Path == "" || p.Process == nil {
+		return 0, false
+	}
+	owner, ok = trust.EngineOwner(p.Process)
+	if !ok || p.File != nil && p.File.Uid != owner || slices.ContainsFunc(p.UIDs, func(uid uint32) bool { return uid != owner }) {
+		return 0, false
+	}
+	return owner, true
+}
+
+func doubtListening(trust host.Trust, p engine.Peer) string {
+	if p.Elsewhere {
+		return "it is reached by an address that is not of this host alone"
 	}
 	for _, uid := range p.UIDs {
 		if !trust.Owns(uid) {

@@ -58,7 +58,7 @@ func listener(t *testing.T, name string, uid int, files ...*os.File) *proc.Proce
 
 func mustDoubt(t *testing.T, what string, p engine.Peer, want string) {
 	t.Helper()
-	got := doubtPeer(p)
+	got, _ := doubtPeer(p)
 	if want == "" && got != "" || !strings.Contains(got, want) {
 		t.Errorf("%s: %q, want %q", what, got, want)
 	}

@@ -47,7 +47,7 @@ func (r *Resolver) among(ref Reference, l *host.Listing, s situation) (*Containe
 	switch {
 	case errors.As(err, &notFound):
 		r.warnOf(l.Doubts(ref.name))
-		notFound.Asked = r.asked(l, s)
+		notFound.Asked = r.asked(l, s) + ofOthers(l.Found, ref)
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -63,6 +63,27 @@ func (r *Resolver) among(ref Reference, l *host.Listing, s situation) (*Containe
 		r.warn(fmt.Sprintf("%s runs, though the engine at %s does not know it", ref.Text, r.engine.Host()))
 	}
 	return c, nil
+}
+
+// ofOthers says which containers of plain users a reference would mean if it said so. Any user
+// can make thousands.
+func ofOthers(found []*host.Found, ref Reference) string {
+	const most = 3
+	var names []string
+	for _, f := range found {
+		if f.Engine().Foreign() && ref.owner == "" && isCalled(f, strings.TrimPrefix(ref.name, "/")) && len(names) < most {
+			names = append(names, f.Called())
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return "; a user's container is called so (" + strings.Join(names, ", ") + ")"
+}
+
+func isCalled(f *host.Found, name string) bool {
+	const short = 12
+	return f.Name() == name || len(name) >= short && strings.HasPrefix(f.ID, name)
 }
 
 func (r *Resolver) daemons() []host.Daemon { return r.whose().daemons }
@@ -112,7 +133,7 @@ func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (
 	if err != nil {
 		return nil, err
 	}
-	c.doubt = r.doubt() // the engine's word has decided which container this is
+	c.doubt = r.doubtOf(c.bundle) // the engine's word has decided which container this is
 	return c, nil
 }
 
@@ -121,7 +142,7 @@ func (r *Resolver) byID(ref Reference, id string, l *host.Listing, told error) (
 func (r *Resolver) ofEngine(all []*host.Found, id string) []*host.Found {
 	var found []*host.Found
 	for _, f := range all {
-		if f.ID == id && f.Engine().Docker && f.Runs() {
+		if f.ID == id && (f.Engine().Docker || f.Engine() == r.own()) && f.Runs() {
 			found = append(found, f)
 		}
 	}
@@ -221,6 +242,9 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 				return nil, err
 			}
 			c := &Container{ID: f.ID, Process: v.process, Proof: v.proof, bundle: v.bundle, warn: r.warn, Manager: f.Engine().Manager}
+			if v.bundle != nil {
+				c.Manager = v.bundle.Manager
+			}
 			c.readFreezer(false)
 			c.named(ref, f)
 			return c, nil
@@ -240,7 +264,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 // named takes what Docker's files call the container.
 func (c *Container) named(ref string, f *host.Found) {
 	c.Ref, c.Name, c.Source, c.Engine, c.Image = ref, f.Name(), SourceHost, f.EngineName(), f.Image()
-	if c.Pod = f.Pod(); c.Pod != (host.Pod{}) {
+	if c.Pod = f.Pod(); c.Pod != (host.Pod{}) || f.Engine().Foreign() {
 		c.Name = f.Called()
 	}
 	if d := f.Docker(); d != nil {

@@ -79,7 +79,7 @@ type situation struct {
 type rules struct{ first, second func(*host.Found) bool }
 
 func (s situation) rules(ref Reference) rules {
-	all := func(*host.Found) bool { return true }
+	all := func(f *host.Found) bool { return ref.owner != "" || !f.Engine().Foreign() }
 	own := func(f *host.Found) bool { return f.Engine() == s.own }
 	// Whom no dockerd claims may be one of the engine's that was named, and is gone.
 	unclaimed := func(f *host.Found) bool { return f.Engine().Docker && !s.live[f.Engine()] }

@@ -29,6 +29,7 @@ const (
 //	docker:NAME                 of a dockerd's, whichever
 //	containerd:NAMESPACE/ID     of that namespace of containerd's, by ID or nerdctl's name
 //	k8s:NAMESPACE/POD[/CONTAINER]  of Kubernetes', whoever runs it
+//	podman:USER/NAME, docker:USER/NAME  of a plain user's rootless engine
 //	podman:NAME, lxc:NAME, machine:NAME, runc:NAME, cri-o:NAME   of that manager's
 //	pid:N                       any process
 //	host:, host                 the host's init
@@ -39,12 +40,16 @@ type Reference struct {
 	name      string // or ID, or prefix
 	namespace string // containerd's, Kubernetes'
 	scheme    string // of engineOnly
+	owner     string // the plain user whose engine is meant, by name or number; empty: not a foreign one's
 	inPod     string // the container in a pod; empty: the only one
 	pid       int
 }
 
 // schemes are those of managers whose containers have names, or IDs, by themselves.
 var schemes = []string{"podman", "cri-o", "lxc", "machine", "runc"}
+
+// userSchemes are those of engines that plain users may have.
+var userSchemes = []string{"podman", "docker"}
 
 // ReferenceError says that a reference means nothing.
 type ReferenceError struct{ Ref, Reason string }
@@ -65,7 +70,10 @@ func ParseReference(text string) (Reference, error) {
 		return ref, &ReferenceError{Ref: text, Reason: fmt.Sprintf(reason, args...)}
 	}
 	ref.name = rest
+	owner, ofOwner, owned := strings.Cut(rest, "/")
 	switch {
+	case slices.Contains(userSchemes, scheme) && owned && owner != "" && ofOwner != "":
+		ref.kind, ref.scheme, ref.owner, ref.name = engineOnly, scheme, owner, ofOwner
 	case slices.Contains(schemes, scheme) && rest != "":
 		ref.kind, ref.scheme = engineOnly, scheme
 	case scheme == "k8s":
@@ -104,18 +112,22 @@ func (ref Reference) Qualified() bool { return ref.kind != anyEngine }
 
 // mayMean reports whether a container of that engine can be meant.
 func (ref Reference) mayMean(f *host.Found) bool {
+	e := f.Engine()
+	if ref.owner != "" && !e.OwnedBy(ref.owner) {
+		return false
+	}
 	switch ref.kind {
 	case anyEngine:
 		return true
 	case dockerOnly:
-		return f.Engine().Docker
+		return e.Docker || e.Manager == "docker"
 	case containerdOnly:
 		return f.Namespace == ref.namespace
 	case podOnly:
 		p := f.Pod()
 		return p.Namespace == ref.namespace && (ref.inPod == "" && !p.Sandbox || ref.inPod == p.Container && !p.Sandbox)
 	case engineOnly:
-		m := f.Engine().Manager
+		m := e.Manager
 		return m == ref.scheme || m == "buildah" && ref.scheme == "runc"
 	}
 	return false

@@ -15,6 +15,8 @@ func TestParseReference(t *testing.T) {
 		"podman:web":             {kind: engineOnly, scheme: "podman", name: "web"}, "lxc:lx1": {kind: engineOnly, scheme: "lxc", name: "lx1"},
 		"machine:m": {kind: engineOnly, scheme: "machine", name: "m"}, "runc:a-b": {kind: engineOnly, scheme: "runc", name: "a-b"}, "podman:": {name: "podman:"},
 		"k8s:prod/web-1": {kind: podOnly, namespace: "prod", name: "web-1"}, "k8s:prod/web-1/app": {kind: podOnly, namespace: "prod", name: "web-1", inPod: "app"},
+		"podman:al/web": {kind: engineOnly, scheme: "podman", owner: "al", name: "web"}, "docker:1000/web": {kind: engineOnly, scheme: "docker", owner: "1000", name: "web"},
+		"docker:/web": {kind: dockerOnly, name: "/web"}, "lxc:a/b": {kind: engineOnly, scheme: "lxc", name: "a/b"},
 		"x:y": {name: "x:y"}, "host:x": {name: "host:x"}, "docker:": {name: "docker:"},
 	} {
 		want.Text = text

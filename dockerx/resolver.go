@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -208,7 +209,7 @@ func (r *Resolver) runsAllTheSame(ref Reference, told *StateError, l *host.Listi
 		if err != nil {
 			continue
 		}
-		c.doubt = r.doubt()
+		c.doubt = r.doubtOf(c.bundle)
 		r.warn(fmt.Sprintf("the engine at %s says that %s does not run; it does, as pid %d", r.engine.Host(), ref.Text, c.Process.PID))
 		return c, nil
 	}
@@ -237,7 +238,7 @@ func (r *Resolver) bearsHost(ctx context.Context) error {
 		defer l.Close()
 		l.AddOrphans()
 		l.AddRecorded(r.daemons())
-		f, err := match(l.Found, ref)
+		f, err := match(slices.DeleteFunc(slices.Clone(l.Found), func(f *host.Found) bool { return f.Engine().Foreign() }), ref)
 		var several *AmbiguousError
 		if err == nil {
 			several = ambiguous(ref, []*host.Found{f})
@@ -334,6 +335,9 @@ func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, erro
 	}
 	if err := sandboxed(ref, v); err != nil {
 		return nil, err
+	}
+	if doubt != nil {
+		doubt = r.doubtOf(v.bundle)
 	}
 	c := &Container{
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,

@@ -99,6 +99,45 @@ func describeFound(v any) string {
 	return fmt.Sprint(v)
 }
 
+// TestUsersContainersAreNamedInFull: a container of another user's engine answers to no reference
+// that does not name the user, so that nobody takes a name from root's, or makes it ambiguous.
+func TestUsersContainersAreNamedInFull(t *testing.T) {
+	const stranger = 54399
+	docker := host.Engine{Manager: "docker", Owner: stranger}
+	podman := host.Engine{Manager: "podman", Owner: stranger}
+	root := dockerAt(1)
+	rooted := of(root, fakeengine.ID("aa"), "web", 10)
+	users, twin := of(docker, fakeengine.ID("aa"), "web", 20), of(podman, "web", "", 30)
+	only := of(podman, "mine", "", 40)
+	all := []*host.Found{users, twin, rooted, only}
+	const none = "none"
+	for _, c := range []struct {
+		s    situation
+		ref  string
+		want any
+	}{
+		{situation{}, "web", rooted}, {situation{forced: true}, "web", rooted}, {situation{denied: true}, "web", rooted},
+		{situation{}, rooted.ID[:12], rooted}, {situation{}, "docker:web", rooted}, {situation{}, "mine", none}, {situation{forced: true}, "podman:mine", none},
+		{situation{}, "podman:54399/mine", only}, {situation{}, "docker:54399/" + users.ID[:12], users}, {situation{}, "podman:54399/web", twin},
+		{situation{}, "docker:54399/mine", none}, {situation{}, "podman:54398/mine", none}, {situation{named: true, own: root}, "podman:54399/mine", only},
+		// Who names the user's engine means its containers.
+		{situation{named: true, own: podman}, "mine", only}, {situation{named: true, own: docker}, "mine", none},
+	} {
+		ref, err := ParseReference(c.ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := choose(all, ref, c.s.rules(ref))
+		var got any = f
+		if isA[*NotFoundError](err) {
+			got = none
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q is %v (%v), want %v", c.s, c.ref, describeFound(got), err, describeFound(c.want))
+		}
+	}
+}
+
 // TestCandidates: an ambiguous reference lists what to type instead, and each of that
 // means one container.
 func TestCandidates(t *testing.T) {

@@ -56,7 +56,7 @@ func (s *shown) add(c *shownOne) {
 func (s *shown) of(r *Resolver, id string) *shownOne {
 	var hits []*host.Found
 	for _, c := range s.byID[id] {
-		if !c.taken && (host.IsDockers(c.found.Namespace) || c.found.Engine().Docker) {
+		if e := c.found.Engine(); !c.taken && (host.IsDockers(c.found.Namespace) || e.Docker || e.Owner != 0 && e == r.own()) {
 			hits = append(hits, c.found)
 		}
 	}

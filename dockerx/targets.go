@@ -52,7 +52,7 @@ func (r *Resolver) Targets(ctx context.Context) (*Targets, error) {
 	}
 	call := r.callers(r.listSituation(s.heard), s.shown.list)
 	for _, c := range left {
-		if c.found.Pod().Sandbox {
+		if c.found.Pod().Sandbox || c.found.Engine().Foreign() {
 			continue
 		}
 		out.List = append(out.List, r.foundTarget(call.call(c.found), c))
@@ -75,7 +75,7 @@ func (r *Resolver) toldTarget(k engine.Summary, c *shownOne) *Target {
 		c, err := r.fromFound(k.Name, found)
 		if err == nil {
 			c.listed(r.engine.Host(), k)
-			c.doubt = r.doubt() // the engine's word has decided which container this is
+			c.doubt = r.doubtOf(c.bundle) // the engine's word has decided which container this is
 		}
 		return c, err
 	}

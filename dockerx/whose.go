@@ -138,6 +138,10 @@ func (w *whose) take(p *proc.Process) bool {
 		return true
 	}
 	d, ok := host.DaemonOf(p)
+	if e, users := host.UserDaemonOf(p); !ok && users {
+		w.own = e
+		return true
+	}
 	if ok {
 		w.own = d.Engine()
 		if !known(w.daemons, d.At) {

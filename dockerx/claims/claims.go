@@ -54,7 +54,7 @@ func Of(c *dockerx.Container, p *posture.Posture) ([]posture.Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.bundle(spec, shim)
+	l.bundle(spec, shim, b.Owner)
 	return l.claims, c.Process.Alive()
 }
 
@@ -251,7 +251,7 @@ func weights(shares int64) (linear, logarithmic string) {
 }
 
 // bundle lists what the runtime was told to make.
-func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status) {
+func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status, owner uint32) {
 	l.process(spec.Process)
 	l.capabilities(spec.Process)
 	seccomp := "disabled"
@@ -261,7 +261,7 @@ func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status) {
 	l.one(posture.SectionSecurity, posture.Seccomp, seccomp, posture.Addable, "config.json linux.seccomp")
 	l.maps(posture.UIDMap, spec.Linux.UIDMappings, "config.json linux.uidMappings")
 	l.maps(posture.GIDMap, spec.Linux.GIDMappings, "config.json linux.gidMappings")
-	l.namespaces(spec.Linux.Namespaces)
+	l.namespaces(listed(spec.Linux.Namespaces, owner))
 }
 
 func (l *claimLister) process(p *specs.Process) {
@@ -314,6 +314,14 @@ func (l *claimLister) maps(name string, list []specs.LinuxIDMapping, origin stri
 	if len(out) > 0 {
 		l.one(posture.SectionIdentity, name, out.String(), posture.Exact, origin)
 	}
+}
+
+// listed adds the user namespace of a plain user's engine, in which its containers are.
+func listed(list []specs.LinuxNamespace, owner uint32) []specs.LinuxNamespace {
+	if owner == 0 {
+		return list
+	}
+	return append(slices.Clone(list), specs.LinuxNamespace{Type: specs.UserNamespace, Path: "its engine's"})
 }
 
 // namespaces: a kind that is not listed is the shim's; one with a path is somebody's,

@@ -75,7 +75,7 @@ func TestClaimsOfBundle(t *testing.T) {
 				Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 2}},
 			},
 			Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace, Path: "/x"}}},
-		}, proc.Status{Seccomp: 2})
+		}, proc.Status{Seccomp: 2}, 0)
 		for fact, want := range map[string][]string{
 			posture.Effective: tc.want, posture.Bounding: all, "nofile": {"1:2"}, posture.Seccomp: {"filter"},
 			"mnt": {posture.OwnNamespace}, "uts": {posture.HostNamespace}, "net": nil,
@@ -121,7 +121,7 @@ func TestClaimsOfSecurity(t *testing.T) {
 		},
 	}
 	l := &claimLister{p: &posture.Posture{}}
-	l.bundle(spec, proc.Status{})
+	l.bundle(spec, proc.Status{}, 0)
 	for name, want := range map[string]string{posture.LSM: "docker-default", posture.OOMScoreAdj: "-500", posture.Seccomp: "disabled"} {
 		if got := claimed(l.claims, name); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s is claimed to be %v, want %s", name, got, want)
@@ -136,7 +136,7 @@ func TestClaimsOfSecurity(t *testing.T) {
 	}
 	spec.Process.ApparmorProfile, spec.Process.SelinuxLabel = "", "system_u:system_r:container_t:s0"
 	l = &claimLister{p: &posture.Posture{}}
-	l.bundle(spec, proc.Status{})
+	l.bundle(spec, proc.Status{}, 0)
 	if got := claimed(l.claims, posture.LSM); !slices.Equal(got, []string{spec.Process.SelinuxLabel}) {
 		t.Errorf("the label is claimed to be %v, want the bundle's", got)
 	}

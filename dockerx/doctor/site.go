@@ -72,7 +72,7 @@ func (p *Examination) otherEngines() []settings {
 // Where there is no engine any more, it may be anybody's that no other dockerd has.
 func (p *Examination) ours(c container) bool {
 	switch {
-	case p.engine.Doubt != "":
+	case p.engine.Doubt != "", c.found.Engine().Owner != 0:
 		return false
 	case p.dockerd == nil:
 		return (c.found.Docker() != nil || c.found.Namespace == "moby") && !p.claimedElsewhere(c)

@@ -12,7 +12,7 @@ import (
 // (libcontainer/process_linux.go). So does dx on v1, where runc fails: the command is
 // never outside of a hierarchy's limits.
 func (b *builder) cgroups() error {
-	if b.f.State == nil || b.o.NoCgroup {
+	if b.f.State == nil || b.o.NoCgroup || b.f.Owner != 0 {
 		return b.ownCgroups()
 	}
 	paths := believedCgroups(b.f)

@@ -46,6 +46,10 @@ type Facts struct {
 	// see dockerx.Container.
 	Manager string
 
+	// Owner is the plain user in whose user namespace the container is and whose word the
+	// bundle, the state and Docker's configuration are; 0: see host.Bundle.
+	Owner uint32
+
 	Docker *docker.Container // what Docker says; nil: it is not Docker's
 	Bundle string            // the directory of config.json; empty: there is none
 	Spec   *specs.Spec       // config.json; of Detached, with the Linux part of the state

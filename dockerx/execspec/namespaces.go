@@ -14,7 +14,12 @@ func (b *builder) namespaces() error {
 	if b.f.ByNumber {
 		elsewhere = b.f.Init.Namespaces // it may have left its container's namespaces
 	}
-	b.listedNamespaces(elsewhere.Differing(b.f.Self.Namespaces))
+	others := elsewhere.Differing(b.f.Self.Namespaces)
+	if b.f.Owner != 0 {
+		others = append(others, nsops.User)
+		b.out.Realm = true
+	}
+	b.listedNamespaces(others)
 	b.from("Namespaces", "%s", configJSON("linux.namespaces"))
 	return nil
 }

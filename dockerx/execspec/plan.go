@@ -3,6 +3,7 @@ package execspec
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"dx/dockerx"
 	"dx/nsops"
@@ -28,8 +29,12 @@ func NewPlan(c *dockerx.Container, spec *Spec) (*Plan, error) {
 	}
 	p := &Plan{container: c, caller: spec.Caller, target: target, Plan: &launch.Plan{
 		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, MemoryPolicy: spec.MemoryPolicy, Origins: spec.Origins,
-		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied,
+		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, Realm: spec.Realm,
 	}}
+	if spec.Realm && !joinsUser(target) {
+		p.Close()
+		return nil, fmt.Errorf("%s has left the user namespace of its owner: not entered", c)
+	}
 	if p.caller == nil {
 		p.caller, err = readSelf()
 	}
@@ -49,6 +54,11 @@ func (p *Plan) Close() {
 	for _, cg := range p.Cgroups {
 		cg.Close()
 	}
+}
+
+// joinsUser reports whether dx is outside of the target's user namespace.
+func joinsUser(t *launch.Target) bool {
+	return slices.ContainsFunc(t.Joins, func(j launch.Join) bool { return j.Type == nsops.User })
 }
 
 func openTarget(c *dockerx.Container, spec *Spec) (*launch.Target, error) {
@@ -74,18 +84,12 @@ func (p *Plan) fill(spec *Spec) error {
 		}
 	}
 	p.Filters, p.FilterKey = spec.Filters, seccomp.NewKey()
-	for _, dir := range spec.Cgroups {
-		name := dir.Controller
-		if name == "" {
-			name = launch.Unified
+	if p.Plain = isPlain(p.caller); p.Plain {
+		if kept := p.keepOwn(); kept != nil {
+			p.container.Warn("only root can give the command what the container's processes have of these, so that it has dx's own: " + strings.Join(kept, ", "))
 		}
-		cg, err := launch.OpenCgroup(name, dir.Path)
-		if err != nil {
-			return err
-		}
-		p.Cgroups = append(p.Cgroups, cg)
 	}
-	return nil
+	return p.openCgroups(spec.Cgroups)
 }
 
 // shed is what dx's caller handed down to dx and a shim would not hand down.

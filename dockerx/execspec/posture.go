@@ -15,6 +15,10 @@ func (b *builder) security() error {
 	if err := b.ownSecurity(); err != nil {
 		return err
 	}
+	if b.f.Owner != 0 {
+		b.out.Process.NoNewPrivileges = b.out.Process.NoNewPrivileges || b.f.Spec.Process.NoNewPrivileges
+		return nil // a label is for who may set one
+	}
 	from, to := b.f.Spec.Process, b.out.Process
 	if from.NoNewPrivileges || !to.NoNewPrivileges {
 		to.NoNewPrivileges = from.NoNewPrivileges
@@ -36,8 +40,26 @@ func (b *builder) security() error {
 func (b *builder) limits() error {
 	inherited := withSoftFiles(slices.Clone(b.f.Shim.Rlimits), b.f.Init.Rlimits)
 	b.from("Rlimits", "%s, the others as a child of the shim (pid %d) has them", configJSON("process.rlimits"), b.f.Shim.PID)
-	b.setLimits(slices.Clone(b.f.Spec.Process.Rlimits), inherited)
+	set := slices.Clone(b.f.Spec.Process.Rlimits)
+	if b.f.Owner != 0 {
+		set = within(set, b.f.Shim.Rlimits)
+	}
+	b.setLimits(set, inherited)
 	return nil
+}
+
+// within are limits that whoever has others could have given: nobody but root raises a hard
+// one (setrlimit(2)).
+func within(set, bounds []specs.POSIXRlimit) []specs.POSIXRlimit {
+	for i, l := range set {
+		for _, bound := range bounds {
+			if bound.Type == l.Type {
+				set[i].Hard = min(l.Hard, bound.Hard)
+				set[i].Soft = min(l.Soft, set[i].Hard)
+			}
+		}
+	}
+	return set
 }
 
 // setLimits stores set, and of inherited what is not in it and differs from
@@ -74,6 +96,9 @@ func (b *builder) oomScore() error {
 	score := 0
 	if given := b.f.Spec.Process.OOMScoreAdj; given != nil {
 		score = *given
+	}
+	if lowest := min(b.f.Shim.OOMScoreAdj, b.f.Init.OOMScoreAdj); b.f.Owner != 0 && score < lowest {
+		score = lowest // which his processes have; to lower it takes root's right
 	}
 	b.out.Process.OOMScoreAdj = &score
 	b.from("OOMScoreAdj", "%s", configJSON("process.oomScoreAdj"))

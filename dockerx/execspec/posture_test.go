@@ -2,6 +2,7 @@ package execspec
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -10,6 +11,29 @@ import (
 	"dx/nsops"
 	"dx/nsops/proc"
 )
+
+// TestUsersWordIsBounded: a plain user's bundle gives nothing that takes root's rights.
+func TestUsersWordIsBounded(t *testing.T) {
+	low := -900
+	limit := func(soft, hard uint64) specs.POSIXRlimit {
+		return specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: soft, Hard: hard}
+	}
+	f := contained()
+	f.Owner = 1000
+	f.Spec.Process.OOMScoreAdj, f.Spec.Process.ApparmorProfile, f.Spec.Process.Rlimits = &low, "unconfined-by-me", []specs.POSIXRlimit{limit(9000, 9000)}
+	f.State.OOMScoreAdj = &low
+	f.Shim.OOMScoreAdj, f.Init.OOMScoreAdj, f.Shim.Rlimits = 200, 100, []specs.POSIXRlimit{limit(500, 1000)}
+	s, err := Build(f, Options{Args: []string{"x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Process; *p.OOMScoreAdj != 100 || p.ApparmorProfile != "" || p.Rlimits[0] != limit(1000, 1000) {
+		t.Errorf("score %d, profile %q, limits %v", *p.OOMScoreAdj, p.ApparmorProfile, p.Rlimits)
+	}
+	if !s.Realm || !slices.Contains(s.Namespaces, nsops.User) {
+		t.Errorf("his user namespace need not be joined: %v", s.Namespaces)
+	}
+}
 
 // TestBuildPosture: what newer runtimes note in their state is applied, and what they do
 // not note is not (runc, libcontainer/setns_init_linux.go, process_linux.go).

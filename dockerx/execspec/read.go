@@ -151,7 +151,7 @@ func (r *reader) openBundle() error {
 func (r *reader) readBundle() (err error) {
 	f, b := r.f, r.bundle
 	f.ID, f.Bundle, f.Shim.PID = b.ID, b.Path, b.Shim.PID
-	f.Shim.Status = b.ShimStatus
+	f.Shim.Status, f.Owner = b.ShimStatus, b.Owner
 	if f.Spec, err = b.Spec(); err != nil {
 		return err
 	}
@@ -191,6 +191,11 @@ func (r *reader) posture() error {
 		if err := r.f.Init.readRlimits(r.c.Process); err != nil {
 			return err
 		}
+		if r.f.Owner != 0 {
+			if err := r.f.Init.readOOMScoreAdj(r.c.Process); err != nil {
+				return err
+			}
+		}
 		return r.inheritance(&r.f.Shim, r.bundle.Shim)
 	case OnHost:
 		return nil
@@ -204,7 +209,7 @@ func (r *reader) posture() error {
 // inheritance reads what the children of a process have without being told.
 func (r *reader) inheritance(p *Process, from *proc.Process) error {
 	steps := []func(*proc.Process) error{p.readRlimits, p.readAttributes}
-	if r.f.Kind != Contained || keepsOOMScoreAdj(r.f.State) {
+	if r.f.Kind != Contained || keepsOOMScoreAdj(r.f.State) || r.f.Owner != 0 {
 		steps = append(steps, p.readOOMScoreAdj)
 	}
 	if r.f.Kind == Contained {

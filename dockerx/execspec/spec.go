@@ -52,6 +52,10 @@ type Spec struct {
 	// caller hands down must not take its place. nil: nobody's is known.
 	Inherited *proc.Attributes
 
+	// Realm reports whether all of this is the word of a plain user, in whose user namespace
+	// the container is: see launch.Plan.
+	Realm bool
+
 	// Crun reports whether crun would start it: errors are to be in its words.
 	Crun bool
 

@@ -35,6 +35,10 @@ type Bundle struct {
 	// the parent of a command.
 	Manager string
 
+	// Owner is the plain user whose engine has made the container, in a user namespace of
+	// his, and whose word all of this is; 0: root, or dx's own user outside of one.
+	Owner uint32
+
 	// Status is that of the child of the shim by which Open has found the bundle, and
 	// ShimStatus the shim's: that read last and this read first of all of them.
 	Status, ShimStatus proc.Status
@@ -49,8 +53,9 @@ type Bundle struct {
 	Doubt error
 
 	dir    handle
-	record *record // nil: it is a shim's
-	state  *file   // see openState
+	files  *userFiles // of Owner; nil: there is none
+	record *record    // nil: it is a shim's
+	state  *file      // see openState
 
 	// What a listing has read of it already; nil, or none: nothing.
 	spec       *specs.Spec
@@ -63,6 +68,7 @@ type Bundle struct {
 // Close releases the bundle and its shim.
 func (b *Bundle) Close() error {
 	b.closeState()
+	b.files.close()
 	b.dir.close()
 	if b.containers != nil {
 		b.containers.close()
@@ -89,6 +95,9 @@ func (b *Bundle) closeState() {
 func (b *Bundle) Spec() (*specs.Spec, error) {
 	if b.spec != nil {
 		return b.spec, nil
+	}
+	if b.files != nil {
+		return parseOf(b.files, b.Path+"/config.json", ParseSpec)
 	}
 	return parse(b.dir, "config.json", ParseSpec)
 }
@@ -151,6 +160,9 @@ func (b *Bundle) StatePath() (string, error) {
 
 // State reads the runtime's state: runc's state.json, or crun's status.
 func (b *Bundle) State() (*State, error) {
+	if b.files != nil {
+		return b.files.state(b.record.state)
+	}
 	return b.readState(func(f file) (*State, error) {
 		data, err := f.all()
 		if err != nil {
@@ -162,6 +174,9 @@ func (b *Bundle) State() (*State, error) {
 
 // StateHead reads no more of it than who the init process is.
 func (b *Bundle) StateHead() (*State, error) {
+	if b.files != nil {
+		return b.State()
+	}
 	return b.readState(func(f file) (*State, error) { return ParseStateHead(f) })
 }
 
@@ -222,6 +237,9 @@ func (b *Bundle) openState() (*file, error) {
 // Docker reads config.v2.json and hostconfig.json, which lie where the sources
 // of the container's mounts say. os.ErrNotExist if it is not Docker's container.
 func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
+	if b.files != nil {
+		return dockerOfUser(b.files, spec.Mounts, b.ID)
+	}
 	if b.containers != nil && b.docker != nil {
 		return withHostConfig(*b.containers, *b.docker)
 	}
@@ -231,6 +249,25 @@ func (b *Bundle) Docker(spec *specs.Spec) (*docker.Container, error) {
 	}
 	defer containers.close()
 	return readDocker(containers, b.ID)
+}
+
+// dockerOfUser reads Docker's files of a plain user's container.
+func dockerOfUser(files *userFiles, mounts []specs.Mount, id string) (*docker.Container, error) {
+	dir, ok := containersDir(mounts)
+	if !ok {
+		return nil, fmt.Errorf("no mount of %s leads to Docker's files: %w", short(id), os.ErrNotExist)
+	}
+	d, err := parseOf(files, path.Join(dir, id, "config.v2.json"), docker.Parse)
+	if err != nil {
+		return nil, err
+	}
+	if d.ID != id {
+		return nil, fmt.Errorf("%s/%s holds the configuration of %s", dir, id, d.ID)
+	}
+	d.Origin = path.Join(dir, id, "config.v2.json")
+	d.HostConfigOrigin = path.Join(dir, id, "hostconfig.json")
+	d.HostConfig, err = parseOf(files, d.HostConfigOrigin, docker.ParseHostConfig)
+	return d, err
 }
 
 // openContainers opens <data-root>/containers.
@@ -274,6 +311,12 @@ func withHostConfig(containers handle, d docker.Container) (_ *docker.Container,
 // OpenRootfs opens the container's root file system from outside, without the
 // mounts that only the container's mount namespace has.
 func (b *Bundle) OpenRootfs(spec *specs.Spec) (*os.File, error) {
+	if b.files != nil && path.IsAbs(spec.Root.Path) {
+		return b.files.directory(spec.Root.Path)
+	}
+	if b.files != nil {
+		return b.files.directory(path.Join(b.Path, spec.Root.Path))
+	}
 	if !path.IsAbs(spec.Root.Path) {
 		dir, err := b.dir.reopen()
 		if err != nil {
@@ -302,6 +345,9 @@ func (b *Bundle) inRoot(name string) (handle, error) {
 
 // shimRoot opens the root of the shim, or takes what is open of it. It is the caller's.
 func (b *Bundle) shimRoot() (*os.File, error) {
+	if b.Owner != 0 { // whose files are read with his rights
+		return nil, fmt.Errorf("the files of %s are uid %d's: %w", short(b.ID), b.Owner, os.ErrNotExist)
+	}
 	if root := b.root; root != nil {
 		b.root = nil
 		return root, nil

@@ -26,7 +26,14 @@ func (conmon) kept(m *monitor, known stores) (*record, error) {
 	if !docker.IsID(a.id) || a.exec || !path.IsAbs(a.bundle) {
 		return nil, nil
 	}
-	r := &record{id: a.id, runtime: path.Base(a.runtime), state: path.Join(a.root(), a.id), monitor: &m.believed}
+	if m.owner != 0 {
+		return conmon{}.ofUser(m, a, known)
+	}
+	root := a.root()
+	if !inFirstUser() { // in podman unshare
+		root = a.userRoot(m)
+	}
+	r := &record{id: a.id, runtime: path.Base(a.runtime), state: path.Join(root, a.id), monitor: &m.believed}
 	r.engine.Manager, r.name, r.pod = a.whose()
 	r.proof = "the arguments of its conmon and the runtime's state"
 	var err error
@@ -43,9 +50,10 @@ func (conmon) kept(m *monitor, known stores) (*record, error) {
 
 // conmonArgs are the arguments that dx uses.
 type conmonArgs struct {
-	id, bundle, name, runtime, runtimeRoot string
-	podman                                 bool // whose program cleans up when the container has ended
-	exec                                   bool // it keeps what an exec has started
+	id, bundle, name, runtime, runtimeRoot, pidfile string
+
+	podman bool // whose program cleans up when the container has ended
+	exec   bool // it keeps what an exec has started
 }
 
 func parseConmon(args []string) (a conmonArgs) {
@@ -57,6 +65,7 @@ func parseConmon(args []string) (a conmonArgs) {
 		"-b": func(v string) { a.bundle = v }, "--bundle": func(v string) { a.bundle = v },
 		"-n": func(v string) { a.name = v }, "--name": func(v string) { a.name = v },
 		"-r": func(v string) { a.runtime = v }, "--runtime": func(v string) { a.runtime = v },
+		"-p": func(v string) { a.pidfile = v }, "--container-pidfile": func(v string) { a.pidfile = v },
 		"--runtime-arg":  func(v string) { runtimeArgs = append(runtimeArgs, v) },
 		"--exit-command": func(v string) { a.podman = strings.HasPrefix(path.Base(v), "podman") },
 		// Those whose values may look like one of the above.
@@ -148,23 +157,81 @@ func (r *record) named(monitor *proc.Process, bundle string, known stores) {
 // storedIn takes what a storage has written down of the container.
 func (r *record) storedIn(dir handle, store string, known stores) {
 	r.engine.At, r.engine.Namespace = dir.at(), strings.TrimSuffix(store, "/overlay-containers")
-	c := known.of(dir)[r.id]
+	c := known.in(dir)[r.id]
 	r.image = c.image
 	if r.engine.Manager == "podman" && c.name != "" {
 		r.name = c.name
 	}
 }
 
-// stores are the storages of containers that have been read, as each may have thousands.
-type stores map[nsops.ID]map[string]storedName
+// stores are the storages of containers that have been read, as each may have thousands; and
+// who reads those of plain users.
+type stores struct {
+	read    map[nsops.ID]map[string]storedName
+	ofUsers map[usersStore]map[string]storedName
+	files   map[usersRoot]*userFiles
+}
 
-// of reads one, once. One that is half-written or too large has no names.
-func (s stores) of(dir handle) map[string]storedName {
+// usersRoot is a mount namespace in a plain user's: what keeps his containers there sees the
+// same files.
+type usersRoot struct{ user, mnt nsops.ID }
+
+type usersStore struct {
+	at   usersRoot
+	path string
+}
+
+func newStores() stores {
+	return stores{
+		read: map[nsops.ID]map[string]storedName{}, ofUsers: map[usersStore]map[string]storedName{},
+		files: map[usersRoot]*userFiles{},
+	}
+}
+
+func (s stores) close() {
+	for _, files := range s.files {
+		files.close()
+	}
+}
+
+// in reads one, once. One that is half-written or too large has no names.
+func (s stores) in(dir handle) map[string]storedName {
 	at := dir.at()
-	list, read := s[at]
+	list, read := s.read[at]
 	if !read {
 		list, _ = parse(dir, "containers.json", parseStore)
-		s[at] = list
+		s.read[at] = list
+	}
+	return list
+}
+
+// filesOf are what a monitor of a plain user's sees.
+func (s stores) filesOf(m *monitor) *userFiles {
+	at := rootOf(m)
+	if s.files[at] == nil {
+		s.files[at] = &userFiles{keeper: m.Process}
+	}
+	return s.files[at]
+}
+
+// rootOf goes by the root too, as a monitor may have called chroot(2). One that cannot be
+// seen is nobody's but the monitor's.
+func rootOf(m *monitor) (at usersRoot) {
+	user, errUser := nsops.Identify(m.Process, nsops.User)
+	mnt, errMnt := nsops.Identify(m.Process, nsops.Mnt)
+	if root, err := m.Readlink("root"); errUser != nil || errMnt != nil || err != nil || root != "/" {
+		return usersRoot{mnt: nsops.ID{Inode: uint64(m.PID)}}
+	}
+	return usersRoot{user, mnt}
+}
+
+// ofUser is in for a storage of a plain user's.
+func (s stores) ofUser(files *userFiles, m *monitor, dir string) map[string]storedName {
+	at := usersStore{rootOf(m), dir}
+	list, read := s.ofUsers[at]
+	if !read {
+		list, _ = parseOf(files, dir+"/containers.json", parseStore)
+		s.ofUsers[at] = list
 	}
 	return list
 }

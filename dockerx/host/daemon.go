@@ -80,6 +80,20 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 	return Daemon{}, false
 }
 
+// UserDaemonOf returns whose the containers are of a process that is a plain user's dockerd, in
+// a user namespace of his.
+func UserDaemonOf(p *proc.Process) (Engine, bool) {
+	trust, err := NewTrust()
+	if err != nil {
+		return Engine{}, false
+	}
+	exe, _, owner, err := trust.checkOfUser(p)
+	if err != nil || !strings.HasPrefix(path.Base(exe.Path), "dockerd") {
+		return Engine{}, false
+	}
+	return Engine{Manager: "docker", Owner: owner}, true
+}
+
 // databases are files below its data root that dockerd has open as long as it runs (moby,
 // volume/service/store.go, libnetwork's local-kv.db, builder/builder-next). With
 // userns-remap the data root is one below that of the command line.

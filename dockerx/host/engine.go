@@ -1,6 +1,8 @@
 package host
 
 import (
+	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +19,27 @@ type Engine struct {
 	Manager   string   // of containers without shims: "podman", "cri-o", "runc", "buildah", "lxc", "machine"
 	Namespace string   // containerd's; Podman's and CRI-O's storage, LXC's directory; empty for Docker's
 	At        nsops.ID // <data-root>/containers, or the directory of bundles; zero: not known
+
+	// Owner is the plain user whose engine it is, in a user namespace of his; else 0. Manager
+	// is then "podman", "docker" or "containerd".
+	Owner uint32
+}
+
+// Foreign reports whether it is the engine of another plain user than dx runs for. Its
+// containers answer to no reference but those that name the user.
+func (e Engine) Foreign() bool { return e.Owner != 0 && int(e.Owner) != os.Geteuid() }
+
+// OwnedBy reports whether a user, by name or number, is the one whose engine it is.
+func (e Engine) OwnedBy(name string) bool {
+	return e.Owner != 0 && (userName(e.Owner) == name || strconv.FormatUint(uint64(e.Owner), 10) == name)
+}
+
+// prefix is what the names of a foreign engine's containers begin with in references.
+func (e Engine) prefix() string {
+	if !e.Foreign() {
+		return ""
+	}
+	return userName(e.Owner) + "/"
 }
 
 // Engine returns whose container it is.
@@ -99,6 +122,8 @@ func (f *Found) Qualified() string {
 	switch {
 	case e.Docker:
 		return "docker:" + short(f.ID)
+	case e.Owner != 0:
+		return e.Manager + ":" + e.prefix() + short(f.ID)
 	case e.Manager == "":
 		return "containerd:" + e.Namespace + "/" + f.ID
 	}
@@ -113,6 +138,9 @@ func (f *Found) Qualified() string {
 // engines may have the same one.
 func (f *Found) Called() string {
 	e := f.Engine()
+	if e.Owner != 0 {
+		return e.Manager + ":" + e.prefix() + f.Name()
+	}
 	switch scheme := f.Scheme(); scheme {
 	case "k8s":
 		return "k8s:" + f.Pod().String()
@@ -128,6 +156,10 @@ func (f *Found) Called() string {
 func (f *Found) EngineName() string {
 	e := f.Engine()
 	switch store := defaultStores[e.Manager]; {
+	case e.Foreign():
+		return e.Manager + ":" + userName(e.Owner)
+	case e.Owner != 0:
+		return e.Manager
 	case e.Manager != "" && store != "" && e.Namespace != "" && e.Namespace != store:
 		return e.Manager + ":" + e.Namespace
 	case e.Manager != "":

@@ -52,6 +52,7 @@ type Found struct {
 type believed struct {
 	*proc.Process
 	status proc.Status // when that was seen
+	owner  uint32      // the plain user in whose namespace it is, and for whom alone it counts; 0: none
 }
 
 // FoundIn is a container that Docker's files tell of.
@@ -251,6 +252,11 @@ func (l *Listing) asKeeper(pid int) (*believed, *monitor, *Doubt) {
 	}
 	if _, id, ok := splitBundlePath(cutDeleted(cwd)); ok {
 		shim, doubt := l.asShim(pid, id)
+		if doubt != nil {
+			if m, _ := l.asMonitor(pid); m != nil {
+				return nil, m, nil
+			}
+		}
 		return shim, nil, doubt
 	}
 	if !mayMonitor(cutDeleted(cwd)) {
@@ -273,7 +279,7 @@ func (l *Listing) asShim(pid int, id string) (*believed, *Doubt) {
 		}
 		return nil, &Doubt{ID: id, Err: err}
 	}
-	return &believed{p, status}, nil
+	return &believed{Process: p, status: status}, nil
 }
 
 // ownBundle adds the container of a shim's own working directory, and notes the

@@ -22,7 +22,8 @@ func (machined) kept(*monitor, stores) (*record, error) { return nil, nil }
 
 func (machined) written(stores) ([]*record, error) {
 	dir, err := openOwned(machines)
-	if errors.Is(err, unix.ENOENT) {
+	// In a user namespace the host's root has no number.
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, ErrForeign) && !inFirstUser() {
 		return nil, nil
 	}
 	if err != nil {
@@ -46,6 +47,11 @@ func (machined) written(stores) ([]*record, error) {
 		}
 	}
 	return out, err
+}
+
+func inFirstUser() bool {
+	trust, err := NewTrust()
+	return err == nil && trust.userns.IsFirstUser()
 }
 
 type machine struct {

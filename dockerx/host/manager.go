@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/docker"
 	"dx/nsops/proc"
 )
 
@@ -23,7 +24,7 @@ type manager interface {
 	written(known stores) ([]*record, error)
 }
 
-var managers = []manager{conmon{}, lxc{}, machined{}, runtimes{}}
+var managers = []manager{conmon{}, lxc{}, machined{}, runtimes{}, shims{}}
 
 // monitor is a process of dx's own PID namespace that keeps a container, or says so.
 type monitor struct {
@@ -42,6 +43,11 @@ type record struct {
 	pid   int
 	start uint64 // clock ticks since boot; 0: not known
 	proof string // in words: what names the process
+
+	// Of a container of a plain user's: see keptForUser.
+	place     string // the bundle's path, as the monitor's root names it; empty: root's, or dx's own user's
+	namespace string // containerd's
+	docker    *docker.Container
 
 	runtime string // the name of its program; empty: not known
 	state   string // the directory of the runtime's state, empty: there is none
@@ -95,7 +101,11 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 	}
 	m := &monitor{args: strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")}
 	exe, st, err := t.check(p)
+	var owner uint32
 	var not *DisbeliefError
+	if errors.As(err, &not) {
+		exe, st, owner, err = t.checkOfUser(p)
+	}
 	if errors.As(err, &not) {
 		not.Claim = "claims to keep a container"
 		if id := parseConmon(m.args).id; id != "" {
@@ -105,14 +115,15 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 	if err == nil && !isMonitor(path.Base(cutDeleted(exe.Path))) {
 		err = errNoShim
 	}
-	m.believed = believed{p, st}
+	m.believed = believed{p, st, owner}
 	return m, err
 }
 
 // addManaged adds the containers of the managers that have no shims. One process is one
 // container: who tells most of it comes first.
 func (l *Listing) addManaged() {
-	known := stores{}
+	known := newStores()
+	defer known.close()
 	have := map[int]bool{}
 	for _, f := range l.Found {
 		have[f.PID] = true
@@ -162,16 +173,23 @@ func keptBy(m *monitor, known stores) (*record, error) {
 }
 
 func (l *Listing) foundBy(r *record) *Found {
-	return &Found{
+	f := &Found{
 		ID: r.id, PID: r.pid, Bundle: r.bundle.path, listing: l, shim: r.monitor, dir: r.bundle,
-		engine: r.engine, alias: r.name, image: r.image, pod: r.pod, read: true, record: r,
+		engine: r.engine, alias: r.name, image: r.image, pod: r.pod, read: true, record: r, docker: r.docker,
 	}
+	if r.place != "" {
+		f.Bundle = r.place
+	}
+	return f
 }
 
 // names reports whether a record says that a process is its container's init: the PID, when
 // it started where that is known, and whose child it is where a monitor lives.
 func (r *record) names(p *proc.Process) bool {
 	if r.pid != p.PID || r.start != 0 && r.start != p.StartTime {
+		return false
+	}
+	if r.engine.Owner != 0 && OwnerOf(p) != r.engine.Owner {
 		return false
 	}
 	if r.monitor != nil {
@@ -192,6 +210,9 @@ func (f *Found) Vouched(p *proc.Process) (proof string, ok bool) {
 // bundleBy makes the bundle that a record leads to, with descriptors of its own.
 // ErrNoBundle if it leads to none.
 func bundleBy(r *record, p *proc.Process) (*Bundle, error) {
+	if r.place != "" {
+		return r.usersBundle(p)
+	}
 	if r.bundle.fd == none || r.engine.Manager == "runc" || r.engine.Manager == "buildah" { // see DetachedOf
 		return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 	}
@@ -208,6 +229,29 @@ func bundleBy(r *record, p *proc.Process) (*Bundle, error) {
 	}
 	if err != nil {
 		keeper.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// usersBundle makes the bundle of a plain user's container.
+func (r *record) usersBundle(p *proc.Process) (*Bundle, error) {
+	keeper, err := r.keeper()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{
+		ID: r.id, Namespace: r.namespace, Path: r.place, Shim: keeper, Owner: r.engine.Owner, record: r,
+		dir: handle{fd: none}, files: &userFiles{keeper: keeper},
+	}
+	if r.engine.Manager == "podman" {
+		b.Manager = r.engine.Manager
+	}
+	if b.Status, err = p.Status(); err == nil {
+		b.ShimStatus, err = keeper.Status()
+	}
+	if err != nil {
+		b.Close()
 		return nil, err
 	}
 	return b, nil
@@ -243,7 +287,9 @@ func recordOf(p *proc.Process) (*record, error) {
 	}
 	var found *record
 	for _, m := range managers {
-		list, _ := m.written(stores{}) // what cannot be read names nobody
+		known := newStores()
+		list, _ := m.written(known) // what cannot be read names nobody
+		known.close()
 		for _, r := range list {
 			if found == nil && r.names(p) {
 				found = r
@@ -277,7 +323,9 @@ func keptByParent(p *proc.Process) *record {
 		parent.Close()
 		return nil
 	}
-	r, err := keptBy(m, stores{})
+	known := newStores()
+	defer known.close()
+	r, err := keptBy(m, known)
 	if err != nil || r == nil {
 		parent.Close()
 		return nil

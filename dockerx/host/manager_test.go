@@ -25,9 +25,9 @@ func TestParseConmon(t *testing.T) {
 		"--full-attach -l -n --runtime-arg --log-format=json --exit-command /usr/bin/podman --exit-command-arg -c --exit-command-arg other"
 	crio := "conmon -b /run/crio-storage/overlay-containers/ID/userdata -c ID -n k8s_web_nginx-x2z9k_prod_0b7c_0 -r /usr/sbin/runc --runtime-arg --root=/run/runc-crio -u ID"
 	for line, want := range map[string]conmonArgs{
-		podman: {id: "ID", bundle: "/s/overlay-containers/ID/userdata", name: "web", runtime: "/usr/bin/crun", podman: true},
+		podman: {id: "ID", bundle: "/s/overlay-containers/ID/userdata", name: "web", pidfile: "/r/pidfile", runtime: "/usr/bin/crun", podman: true},
 		crio:   {id: "ID", bundle: "/run/crio-storage/overlay-containers/ID/userdata", name: "k8s_web_nginx-x2z9k_prod_0b7c_0", runtime: "/usr/sbin/runc", runtimeRoot: "/run/runc-crio"},
-		strings.Replace(podman, "-u ID", "-u other", 1): {id: "ID", bundle: "/s/overlay-containers/ID/userdata", name: "web", runtime: "/usr/bin/crun", podman: true, exec: true},
+		strings.Replace(podman, "-u ID", "-u other", 1): {id: "ID", bundle: "/s/overlay-containers/ID/userdata", name: "web", pidfile: "/r/pidfile", runtime: "/usr/bin/crun", podman: true, exec: true},
 		"conmon --cid=ID -c":                            {id: "ID"},
 		"":                                              {},
 	} {
@@ -216,7 +216,7 @@ func TestForgedState(t *testing.T) {
 	write("-hostile", state("-hostile", self.StartTime))
 	records := func() (out []*record) {
 		for dir := range statesBelow([]string{root}) {
-			if r, err := stateIn(dir, stores{}); err == nil {
+			if r, err := stateIn(dir, newStores()); err == nil {
 				out = append(out, r)
 			}
 		}
@@ -270,7 +270,7 @@ func TestStoreOfThousands(t *testing.T) {
 		t.Cleanup(h.close)
 		return h
 	}
-	known := stores{}
+	known := newStores()
 	named := func(known stores) string {
 		r := &record{id: fmt.Sprintf("%064x", 4999), name: "of conmon", engine: Engine{Manager: "podman"}}
 		r.storedIn(open(), dir, known)
@@ -283,7 +283,7 @@ func TestStoreOfThousands(t *testing.T) {
 	if got := named(known); got != "c4999" {
 		t.Errorf("the storage is read again: %q", got)
 	}
-	if got := named(stores{}); got != "of conmon" {
+	if got := named(newStores()); got != "of conmon" {
 		t.Errorf("of a half-written storage: %q", got)
 	}
 }

@@ -77,7 +77,7 @@ func TestChildOfAMonitor(t *testing.T) {
 		cmd := exec.Command("sleep", "1000")
 		standin.Must(t, cmd.Start())
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		r, err := lxc{}.kept(m, nil)
+		r, err := lxc{}.kept(m, stores{})
 		standin.Must(t, err)
 		if r != nil && (r.pid != cmd.Process.Pid || r.id != "lx1" || r.engine != Engine{Manager: "lxc", Namespace: "/var/lib/lxc"}) {
 			t.Errorf("%+v, want pid %d of lx1", r, cmd.Process.Pid)
@@ -91,7 +91,7 @@ func TestChildOfAMonitor(t *testing.T) {
 		t.Errorf("of two children pid %d is the init", r.pid)
 	}
 	m.args = []string{"lxc-start", "lx1"}
-	if r, err := (lxc{}).kept(m, nil); r != nil || err != nil {
+	if r, err := (lxc{}).kept(m, stores{}); r != nil || err != nil {
 		t.Errorf("lxc-start itself keeps %v, %v", r, err)
 	}
 }
@@ -125,7 +125,7 @@ func TestNamedByItsStorage(t *testing.T) {
 	standin.Must(t, os.WriteFile(filepath.Join(store, "containers.json"), []byte(`[{"id":"`+someID+`","names":["renamed"]}]`), 0o600))
 	name := func() string {
 		r := &record{id: someID, name: "web", engine: Engine{Manager: "podman"}, bundle: handle{fd: none}}
-		r.named(self, store+"/"+someID+"/userdata", stores{})
+		r.named(self, store+"/"+someID+"/userdata", newStores())
 		return r.name
 	}
 	got := []string{name()}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -76,11 +77,11 @@ func parseShimAddress(data []byte) string {
 		}
 		text = b.Address
 	}
-	path, ok := strings.CutPrefix(text, "unix://")
-	if !ok || !strings.HasPrefix(path, "/") {
+	socket, ok := strings.CutPrefix(text, "unix://")
+	if !ok || !strings.HasPrefix(socket, "/") {
 		return ""
 	}
-	return path
+	return socket
 }
 
 // InitPID is who the bundle says is the container's init, counted in the shim's
@@ -93,7 +94,12 @@ func (b *Bundle) InitPID() (int, error) {
 }
 
 // ReadConfig reads a file of the bundle as it is: "config.json".
-func (b *Bundle) ReadConfig(name string) ([]byte, error) { return b.dir.read(name) }
+func (b *Bundle) ReadConfig(name string) ([]byte, error) {
+	if b.files != nil {
+		return b.files.read(path.Join(b.Path, name))
+	}
+	return b.dir.read(name)
+}
 
 // OpenPath opens what a path means for a process, without opening it for reading
 // or writing (O_PATH): a socket to connect to, a folder.

@@ -19,6 +19,11 @@ func (f *Found) Starting(p *proc.Process) bool {
 		return false
 	}
 	b := f.bundle()
+	if f.record != nil && f.record.place != "" {
+		files := &userFiles{keeper: f.shim.Process}
+		defer files.close()
+		return files.has(f.record.state + "/exec.fifo")
+	}
 	name, err := b.StatePath()
 	if err != nil {
 		return true

@@ -41,7 +41,7 @@ func Recorded(found []*Found, daemons []Daemon, warn func(error)) []*Found {
 	roots := []string{defaultContainers}
 	for _, f := range found {
 		d := f.Docker()
-		if d == nil {
+		if d == nil || f.Engine().Owner != 0 { // where a plain user's files lie is not for dx to go
 			continue
 		}
 		s.known[recordKey{f.Engine(), f.ID}] = true

@@ -209,13 +209,17 @@ func (t Trust) doubtProgram(p *proc.Process) (exe proc.Executable, reason string
 	exe, err = p.Executable()
 	switch {
 	case err != nil:
-	case !t.Owns(exe.UID):
+	case !t.Owns(exe.UID) && (exe.UID != unmapped || t.userns.IsFirstUser()):
 		reason = fmt.Sprintf("its program is a file of uid %d", exe.UID)
 	case exe.Mode&(unix.S_ISUID|unix.S_ISGID) != 0:
 		reason = "its program is set-uid: any user may have started it"
 	}
 	return exe, reason, err
 }
+
+// unmapped is the number of all whom dx's user namespace has none for (/proc/sys/kernel/overflowuid):
+// in one below the first, of the host's root as well, whose programs run there.
+const unmapped = 65534
 
 // Shim returns the status of a process that is a shim of root's, or of dx's user, else a
 // DisbeliefError. id is what it claims to serve.
