@@ -126,9 +126,9 @@ func TestUserNamespaceIsJoinedBetween(t *testing.T) {
 	for _, s := range p.Steps {
 		switch {
 		case s.Name == "setns" && s.Nr == opSet:
-			got = append(got, "again "+s.Args[1].text)
+			got = append(got, "again "+s.Args[1].String())
 		case s.Name == "setns", s.Name == "setresuid":
-			got = append(got, s.Name+" "+s.Args[min(1, len(s.Args)-1)].text)
+			got = append(got, s.Name+" "+s.Args[min(1, len(s.Args)-1)].String())
 		}
 	}
 	want := []string{
@@ -256,7 +256,7 @@ func TestCompileRefuses(t *testing.T) {
 // The image is an executable that the standard library can read, and no page of
 // it is both writable and executable.
 func TestImageIsELF(t *testing.T) {
-	f, err := elf.NewFile(bytes.NewReader(compiled(t, samplePlan()).Image()))
+	f, err := elf.NewFile(bytes.NewReader(compiled(t, samplePlan()).image().bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestImageIsELF(t *testing.T) {
 // The image of one plan, byte for byte, for each architecture. make generate
 // writes the files, for arm64 under qemu-user.
 func TestImageGolden(t *testing.T) {
-	checkGolden(t, "image_"+runtime.GOARCH+".hex", sparseHex(compiled(t, samplePlan()).Image()))
+	checkGolden(t, "image_"+runtime.GOARCH+".hex", sparseHex(compiled(t, samplePlan()).image().bytes()))
 }
 
 func TestExplainGolden(t *testing.T) {

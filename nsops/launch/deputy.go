@@ -122,7 +122,7 @@ func startDeputy() (*deputyProcess, error) {
 	if err := shared.Truncate(deputySize); err != nil {
 		return nil, err
 	}
-	exe, err := executable((&Program{Steps: deputySteps()}).Image())
+	exe, err := executable((&Program{Steps: deputySteps()}).image())
 	if err != nil {
 		return nil, err
 	}

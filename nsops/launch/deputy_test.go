@@ -147,21 +147,21 @@ func TestStepOf(t *testing.T) {
 		{Name: "chdir", Nr: unix.SYS_CHDIR, Args: []Arg{str("/b")}, Stage: StageCwd},
 		{Name: "chdir", Nr: unix.SYS_CHDIR, Args: []Arg{str("/c")}, Stage: StageCwd},
 	}}
-	img := p.Image()
+	data := p.image().data
 	at := func(i int) string {
-		arg := binary.NativeEndian.Uint64(img[segmentAlign+headerSize+i*stepSize+offArgs:])
+		arg := binary.NativeEndian.Uint64(data[headerSize+i*stepSize+offArgs:])
 		return fmt.Sprintf("80 %#x", arg) + " 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x401000"
 	}
 	if unix.SYS_CHDIR != 80 {
 		t.Skip("numbers of amd64")
 	}
 	for i, want := range []*Step{nil, p.Steps[1], p.Steps[2]} {
-		if got := p.stepOf(img, at(i)); got != want {
+		if got := p.stepOf(data, at(i)); got != want {
 			t.Errorf("step %d: %v, want %v", i, got, want)
 		}
 	}
 	for _, text := range []string{"running\n", "-1 0x7ffd 0x401000\n", "", "80 0x1 0x0 0x0 0x0 0x0 0x0 0x7ffd 0x401000"} {
-		if got := p.stepOf(img, text); got != nil {
+		if got := p.stepOf(data, text); got != nil {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

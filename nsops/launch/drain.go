@@ -15,7 +15,7 @@ func Drain(f *os.File) error {
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		return fmt.Errorf("make %s blocking: %w", f.Name(), err)
 	}
-	exe, err := executable((&Program{Steps: drainSteps()}).Image())
+	exe, err := executable((&Program{Steps: drainSteps()}).image())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,16 +12,30 @@ import (
 // segmentAlign suits every page size that arm64 and amd64 kernels have.
 const segmentAlign = 0x10000
 
-// Image lays the program out as a static ELF executable: one segment with the
-// loop, one with the steps and all that they point to. It holds no byte of the
-// host but what the plan named.
-func (p *Program) Image() []byte {
+// image is a program as a static ELF executable: one segment with the loop, one with the
+// steps and all that they point to. It holds no byte of the host but what the plan named.
+type image struct {
+	code []byte // from the start of the file on: the ELF header and the loop
+	data []byte // at segmentAlign; between the two there is a hole
+}
+
+// image lays the program out.
+func (p *Program) image() image {
 	data := p.data()
 	code := loopCode()
-	img := make([]byte, segmentAlign, segmentAlign+len(data))
-	copy(img, elfHeader(len(code), len(data)))
-	copy(img[codeOffset:], code)
-	return append(img, data...)
+	head := make([]byte, codeOffset+len(code))
+	copy(head, elfHeader(len(code), len(data)))
+	copy(head[codeOffset:], code)
+	return image{code: head, data: data}
+}
+
+// writeTo writes the image to an empty file. The hole takes no page of it.
+func (i image) writeTo(f *os.File) error {
+	if _, err := f.WriteAt(i.code, 0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(i.data, segmentAlign)
+	return err
 }
 
 // codeOffset leaves room for the ELF header and its three program headers.
@@ -53,7 +68,8 @@ func elfHeader(code, data int) []byte {
 
 // data is the second segment: header, steps, then what they point to.
 func (p *Program) data() []byte {
-	d := &segment{b: make([]byte, headerSize+stepSize*len(p.Steps)), placed: map[*Arg]uint64{}}
+	steps := headerSize + stepSize*len(p.Steps)
+	d := &segment{b: make([]byte, steps, steps+p.room()), placed: make(map[*Arg]uint64, len(p.Steps))}
 	d.word(0, scratch) // failures before the report page is mapped go nowhere
 	for i, k := range p.key {
 		d.word(offKey+8*i, k)
@@ -65,6 +81,20 @@ func (p *Program) data() []byte {
 		d.step(s, i)
 	}
 	return d.b
+}
+
+// room is what the steps point to takes, or a little more.
+func (p *Program) room() (n int) {
+	for _, s := range p.Steps {
+		for i := range s.Args {
+			a := &s.Args[i]
+			n += len(a.data) + a.buffer + 8*len(a.words) + 8
+			for _, text := range a.table {
+				n += len(text) + 16
+			}
+		}
+	}
+	return n
 }
 
 // segment is the data segment while it grows.
@@ -125,6 +155,9 @@ func (d *segment) arg(a *Arg) uint64 {
 	}
 	if a.at != nil {
 		return a.at.address()
+	}
+	if a.isNumber() {
+		return a.value
 	}
 	if addr, ok := d.placed[a]; ok {
 		return addr

@@ -92,7 +92,7 @@ func cloneArgs(cgroup Arg) Arg {
 	words[0] = num(uint64(unix.CLONE_INTO_CGROUP | unix.CLONE_PARENT_SETTID))
 	words[3] = num(uint64(statusBase + offReportProgram))
 	words[10] = cgroup
-	return Arg{words: words, text: "{CLONE_INTO_CGROUP|CLONE_PARENT_SETTID, &REPORT.program, " + cgroup.text + "}"}
+	return Arg{words: words, text: "{CLONE_INTO_CGROUP|CLONE_PARENT_SETTID, &REPORT.program, " + cgroup.String() + "}"}
 }
 
 const cloneArgsSize = 88

@@ -153,10 +153,10 @@ func (s *start) ended() (*Process, error) {
 // is its place in the image.
 func (s *start) searched() string {
 	at := binary.NativeEndian.Uint64(s.report.page[offReportPath:])
-	if at < dataBase || at-dataBase >= uint64(len(s.image)-segmentAlign) {
+	if at < dataBase || at-dataBase >= uint64(len(s.image.data)) {
 		return ""
 	}
-	path, _, _ := bytes.Cut(s.image[segmentAlign+at-dataBase:], []byte{0})
+	path, _, _ := bytes.Cut(s.image.data[at-dataBase:], []byte{0})
 	return string(path)
 }
 

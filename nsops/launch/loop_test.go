@@ -19,12 +19,17 @@ import (
 // machine of another one: qemu-aarch64-static. Empty: the kernel runs it.
 var runner = os.Getenv("DX_TEST_RUNNER")
 
+// bytes are those of the file.
+func (i image) bytes() []byte {
+	return append(append(i.code, make([]byte, segmentAlign-len(i.code))...), i.data...)
+}
+
 // runLoop runs hand-made steps and returns the exit code and what was written to
 // stdout.
 func runLoop(t *testing.T, steps ...*Step) (code int, out string) {
 	t.Helper()
 	img := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(img, (&Program{Steps: steps}).Image(), 0o700); err != nil {
+	if err := os.WriteFile(img, (&Program{Steps: steps}).image().bytes(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	r, w, err := os.Pipe()
@@ -182,8 +187,8 @@ func TestLoopLayout(t *testing.T) {
 // A report page that was never mapped must not be written: the first failure
 // goes to the scratch report.
 func TestLoopScratchReport(t *testing.T) {
-	img := (&Program{Steps: []*Step{exit(0)}}).Image()
-	if got := binary.NativeEndian.Uint64(img[segmentAlign:]); got != scratch {
+	data := (&Program{Steps: []*Step{exit(0)}}).image().data
+	if got := binary.NativeEndian.Uint64(data); got != scratch {
 		t.Errorf("the report pointer starts as %#x, want the scratch report %#x", got, scratch)
 	}
 }

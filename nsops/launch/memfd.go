@@ -15,7 +15,7 @@ var ErrNoExecutableFile = errors.New("no executable file can be made: vm.memfd_n
 
 // executable holds an image ready to be executed: a sealed memfd, or where
 // vm.memfd_noexec refuses that, an unlinked file reopened read-only.
-func executable(img []byte) (*os.File, error) {
+func executable(img image) (*os.File, error) {
 	f, err := sealedMemfd(img)
 	if err == nil {
 		return f, nil
@@ -39,7 +39,7 @@ func memfd(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "memfd:"+name), nil
 }
 
-func sealedMemfd(img []byte) (*os.File, error) {
+func sealedMemfd(img image) (*os.File, error) {
 	f, err := memfd("dx", unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // MFD_EXEC is of Linux 6.3
 		f, err = memfd("dx", unix.MFD_ALLOW_SEALING)
@@ -47,7 +47,7 @@ func sealedMemfd(img []byte) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Write(img); err != nil {
+	if err := img.writeTo(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write the program: %w", err)
 	}
@@ -61,7 +61,7 @@ func sealedMemfd(img []byte) (*os.File, error) {
 
 // unlinkedFile writes the image to a file without a name. Only the read-only
 // descriptor stays, so that nobody can write what runs.
-func unlinkedFile(dir string, img []byte) (*os.File, error) {
+func unlinkedFile(dir string, img image) (*os.File, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil || st.Flags&unix.ST_NOEXEC != 0 {
 		return nil, errors.Join(err, unix.EACCES)
@@ -71,7 +71,7 @@ func unlinkedFile(dir string, img []byte) (*os.File, error) {
 		return nil, err
 	}
 	defer w.Close()
-	if _, err := w.Write(img); err != nil {
+	if err := img.writeTo(w); err != nil {
 		return nil, err
 	}
 	return os.Open(fmt.Sprintf("/proc/self/fd/%d", w.Fd()))

@@ -70,7 +70,7 @@ func (p *Program) start(ctx context.Context, stdio [3]*os.File) (*Process, error
 }
 
 func (p *Program) startWith(ctx context.Context, stdio [3]*os.File, report *report) (*Process, error) {
-	img := p.Image()
+	img := p.image()
 	exe, err := executable(img)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func StatFS(ctx context.Context, points []MountPoint) ([]Answer, error) {
 		return nil, err
 	}
 	p := statfsProgram(points)
-	exe, err := executable(p.Image())
+	exe, err := executable(p.image())
 	if err != nil {
 		report.close()
 		return nil, err

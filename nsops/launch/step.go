@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,7 +49,7 @@ const (
 // Arg is one argument of a step: a number, or bytes that the layout places in
 // the program's data.
 type Arg struct {
-	text   string // as --explain shows it
+	text   string // as --explain shows it; empty: what it says itself, see String
 	value  uint64
 	data   []byte   // placed as they are, the argument points to them
 	table  []string // placed as a NULL-terminated array of strings
@@ -83,8 +84,9 @@ func (s *slot) address() uint64 {
 	return s.step.addr + offArgs + 8*uint64(s.arg)
 }
 
+// num is a number that is not negative.
 func num[T ~int | ~uint32 | ~uint64 | ~uintptr](v T) Arg {
-	return Arg{value: uint64(v), text: fmt.Sprint(v)}
+	return Arg{value: uint64(v)}
 }
 
 // named is a number that --explain shows by its constant's name.
@@ -93,7 +95,7 @@ func named[T ~int | ~uint32 | ~uint64 | ~uintptr](v T, name string) Arg {
 }
 
 func str(s string) Arg {
-	return Arg{data: append([]byte(s), 0), text: fmt.Sprintf("%q", s)}
+	return Arg{data: append([]byte(s), 0)}
 }
 
 func raw(b []byte, text string) Arg { return Arg{data: b, text: text} }
@@ -102,11 +104,22 @@ func table(list []string, text string) Arg { return Arg{table: list, text: text}
 
 func space(n int, text string) Arg { return Arg{buffer: n, text: text} }
 
+// String is the argument as a C programmer would write it.
+func (a Arg) String() string {
+	switch {
+	case a.text != "":
+		return a.text
+	case a.data != nil: // see str
+		return fmt.Sprintf("%q", a.data[:len(a.data)-1])
+	}
+	return strconv.FormatUint(a.value, 10)
+}
+
 // String is the call as a C programmer would write it.
 func (s *Step) String() string {
 	args := make([]string, len(s.Args))
 	for i, a := range s.Args {
-		args[i] = a.text
+		args[i] = a.String()
 	}
 	return s.Name + "(" + strings.Join(args, ", ") + ")"
 }

@@ -38,7 +38,7 @@ func Unmount(ctx context.Context, t *Target, path string, id int) error {
 	if err != nil {
 		return err
 	}
-	exe, err := executable(p.Image())
+	exe, err := executable(p.image())
 	if err != nil {
 		report.close()
 		return err

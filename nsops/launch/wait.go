@@ -32,7 +32,7 @@ func (e *SilentStepError) Unwrap() error { return ErrSilent }
 // start is a program whose first process runs.
 type start struct {
 	program *Program
-	image   []byte
+	image   image
 	pid     int      // of P, or of the keeper
 	pidfd   *os.File // nil on kernels before 5.2
 	report  *report
@@ -159,12 +159,12 @@ func (s *start) silentStep(begin time.Time) *Step {
 	if err != nil {
 		return nil // not for this caller to see
 	}
-	return s.program.stepOf(s.image, string(text))
+	return s.program.stepOf(s.image.data, string(text))
 }
 
 // stepOf finds the step whose system call a line of /proc/PID/syscall tells: its
 // number, then its arguments. Only steps that ask the container's file systems count.
-func (p *Program) stepOf(image []byte, text string) *Step {
+func (p *Program) stepOf(data []byte, text string) *Step {
 	call := strings.Fields(text)
 	if len(call) < 7 {
 		return nil // "running", or -1: in none
@@ -173,11 +173,11 @@ func (p *Program) stepOf(image []byte, text string) *Step {
 		if step.Stage == StageSetup || call[0] != strconv.FormatUint(step.Nr, 10) {
 			continue
 		}
-		at := segmentAlign + headerSize + i*stepSize + offArgs
+		at := headerSize + i*stepSize + offArgs
 		same := true
 		for n := range step.Args {
 			// What a step stores there later is not in the image.
-			value := binary.NativeEndian.Uint64(image[at+8*n:])
+			value := binary.NativeEndian.Uint64(data[at+8*n:])
 			same = same && (value == 0 || call[1+n] == fmt.Sprintf("%#x", value))
 		}
 		if same {
