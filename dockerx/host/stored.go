@@ -38,6 +38,13 @@ func Stored(found []*Found, warn func(error)) []*docker.Container {
 // verified.
 func Recorded(found []*Found, daemons []Daemon, warn func(error)) []*Found {
 	s := stored{warn: warn, known: map[recordKey]bool{}, seen: map[nsops.ID]bool{}}
+	s.visit = s.in
+	s.walk(found, daemons)
+	return s.out
+}
+
+// walk visits the data roots, each once.
+func (s *stored) walk(found []*Found, daemons []Daemon) {
 	roots := []string{defaultContainers}
 	for _, f := range found {
 		d := f.Docker()
@@ -66,9 +73,8 @@ func Recorded(found []*Found, daemons []Daemon, warn func(error)) []*Found {
 			s.report(fmt.Errorf("open %s: %w", root, err))
 			continue
 		}
-		s.in(handle{fd: fd, path: root})
+		s.take(handle{fd: fd, path: root})
 	}
-	return s.out
 }
 
 // recordKey tells containers apart.
@@ -79,6 +85,7 @@ type recordKey struct {
 
 type stored struct {
 	warn  func(error)
+	visit func(handle) // of a directory of containers that is Docker's
 	known map[recordKey]bool
 	seen  map[nsops.ID]bool // data roots
 	out   []*Found
@@ -96,7 +103,7 @@ func (s *stored) ofFolder(f *folder) {
 		return
 	}
 	if dir, err := f.containers.dup(); err == nil {
-		s.in(dir)
+		s.take(dir)
 	}
 }
 
@@ -124,11 +131,11 @@ func (s *stored) ofDaemon(d Daemon) {
 		s.report(err)
 		return
 	}
-	s.in(dir)
+	s.take(dir)
 }
 
-// in reads the containers of one data root that are not known yet, and closes it.
-func (s *stored) in(dir handle) {
+// take visits a data root that was not met yet, and closes it.
+func (s *stored) take(dir handle) {
 	defer dir.close()
 	at := dir.at()
 	if s.seen[at] {
@@ -139,12 +146,17 @@ func (s *stored) in(dir handle) {
 	if err := unix.Fstat(dir.fd, &st); err != nil || !trusted(&st) {
 		return // not Docker's, whatever it is
 	}
+	s.visit(dir)
+}
+
+// in reads the containers of one data root that are not known yet.
+func (s *stored) in(dir handle) {
 	names, err := dir.names()
 	if err != nil {
 		s.report(err)
 		return
 	}
-	whose := Engine{Docker: true, At: at}
+	whose := Engine{Docker: true, At: dir.at()}
 	for _, name := range names {
 		if !docker.IsID(name) || s.known[recordKey{whose, name}] {
 			continue
@@ -155,7 +167,7 @@ func (s *stored) in(dir handle) {
 			continue
 		}
 		f := FoundIn(d)
-		f.engine, f.root, f.recorded = whose, at, true
+		f.engine, f.root, f.recorded = whose, whose.At, true
 		if d.State.Running {
 			f.PID = d.State.Pid
 		}
