@@ -36,6 +36,7 @@ type Finder struct {
 	facts      facts
 	unread     []string
 	deputy     launch.Deputy // looks at paths
+	kept       func() Kept   // see AskOfStopped
 }
 
 // New makes a Finder for running containers.
@@ -86,6 +87,8 @@ func (t *Finder) match(q Query) (hits []Hit, tried string, err error) {
 		return t.matchPath(q)
 	case Port:
 		return t.matchPort(q)
+	case Socket:
+		return t.matchSocket(q)
 	}
 	return nil, "", fmt.Errorf("kind %q is not known", q.Kind)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dx/dockerx"
+	"dx/dockerx/docker"
 	"dx/nsops/network"
 	"dx/nsops/proc"
 )
@@ -20,6 +21,8 @@ func meaning(q Query) string {
 		return strings.TrimSpace(fmt.Sprint("inode ", q.Inode, " ", q.Type))
 	case IP:
 		return "ip " + q.Addr.String()
+	case Socket:
+		return fmt.Sprint("socket ", q.Inode)
 	case Port:
 		return strings.TrimSpace(fmt.Sprint("port ", q.Port, " ", q.Proto))
 	}
@@ -40,7 +43,7 @@ func TestParse(t *testing.T) {
 		"4:memory:/docker/x": "cgroup /docker/x", "0::/docker/x": "cgroup /docker/x", "1:name=systemd:/x": "cgroup /x",
 		"./x": "path ./x", "path:web": "path web", ".": "path .",
 		"/proc/12/root/data": "path /proc/12/root/data, pid 12", "/proc/12": "path /proc/12, pid 12",
-		"eth0:1": "interface eth0:1, path eth0:1",
+		"eth0:1": "interface eth0:1, path eth0:1", "socket:[34912]": "socket 34912", "socket:34912": "socket 34912",
 	} {
 		queries, err := Parse(arg)
 		var got []string
@@ -51,7 +54,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v %v, want %s", arg, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "pid:", "pid:0", "pid:x", "inode:-1", "ip:web", "ip:10.0.0.2/99", "port:0", "tcp:99999", ":", "if:", "path:"} {
+	for _, bad := range []string{"", "pid:", "pid:0", "pid:x", "inode:-1", "ip:web", "ip:10.0.0.2/99", "port:0", "socket:0", "socket:[x]", "socket:[1", "socket:", "tcp:99999", ":", "if:", "path:"} {
 		if q, err := Parse(bad); err == nil {
 			t.Errorf("%q is %v", bad, q)
 		}
@@ -115,5 +118,44 @@ func TestUnknownSaysWhatWasTried(t *testing.T) {
 	}
 	if _, err := New(nil).Find(fmt.Sprint(os.Getpid())); err == nil || !strings.HasSuffix(err.Error(), "no container runs") {
 		t.Error(err)
+	}
+}
+
+// TestStopped: what a container that does not run has on the host, and what it has not.
+func TestStopped(t *testing.T) {
+	id := strings.Repeat("ab", 32)
+	kept := Kept{
+		List: []dockerx.Listed{
+			{ID: strings.Repeat("cd", 32), Name: "runs", PID: 7, Mounts: []docker.Mount{{Source: "/srv/data", Destination: "/data"}}},
+			{ID: id, Name: "old", State: "exited", Mounts: []docker.Mount{
+				{Source: "/srv/data", Destination: "/data"}, {Name: "vol", Destination: "/vol"}, {Destination: "/tmpfs"},
+			}},
+		},
+		LayerOf: func(path string) string {
+			if strings.HasPrefix(path, "/d/overlay2/x/") {
+				return id
+			}
+			return ""
+		},
+	}
+	f := New(nil)
+	f.AskOfStopped(func() Kept { return kept })
+	for path, want := range map[string]string{
+		"/srv/data/file":             "it has that mounted at /data when it runs; it does not run (exited)",
+		"/d/volumes/vol/_data":       "it has that mounted at /vol when it runs; it does not run (exited)",
+		"/d/overlay2/x/diff/etc":     "the layer that it writes to; it does not run (exited)",
+		"/d/containers/" + id + "/x": "its ID is in the path; it does not run (exited)",
+		"/srv/database":              "", "/": "", "/d/volumes/vol2/_data": "",
+	} {
+		var got []string
+		for _, h := range f.stopped([]string{path}) {
+			got = append(got, h.Container.Name+": "+h.Evidence)
+		}
+		if want != "" {
+			want = "old: " + want
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
 	}
 }

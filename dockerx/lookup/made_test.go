@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,12 +159,60 @@ func TestFindToContainer(t *testing.T) {
 		ways[madeAddress] = "lo in its net namespace has 192.0.2.7/32"
 		ways["ip:"+madeAddress+"/24"] = "lo in its net namespace has 192.0.2.7/32"
 	}
+	for tid := range threadsOf(t, pid) {
+		if tid != pid {
+			ways[fmt.Sprint(tid)] = fmt.Sprintf("a thread of process %d: its init", pid)
+			break
+		}
+	}
+	for _, inode := range socketsOf(t, pid) {
+		ways[fmt.Sprintf("socket:[%d]", inode)] = fmt.Sprintf("its process %d (", pid)
+	}
 	for arg, want := range ways {
 		hits, err := New([]*dockerx.Container{c.Container}).Find(arg)
 		if err != nil || len(hits) != 1 || hits[0].Container != c.Container || !strings.Contains(hits[0].Evidence, want) {
 			t.Errorf("%s: %+v, %v, want made, by %q", arg, hits, err, want)
 		}
 	}
+}
+
+// threadsOf are the threads of a process, by the kernel's own list.
+func threadsOf(t *testing.T, pid int) map[int]bool {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[int]bool{}
+	for _, e := range entries {
+		tid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[tid] = true
+	}
+	return out
+}
+
+// socketsOf are the inodes of a process's sockets, as links of /proc have them.
+func socketsOf(t *testing.T, pid int) (out []uint64) {
+	t.Helper()
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		var inode uint64
+		if to, err := os.Readlink(link); err == nil {
+			if _, err := fmt.Sscanf(to, "socket:[%d]", &inode); err == nil {
+				out = append(out, inode)
+			}
+		}
+	}
+	if len(out) == 0 {
+		t.Error("it has no socket")
+	}
+	return out
 }
 
 // TestFindElsewhere: what is the test's own, the host's or nobody's is no container's.
@@ -174,7 +223,7 @@ func TestFindElsewhere(t *testing.T) {
 	for _, arg := range []string{
 		fmt.Sprint(self), fmt.Sprintf("net:[%d]", inode(t, self, "net")), "inode:1", "192.0.2.8",
 		fmt.Sprintf("udp:%d", madePort), fmt.Sprintf("tcp:%d", madePort+1), "pid:2147483646", "if:dxnosuch0",
-		"/proc/sys", "cgroup:/dx/no/such/cgroup",
+		"/proc/sys", "socket:4294967295", "cgroup:/dx/no/such/cgroup",
 	} {
 		var unknown *UnknownError
 		if hits, err := finder.Find(arg); len(hits) > 0 || !errors.As(err, &unknown) {

@@ -54,6 +54,9 @@ func (t *Finder) matchPath(q Query) ([]Hit, string, error) {
 			return hits, "", nil
 		}
 	}
+	if hits := t.stopped(names); len(hits) > 0 {
+		return hits, "", nil
+	}
 	if errors.Is(n.err, launch.ErrSilent) {
 		return nil, n.err.Error(), nil
 	}

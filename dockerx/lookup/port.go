@@ -3,6 +3,7 @@ package lookup
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,6 +31,10 @@ type holder struct {
 	forwards   string // the address to which docker-proxy forwards; empty: it is none
 	toPort     string
 }
+
+// proxyName is what the processes are called that forward published ports (moby,
+// cmd/docker-proxy).
+const proxyName = "docker-proxy"
 
 // matchPort finds who listens on a port in a container's network namespace, and whose
 // port the host's is: by docker-proxy, which listens there, else by Docker's word.
@@ -148,30 +153,45 @@ func (p *portSearch) holds(of *proc.Process, x *membership.Index) error {
 		if stat, err := of.Stat(); err == nil {
 			h.name = stat.Comm
 		}
-		if len(h.containers) == 0 && h.name == "docker-proxy" {
-			h.forwards, h.toPort = proxied(of)
+		if len(h.containers) == 0 && h.name == proxyName {
+			flags := proxyFlags(of)
+			h.forwards, h.toPort = flags["-container-ip"], flags["-container-port"]
 		}
 		l.holders = append(l.holders, h)
 	}
 	return nil
 }
 
-// proxied reads the command line of a docker-proxy (moby cmd/docker-proxy).
-func proxied(p *proc.Process) (ip, port string) {
+// proxyFlags reads the command line of a docker-proxy.
+func proxyFlags(p *proc.Process) map[string]string {
+	flags := map[string]string{}
 	b, _, err := p.CommandLine(4096)
 	if err != nil {
-		return "", ""
+		return flags
 	}
 	args := strings.Split(string(b), "\x00")
 	for i := range len(args) - 1 {
-		switch args[i] {
-		case "-container-ip":
-			ip = args[i+1]
-		case "-container-port":
-			port = args[i+1]
+		if strings.HasPrefix(args[i], "-") {
+			flags[args[i]] = args[i+1]
 		}
 	}
-	return ip, port
+	return flags
+}
+
+// ofProxy finds the container to which a docker-proxy forwards.
+func (t *Finder) ofProxy(p *proc.Process) ([]Hit, error) {
+	flags := proxyFlags(p)
+	ip, err := netip.ParseAddr(flags["-container-ip"])
+	if err != nil {
+		return nil, nil //nolint:nilerr // not what docker-proxy writes: it says nothing
+	}
+	found, _, err := t.matchIP(Query{Kind: IP, Addr: ip.Unmap()})
+	for i := range found {
+		found[i].Kind = PID
+		found[i].Evidence = fmt.Sprintf("docker-proxy, which forwards %s/%s to %s",
+			net.JoinHostPort(flags["-host-ip"], flags["-host-port"]), flags["-proto"], net.JoinHostPort(flags["-container-ip"], flags["-container-port"]))
+	}
+	return found, err
 }
 
 func (p *portSearch) hits() ([]Hit, error) {

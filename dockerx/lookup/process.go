@@ -32,6 +32,9 @@ func evidence(a membership.Answer, init bool) string {
 
 func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
 	p, err := proc.Open(q.PID)
+	if errors.Is(err, proc.ErrThread) {
+		return t.matchThread(q.PID)
+	}
 	if errors.Is(err, proc.ErrGone) {
 		return nil, fmt.Sprintf("there is no process %d", q.PID), nil
 	}
@@ -59,11 +62,29 @@ func (t *Finder) matchPID(q Query) ([]Hit, string, error) {
 		}
 		hits = append(hits, Hit{PID, c, how})
 	}
+	if len(hits) == 0 && st.Name == proxyName {
+		if hits, err = t.ofProxy(p); err != nil || len(hits) > 0 {
+			return hits, "", err
+		}
+	}
 	tried := fmt.Sprintf("process %d (%s) is in no container's cgroup or namespaces", q.PID, st.Name)
 	if a.Other != "" {
 		tried = fmt.Sprintf("process %d (%s) is in the cgroup of container %s, which dx does not list", q.PID, st.Name, a.Other)
 	}
 	return hits, tried, nil
+}
+
+// matchThread answers for the process that a thread belongs to.
+func (t *Finder) matchThread(tid int) ([]Hit, string, error) {
+	pid, err := proc.LeaderOf(tid)
+	if err != nil || pid == tid {
+		return nil, fmt.Sprintf("thread %d has just ended", tid), ignore(err)
+	}
+	hits, tried, err := t.matchPID(Query{Kind: PID, PID: pid})
+	for i := range hits {
+		hits[i].Evidence = fmt.Sprintf("a thread of process %d: %s", pid, hits[i].Evidence)
+	}
+	return hits, fmt.Sprintf("%d is a thread of process %d, and %s", tid, pid, tried), err
 }
 
 func (t *Finder) matchInode(q Query) ([]Hit, string, error) {

@@ -1,5 +1,5 @@
 // Package lookup is the way back: from something that is seen on the host (a PID, a
-// namespace, an interface, an address, a cgroup, a folder, a port) to the container
+// namespace, an interface, an address, a cgroup, a directory, a port) to the container
 // that it belongs to, with the evidence. What containers there are is dockerx's
 // matter; nothing is changed, and nobody but the kernel and Docker's own list of
 // published ports is believed.
@@ -29,6 +29,7 @@ const (
 	Cgroup    Kind = "cgroup"
 	Path      Kind = "path"
 	Port      Kind = "port"
+	Socket    Kind = "socket"
 )
 
 // Query is one meaning of an argument. Only the fields of its kind are set.
@@ -36,8 +37,8 @@ type Query struct {
 	Kind  Kind
 	PID   int
 	Type  nsops.Type // empty: any
-	Inode uint64
-	Name  string // of an interface; the path of a cgroup or a file
+	Inode uint64     // of a namespace, or a socket
+	Name  string     // of an interface; the path of a cgroup or a file
 	Addr  netip.Addr
 	Proto string // "tcp", "udp"; empty: either
 	Port  uint16
@@ -59,13 +60,14 @@ var prefixes = map[string]func(string) (Query, error){
 	"cgroup": func(s string) (Query, error) { return Query{Kind: Cgroup, Name: s}, nil },
 	"path":   func(s string) (Query, error) { return Query{Kind: Path, Name: s}, nil },
 	"port":   func(s string) (Query, error) { return parsePort("", s) },
+	"socket": parseSocket,
 	"tcp":    func(s string) (Query, error) { return parsePort("tcp", s) },
 	"udp":    func(s string) (Query, error) { return parsePort("udp", s) },
 	"":       func(s string) (Query, error) { return parsePort("", s) },
 }
 
 // Parse says what an argument may mean, the likeliest first: an explicit form
-// ("pid:", "inode:", "if:", "ip:", "cgroup:", "path:", "port:", "tcp:", "udp:") means
+// ("pid:", "inode:", "if:", "ip:", "cgroup:", "path:", "port:", "socket:", "tcp:", "udp:") means
 // one thing; without one, its shape tells.
 func Parse(arg string) ([]Query, error) {
 	if arg == "" {
@@ -152,6 +154,19 @@ func parseInode(s string) (Query, error) {
 		return Query{}, fmt.Errorf("%q is not an inode number", s)
 	}
 	return Query{Kind: Inode, Inode: n}, nil
+}
+
+// parseSocket takes a number, and "[123]" of "socket:[123]", as /proc/PID/fd and ss -e have it.
+func parseSocket(s string) (Query, error) {
+	digits := s
+	if inside, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inside, "]") {
+		digits = strings.TrimSuffix(inside, "]")
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || n == 0 {
+		return Query{}, fmt.Errorf("%q is not a socket number", s)
+	}
+	return Query{Kind: Socket, Inode: n}, nil
 }
 
 // parseIP takes "10.0.0.2", "10.0.0.2/24", "fe80::1%eth0".

@@ -22,6 +22,9 @@ import (
 // namespaces, root and cgroups are gone).
 var ErrGone = errors.New("process is gone")
 
+// ErrThread says that a number is that of a thread: see LeaderOf.
+var ErrThread = errors.New("is a thread, not a process")
+
 // maxFile bounds what is read of any one file under /proc.
 const maxFile = 4 << 20
 
@@ -61,7 +64,7 @@ func (p *Process) identify() error {
 	switch {
 	case err != nil:
 	case st.IsThread(): // /proc does not list it, but opens it
-		err = fmt.Errorf("%d is a thread, not a process", p.PID)
+		err = fmt.Errorf("%d %w", p.PID, ErrThread)
 	case st.Dead():
 		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
 	}

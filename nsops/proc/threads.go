@@ -1,6 +1,8 @@
 package proc
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,26 @@ func (p *Process) Threads() []string {
 	defer dir.Close()
 	names, _ := dir.Readdirnames(maxThreads)
 	return names
+}
+
+// LeaderOf returns the PID of the process that a thread belongs to.
+func LeaderOf(tid int) (int, error) {
+	p, err := OpenDir(tid)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	status, err := p.ReadFile("status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "\nTgid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return 0, fmt.Errorf("/proc/%d/status: Tgid %q: %w", tid, line, err)
+	}
+	return pid, nil
 }
 
 // ThreadStat reads /proc/PID/task/TID/stat.
