@@ -42,6 +42,10 @@ type Interface struct {
 	Peer      int            `json:",omitempty"` // index of a veth's other end, in its own namespace
 	Addresses []netip.Prefix // with the length of the network
 
+	// HostEnd is what it is linked to in the caller's own namespace, and the bridge that this
+	// is part of: "veth12ab on docker0"; empty: nothing, or LinkTo was not asked.
+	HostEnd string `json:",omitempty"`
+
 	Master int `json:"-"` // index of the bridge or bond that it is part of; 0: none
 	// Lower is the index of the interface that it is linked to: a veth's peer, a
 	// macvlan's parent; 0: none. It is one of this namespace if LowerNS is NoNS,
@@ -72,6 +76,25 @@ func (n *Network) Interface(index int) (Interface, bool) {
 		}
 	}
 	return Interface{}, false
+}
+
+// LinkTo names the ends of interfaces that are in the caller's own namespace, whose network
+// is home.
+func (n *Network) LinkTo(home *Network) {
+	if n.Caller == NoNS {
+		return
+	}
+	for i := range n.Interfaces {
+		link := &n.Interfaces[i]
+		end, ok := home.Interface(link.Lower)
+		if !ok || link.LowerNS != n.Caller || link.Lower == 0 {
+			continue
+		}
+		link.HostEnd = end.Name
+		if bridge, ok := home.Interface(end.Master); ok && end.Master != 0 {
+			link.HostEnd += " on " + bridge.Name
+		}
+	}
 }
 
 // Read reads the network of the namespace that the process is in. It takes
