@@ -122,7 +122,7 @@ func TestDiffStatus(t *testing.T) {
 	}{
 		{0, []string{c.Name, c.Name}}, {0, []string{c.Name, pid}}, {1, []string{c.Name, "host"}},
 		{125, []string{c.Name, "nosuch"}}, {125, []string{"nosuch", "neither"}}, {125, []string{"pid:4194999", c.Name}},
-		{125, []string{c.Name}}, {125, []string{c.Name, pid, "host"}}, {125, []string{"--nosuch", c.Name, pid}}, {125, []string{"--format", "{{", c.Name, pid}},
+		{125, nil}, {125, []string{c.Name, pid, "host"}}, {125, []string{"--nosuch", c.Name, pid}}, {125, []string{"--format", "{{", c.Name, pid}},
 	} {
 		r := e.Dx(t, append([]string{"diff"}, tc.args...)...)
 		if r.Code != tc.code || (tc.code == 125) != (r.Stderr != "") || (tc.code == 1) != (r.Stdout != "") {

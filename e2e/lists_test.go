@@ -20,7 +20,7 @@ func TestListsFitTheTerminal(t *testing.T) {
 	script := "stty cols 80; exec 2>&1; "
 	verbs := []string{
 		"ps -a", "ls", "ns", "ns --inodes", "ns " + c.Name, "ns " + c.Name + " " + other.Name, "ns --procs",
-		"top " + c.Name, fmt.Sprintf("who %d %d", c.PID, other.PID), "inspect " + c.Name, "diff " + c.Name + " " + other.Name,
+		"top " + c.Name, "top " + c.Name + " " + other.Name, "top " + c.Name + " aux", "doctor", "diff " + c.Name, "version", fmt.Sprintf("who %d %d", c.PID, other.PID), "inspect " + c.Name, "diff " + c.Name + " " + other.Name,
 	}
 	for _, verb := range verbs {
 		script += strings.Join(e.DxArgs(t), " ") + " " + verb + " 2>/dev/null; "
@@ -33,7 +33,7 @@ func TestListsFitTheTerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", utf8.RuneCountInString(line), line)
 		}
 	}
-	if n := strings.Count(text, c.Name); n < len(verbs)-1 {
+	if n := strings.Count(text, c.Name); n < len(verbs)-6 {
 		t.Errorf("%s is shown %d times by %d lists:\n%s", c.Name, n, len(verbs), text)
 	}
 	if out := e.Dx(t, "ps").Stdout; !strings.Contains(out, `"sleep 1000000"`) {
@@ -61,9 +61,10 @@ func TestNsIsAWord(t *testing.T) {
 }
 
 // TestInspectHasDockersFields: the paths of docker inspect that people use, of a container
-// that runs and of one that does not, from the engine and without it.
+// that runs and of one that does not, from the engine and without it. The engine is one with
+// another storage driver.
 func TestInspectHasDockersFields(t *testing.T) {
-	e := suite.Start(t, engine.Options{})
+	e := suite.Start(t, engine.Options{Args: []string{"--storage-driver", "vfs"}})
 	up := e.Run(t, engine.Busybox, "-e", "SECRET=hidden", "--label", "a=b")
 	stopped := e.Run(t, engine.Busybox)
 	e.KillContainer(t, stopped.Name)
@@ -89,5 +90,39 @@ func TestInspectHasDockersFields(t *testing.T) {
 	r := e.Dx(t, "inspect", stopped.Name)
 	if r.Code != 0 || !strings.Contains(r.Stdout, "exit code") || !strings.Contains(r.Stdout, "137") {
 		t.Errorf("how it ended is not shown: %v", r)
+	}
+	e.MustDocker(t, "exec", up.Name, "sh", "-c", changeSome)
+	isDockerDiff(t, e, up.Name)
+	logsAreShown(t, e)
+}
+
+// logsAreShown compares the end of the logs of containers that have ended with docker's word,
+// for both drivers that dx reads.
+func logsAreShown(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	for _, driver := range []string{"json-file", "local"} {
+		name := e.Name("log")
+		t.Cleanup(func() { e.MustDocker(t, "rm", "-f", name) })
+		run := e.Docker(t, "run", "--name", name, "--log-driver", driver, engine.Busybox, "sh", "-c",
+			`i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; printf '\033[31mred\n' >&2; exit 3`)
+		if run.Code != 3 {
+			t.Fatalf("the container ended with %v, want 3", run)
+		}
+		want := lines(e.MustDocker(t, "logs", "-n", "10", name).Stdout)
+		for _, source := range []string{"engine", "host"} {
+			r := e.Dx(t, "--source", source, "inspect", "--format", "{{range .Log}}{{println .Stream .Text}}{{end}}", name)
+			var got []string
+			for _, line := range lines(r.Stdout) {
+				if text, ok := strings.CutPrefix(line, "stdout "); ok {
+					got = append(got, text)
+				}
+			}
+			if r.Code != 0 || strings.Join(got, "\n") != strings.Join(want[len(want)-len(got):], "\n") || len(got) != 9 || !strings.Contains(r.Stdout, "stderr \x1b[31mred") {
+				t.Errorf("the log of %s by %s: %v, docker has %q", driver, source, r, want)
+			}
+		}
+		if card := e.Dx(t, "inspect", name).Stdout; !strings.Contains(card, `\x1b[31mred`) || strings.Contains(card, "\x1b") {
+			t.Errorf("the card of %s has no log, or what a terminal obeys:\n%s", driver, card)
+		}
 	}
 }

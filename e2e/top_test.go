@@ -18,7 +18,7 @@ import (
 
 // topLine is what a line of `dx top --format json` is documented to be.
 type topLine struct {
-	Container, Engine       string
+	Container, Name, Engine string
 	Pid, ContainerPid, PPid int
 	User                    string
 	UID                     uint32
@@ -213,13 +213,77 @@ func TestTopInOtherForms(t *testing.T) {
 	if r := e.Dx(t, "top", "--tree", "--sort", "rss", c.Name); !strings.Contains(r.Stdout, `\_ sleep `+s) {
 		t.Errorf("--tree: %+v", r)
 	}
+	if r := e.Dx(t, "top", c.Name, fmt.Sprintf("pid:%d", child)); r.Code != 0 || strings.Count(r.Stdout, strconv.Itoa(child)+" ") < 2 || !strings.HasPrefix(r.Stdout, "CONTAINER ") {
+		t.Errorf("of two: %+v", r)
+	}
+	isDockerTopWith(t, e, c)
 	if r := e.Dx(t, "top", "--sample", "50ms", "--format", "{{.Pid}} {{.Via}}", c.Name); !strings.Contains(r.Stdout, fmt.Sprint(c.PID, " init\n")) {
 		t.Errorf("--format: %+v", r)
 	}
-	for _, args := range [][]string{{"nosuch"}, {"--sort", "size", c.Name}, {"--sample", "-1s", c.Name}, {}, {"pid:0"}, {c.Name, "x"}} {
+	for _, args := range [][]string{{"nosuch"}, {"--sort", "size", c.Name}, {"--sample", "-1s", c.Name}, {}, {"pid:0"}, {c.Name, "-o", "uid"}} {
 		if r := e.Dx(t, append([]string{"top"}, args...)...); r.Code == 0 || r.Stdout != "" || r.Stderr == "" {
 			t.Errorf("dx top %q: %+v", args, r)
 		}
+	}
+}
+
+// isDockerTopWith compares what options of ps print, and docker's errors.
+func isDockerTopWith(t *testing.T, e *engine.Engine, c engine.Container) {
+	t.Helper()
+	for _, options := range []string{
+		"-o pid,ppid,args", "-ef", "axo pid,args", "aux", "-eo pid,user,comm --sort -pid", "m -o pid,tid,comm", "-o uid", "-o nosuch", "-o uid=PID -o pid", "-o pid=PID",
+	} {
+		args := append([]string{"top", c.Name}, strings.Fields(options)...)
+		docker, dx := e.Docker(t, args...), e.Dx(t, args...)
+		if docker.Code != 0 {
+			want := strings.TrimSpace(strings.TrimPrefix(docker.Stderr, "Error response from daemon: "))
+			if dx.Code != docker.Code || dx.Stdout != "" || !strings.HasPrefix(dx.Stderr, "dx: "+want) {
+				t.Errorf("top with %s: %v, docker says %v", options, dx, docker)
+			}
+			continue
+		}
+		if dx.Code != 0 || steady(dx.Stdout) != steady(docker.Stdout) {
+			t.Errorf("top with %s: %v, docker has\n%s", options, dx, docker.Stdout)
+		}
+	}
+}
+
+// steady is a table of ps less what changes from one moment to the next: times, and the use of
+// memory and of the processors.
+func steady(table string) string {
+	var out []string
+	var titles []string
+	for _, line := range lines(table) {
+		f := strings.Fields(line)
+		if titles == nil {
+			titles = f
+		}
+		for i := range f {
+			if i < len(titles) && slices.Contains([]string{"C", "TIME", "%CPU", "%MEM", "RSS", "VSZ", "STAT"}, titles[i]) {
+				f[i] = titles[i]
+			}
+		}
+		out = append(out, strings.Join(f, " "))
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestTopWatch: the table is drawn again where it stands, ctrl-c ends it, and the terminal is as
+// it was. Off a terminal it is refused.
+func TestTopWatch(t *testing.T) {
+	e := suite.Engine(t, engine.Host)
+	engine.Require(t, engine.Tmux)
+	c := e.Run(t, engine.Busybox)
+	s := openScreen(t, e, "before=$(stty -g); "+strings.Join(e.DxArgs(t), " ")+" top --watch --interval 100ms "+c.Name+
+		`; echo code $?; [ "$before" = "$(stty -g)" ] && echo same; sleep 1000`)
+	s.wait(fmt.Sprintf(`(?s)every 100ms$.*^%d `, c.PID))
+	number := seconds()
+	e.MustDocker(t, "exec", "-d", c.Name, "sleep", number)
+	s.wait(`exec +sleep ` + number + `$`)
+	s.keys("C-c")
+	s.wait("(?s)code 130$.*^same$")
+	if text := s.tmux("capture-pane", "-p", "-S", "-2000").Stdout; strings.Count(text, "every 100ms") != 1 {
+		t.Errorf("the tables are below each other:\n%s", text)
 	}
 }
 

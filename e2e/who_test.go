@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -164,7 +165,19 @@ func TestWhosePath(t *testing.T) {
 				t.Errorf("a layer of the image: %+v", r)
 			}
 		}
-		isOf(t, e, c, filepath.Dir(inspected(t, e, c.Name, "{{.LogPath}}")), "path", "ID is in the path")
+		files := filepath.Dir(inspected(t, e, c.Name, "{{.LogPath}}"))
+		isOf(t, e, c, files, "path", "ID is in the path")
+
+		// The same of one that does not run.
+		upper := inspected(t, e, c.Name, "{{if eq .Driver \"overlay2\"}}{{.GraphDriver.Data.UpperDir}}{{else}}/{{end}}")
+		e.KillContainer(t, c.Name)
+		c.PID = 0
+		isOf(t, e, c, folder, "path", "mounted at /data when it runs; it does not run (exited)")
+		isOf(t, e, c, bind+"/x", "path", "mounted at /bound when it runs")
+		isOf(t, e, c, files, "path", "ID is in the path")
+		if upper != "/" {
+			isOf(t, e, c, upper+"/etc", "path", "the layer that it writes to")
+		}
 	})
 }
 
@@ -195,7 +208,24 @@ func TestWhoseNetwork(t *testing.T) {
 		for _, arg := range []string{":" + port, "tcp:" + port, "port:" + port, port + "/tcp"} {
 			isOf(t, e, c, arg, "port", fmt.Sprintf("process %s (nc) listens on ", holder))
 		}
+		isOf(t, e, c, socketOf(t, holder), "socket", fmt.Sprintf("its process %s (nc) has it open", holder))
 	})
+}
+
+// socketOf is a socket of a process, as /proc has it.
+func socketOf(t *testing.T, pid string) string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/" + pid + "/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, "socket:[") {
+			return to
+		}
+	}
+	t.Fatalf("process %s has no socket", pid)
+	return ""
 }
 
 // waitListening waits until the kernel says that somebody listens.
@@ -239,10 +269,22 @@ func TestWhosePublishedPort(t *testing.T) {
 	ip := inspected(t, e, c.Name, "{{.NetworkSettings.IPAddress}}")
 	isOf(t, e, c, ip, "ip", "has "+ip)
 	isOf(t, e, c, fmt.Sprintf(":%d", port), "port", fmt.Sprintf("forwards 127.0.0.1:%d/tcp to %s:80", port, ip))
+	proxy := findHostProcess(t, "docker-proxy", strconv.Itoa(port))
+	isOf(t, e, c, proxy, "pid", fmt.Sprintf("docker-proxy, which forwards 127.0.0.1:%d/tcp to %s:80", port, ip))
+	for _, tid := range threads(t, proxy) {
+		if tid != proxy {
+			isOf(t, e, c, tid, "pid", "a thread of process "+proxy)
+			break
+		}
+	}
 	// The host's end of eth0, as the container's own sysfs numbers it.
 	link := strings.TrimSpace(e.MustDocker(t, "exec", c.Name, "cat", "/sys/class/net/eth0/iflink").Stdout)
 	for _, name := range []string{vethOf(t, link), "if:" + vethOf(t, link)} {
 		isOf(t, e, c, name, "interface", "eth0 in its net namespace is peer of ")
+	}
+	end := e.Dx(t, "inspect", "--format", "{{range .Network.Interfaces}}{{.HostEnd}}{{end}}", c.Name)
+	if want := vethOf(t, link) + " on " + bridge; strings.TrimSpace(end.Stdout) != want {
+		t.Errorf("the host's end of eth0: %v, want %s", end, want)
 	}
 	if got, r := dxWho(t, e, bridge); len(got) != 2 || !strings.HasSuffix(got[0].How, "on "+bridge) {
 		t.Errorf("who is on the bridge: %+v", r)
@@ -251,6 +293,37 @@ func TestWhosePublishedPort(t *testing.T) {
 	if r.Code != 0 || !strings.HasPrefix(r.Stdout, c.ID[:12]+" docker-proxy") {
 		t.Errorf("without the engine: %+v", r)
 	}
+}
+
+// findHostProcess is a process of that name which has that argument.
+func findHostProcess(t *testing.T, name, arg string) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, _ := os.ReadFile(f) // it may have ended
+		words := strings.Split(string(b), "\x00")
+		if filepath.Base(words[0]) == name && slices.Contains(words, arg) {
+			return filepath.Base(filepath.Dir(f))
+		}
+	}
+	t.Fatalf("no %s has the argument %s", name, arg)
+	return ""
+}
+
+// threads are those of a process, by the kernel's list.
+func threads(t *testing.T, pid string) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/" + pid + "/task/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range files {
+		files[i] = filepath.Base(files[i])
+	}
+	return files
 }
 
 func vethOf(t *testing.T, index string) string {

@@ -53,11 +53,11 @@ func (c *completer) arguments(verb string) cobra.CompletionFunc {
 	switch verb {
 	case "exec":
 		return c.execArguments
-	case "debug", "shell", "top":
+	case "debug", "shell":
 		return c.upTo(1)
 	case "diff":
 		return c.upTo(2, "host")
-	case "inspect", "map":
+	case "inspect", "map", "top":
 		return c.upTo(1000)
 	case "ns":
 		return c.upTo(1000, "host")
@@ -343,7 +343,7 @@ func completeThings(_ *cobra.Command, _ []string, typed string) ([]string, cobra
 	words := []string{
 		"pid:\ta process, by its PID here", "inode:\ta namespace, by its number", "if:\tan interface", "ip:\tan address",
 		"cgroup:\ta cgroup", "path:\ta volume, a bind, an overlay directory, or below one",
-		"port:\ta port, published or listened on", "tcp:\ta TCP port", "udp:\ta UDP port",
+		"port:\ta port, published or listened on", "tcp:\ta TCP port", "udp:\ta UDP port", "socket:\tan open socket, by its number",
 	}
 	for _, t := range nsops.Types {
 		if t != nsops.PID && t != nsops.Cgroup { // which are said already

@@ -16,25 +16,35 @@ func (a *app) diffCommand() *cobra.Command {
 	var o output.Options
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "diff [OPTIONS] A B",
-		Short: "Compare the kernel state of two containers",
+		Use:   "diff [OPTIONS] A [B]",
+		Short: "Compare the kernel state of two containers, or list the changed files of one",
 		Long: "Compare two containers, a container and the host, or two processes, in all that\n" +
 			"dx inspect shows, and print what differs. A and B are names, IDs or unique prefixes\n" +
 			"of them, pid:N for any process, or host.\n\n" +
+			"With A alone, list the files that differ from its image, as docker diff does, whether\n" +
+			"it runs or not: A was added, C changed, D deleted. They are found in the layers of\n" +
+			"its root file system, without dockerd. Templates have .Type and .Path, -q prints\n" +
+			"paths, and the exit status is 0, or 1 if they could not be read.\n\n" +
 			"Values that always differ are ignored: PIDs, inode numbers, usage counters, the\n" +
 			"container's ID in a path, its address within a network (the network itself is\n" +
 			"compared). --all also shows these, and values that are the same.\n\n" +
-			"The exit status is 0 if nothing differs, 1 if something does, with and without\n" +
+			"Of two, the exit status is 0 if nothing differs, 1 if something does, with and without\n" +
 			"--all; 125 if A or B could not be read, or something that cannot be read leaves\n" +
 			"it open.",
-		Args:                  exactly(2, exitDx),
+		Args:                  oneOrTwo,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, refs []string) error {
+			if len(refs) == 1 {
+				if all {
+					return conflict(cmd, errors.New("--all compares two containers: name another one"))
+				}
+				return a.runChanges(cmd.Context(), o, refs[0])
+			}
 			return a.trouble(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
 		},
 	}
 	o.Register(cmd.Flags())
-	cmd.Flags().Lookup("quiet").Usage = "Print nothing; only set the exit status"
+	cmd.Flags().Lookup("quiet").Usage = "Of two, print nothing and only set the exit status; of one, only display paths"
 	cmd.Flags().BoolVar(&all, "all", false, "Also show values that are the same, and those that always differ")
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"dx/dockerx/execspec"
 	"dx/dockerx/exposure"
 	"dx/dockerx/lookup"
+	"dx/dockerx/top"
 	"dx/nsops/caps"
 	"dx/nsops/launch"
 	"dx/nsops/proc"
@@ -160,6 +161,8 @@ func hint(err error) string {
 		return "; start dx without that, or run the command so with --ignore-caller-limits"
 	case errors.As(err, &filter):
 		return "; --ignore-unknown-filter enters anyway"
+	case errors.Is(err, top.ErrNoPID):
+		return "; pid must be among the columns: dx top web -o pid,cmd"
 	case errors.As(err, &unseen):
 		return withSudo() // it says what is missing
 	case errors.As(err, &cgroup):

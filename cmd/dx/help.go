@@ -41,18 +41,9 @@ func teach(root *cobra.Command) {
 	}
 }
 
-// usageTemplate is cobra's, without a second line for the root, and with the topics.
-func usageTemplate(template string) string {
-	return strings.NewReplacer(
-		"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "",
-		`Use "{{.CommandPath}} [command] --help" for more information about a command.`,
-		"Run '{{.CommandPath}} COMMAND --help' for more information on a command{{if not .HasParent}},\nor 'dx help TOPIC' on one of: "+strings.Join(topicNames(), ", ")+"{{end}}.",
-	).Replace(template)
-}
-
 // helpCommand is cobra's with topics, and docker's words for one that there is not
 // (docker/cli, cli/cobra.go).
-func helpCommand() *cobra.Command {
+func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND|TOPIC]",
 		Short: "Help about any command or topic",
@@ -62,7 +53,7 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, t := range topics() {
 				if len(args) == 1 && args[0] == t.name {
-					cmd.Println(t.title + "\n\n" + t.text)
+					cmd.Println(wrapText(t.title+"\n\n"+t.text, a.helpWidth()))
 					return nil
 				}
 			}

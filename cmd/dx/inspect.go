@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -14,9 +15,12 @@ import (
 	"dx/dockerx"
 	"dx/dockerx/claims"
 	"dx/dockerx/docker"
+	"dx/dockerx/host"
 	"dx/nsops"
 	"dx/nsops/escape"
+	"dx/nsops/network"
 	"dx/nsops/posture"
+	"dx/nsops/proc"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -32,8 +36,9 @@ func (a *app) inspectCommand() *cobra.Command {
 			"\"gave X\" if the process was given X and may have changed it since; \"! says X\",\n" +
 			"red on a terminal, if the kernel has another value. Cgroup limits are those of the\n" +
 			"container's own cgroup; a lower limit of a parent cgroup has a line of its own.\n\n" +
-			"Of a container that does not run it shows how it ended. Templates have these fields of\n" +
-			"docker inspect besides: .Id, .Created, .Path, .Args, .RestartCount, .State.Pid and the rest\n" +
+			"Of a container that does not run it shows how it ended and the last lines of its log\n" +
+			"(of the log drivers json-file and local). Templates have these fields of docker inspect\n" +
+			"besides: .Id, .Created, .Path, .Args, .RestartCount, .State.Pid and the rest\n" +
 			"of .State, .Config, .HostConfig, .NetworkSettings.\n\n" +
 			"The exit status is 0, or 1 if a CONTAINER could not be shown.",
 		Args:                  a.orPick(atLeast(1)),
@@ -51,6 +56,8 @@ func (a *app) inspectCommand() *cobra.Command {
 		"'json':     Print one JSON object per line, never truncated\n" +
 		"'TEMPLATE': Print output using the given Go template, with docker's functions"
 	cmd.Flags().BoolVar(&o.env, "env", false, "Show the values of environment variables, which may be secrets")
+	cmd.Flags().IntVar(&o.log, "log", -1, "Show so many lines of the log, 100 at the most (default: 10 of a container that does not run)")
+	cmd.Flags().Lookup("log").DefValue = "0" // shown as none
 	cmd.Flags().BoolVar(&o.origins, "origins", false, "Show the file that each fact comes from")
 	return cmd
 }
@@ -58,6 +65,19 @@ func (a *app) inspectCommand() *cobra.Command {
 type inspectOptions struct {
 	output.Options
 	origins, env bool
+	log          int // lines; -1: not said
+}
+
+// logLines is how many lines of the log are shown of a container.
+func (o inspectOptions) logLines(runs bool) int {
+	const enough = 10
+	switch {
+	case o.log >= 0:
+		return o.log
+	case runs:
+		return 0
+	}
+	return enough
 }
 
 func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) error {
@@ -77,6 +97,7 @@ func (a *app) runInspect(ctx context.Context, o inspectOptions, refs []string) e
 				l.add(err)
 				continue
 			}
+			s.log = a.logOf(l.resolver, s, o.logLines(s.pid != 0))
 			records = append(records, newInspectRecord(s, o.env))
 		}
 		if len(records) > 0 {
@@ -96,6 +117,24 @@ type postureSubject struct {
 	judgements                   []cmpdiff.Judgement
 	docker                       *docker.Container // what Docker says of it; nil: nothing
 	paused                       bool
+	log                          []host.LogLine
+}
+
+// logOf reads the end of a container's log, which a container of Docker's has.
+func (a *app) logOf(r *dockerx.Resolver, s *postureSubject, lines int) []host.LogLine {
+	if lines == 0 || s.docker == nil {
+		return nil
+	}
+	store, err := r.Store(s.id)
+	var log []host.LogLine
+	if err == nil {
+		defer store.Close()
+		log, err = store.Log(lines)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.say("the log of %s could not be read: %v", s.name, err)
+	}
+	return log
 }
 
 // postureGathering reads postures and notes what it could not have.
@@ -106,6 +145,23 @@ type postureGathering struct {
 	}
 	host   nsops.Set
 	unread []string
+	home   *network.Network // dx's own; nil: not read yet
+}
+
+// link names the host's ends of the interfaces.
+func (g *postureGathering) link(p *posture.Posture) {
+	if p.Network == nil || p.Network.Caller == network.NoNS {
+		return
+	}
+	if g.home == nil {
+		g.home = &network.Network{}
+		if self, err := proc.Self(); err == nil {
+			if n, err := network.ReadInterfaces(self); err == nil {
+				g.home = n
+			}
+		}
+	}
+	p.Network.LinkTo(g.home)
 }
 
 func (g *postureGathering) readHost() error {
@@ -130,6 +186,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
+	g.link(p)
 	claimed, err := claims.Of(c, p)
 	if err != nil {
 		return nil, fmt.Errorf("what Docker says of %s: %w", ref, err)

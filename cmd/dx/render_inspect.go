@@ -30,6 +30,7 @@ type inspectRecord struct {
 	Ports        string   `json:",omitempty"` // the published ones, as docker ps has them
 	RestartCount int
 	State        *stateRecord `json:",omitempty"`
+	Log          []logRecord  `json:",omitempty"` // its end, where it was asked for or the container does not run
 	dockerFields
 
 	subject *postureSubject
@@ -110,6 +111,7 @@ const (
 func (v *inspectView) write() {
 	v.title()
 	v.recorded()
+	v.log()
 	if v.s.pid == 0 {
 		return
 	}

@@ -22,6 +22,13 @@ type stateRecord struct {
 	StartedAt, FinishedAt                        string // RFC 3339; empty: not known
 }
 
+// logRecord is a line of the container's log.
+type logRecord struct {
+	Time   time.Time
+	Stream string
+	Text   string
+}
+
 // dockerFields are the most used paths of docker inspect, for templates.
 type dockerFields struct {
 	Id      string   `json:"-"` //nolint:staticcheck // docker's name
@@ -43,6 +50,9 @@ type networkSettings struct {
 
 // recorded fills in what Docker says.
 func (r *inspectRecord) recorded(s *postureSubject, env bool) {
+	for _, l := range s.log {
+		r.Log = append(r.Log, logRecord(l))
+	}
 	d := s.docker
 	if d == nil {
 		if s.pid != 0 {
@@ -158,6 +168,18 @@ func (v *inspectView) recorded() {
 		t.Rows = append(t.Rows, output.Row("  "+row[0], row[1]))
 	}
 	if len(rows) > 0 {
+		v.Blank()
+		v.Table(t)
+	}
+}
+
+// log shows what the container wrote last.
+func (v *inspectView) log() {
+	t := output.Table{Header: []string{"LOG", "STREAM", ""}}
+	for _, l := range v.r.Log {
+		t.Rows = append(t.Rows, output.Row("  "+l.Time.Local().Format(time.DateTime), l.Stream, v.cut(l.Text)))
+	}
+	if len(t.Rows) > 0 {
 		v.Blank()
 		v.Table(t)
 	}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"dx/cmd/dx/output"
+	"dx/nsops/network"
 	"dx/nsops/posture"
 )
 
@@ -50,7 +52,7 @@ func (v *inspectView) mounts(m *posture.Mounts) output.Table {
 }
 
 func (v *inspectView) interfaces(n *posture.Network) output.Table {
-	t := output.Table{Header: []string{"  INTERFACE", "KIND", "STATE", "MTU", "MAC", "ADDRESSES"}}
+	t := output.Table{Header: []string{"  INTERFACE", "KIND", "STATE", "MTU", "MAC", "ADDRESSES", "HOST END"}, Drop: []string{"MTU", "MAC", "KIND"}}
 	for _, i := range n.Interfaces {
 		var addresses []string
 		for _, a := range i.Addresses {
@@ -60,7 +62,10 @@ func (v *inspectView) interfaces(n *posture.Network) output.Table {
 		if !i.Up {
 			state = "down"
 		}
-		t.Rows = append(t.Rows, output.Row("  "+i.Name, i.Kind, state, strconv.Itoa(i.MTU), i.MAC, v.cut(strings.Join(addresses, " "))))
+		t.Rows = append(t.Rows, output.Row("  "+i.Name, i.Kind, state, strconv.Itoa(i.MTU), i.MAC, v.cut(strings.Join(addresses, " ")), i.HostEnd))
+	}
+	if !slices.ContainsFunc(n.Interfaces, func(i network.Interface) bool { return i.HostEnd != "" }) {
+		t = t.Without("HOST END")
 	}
 	return v.bounded(t, n.Truncated)
 }

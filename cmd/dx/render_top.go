@@ -19,6 +19,7 @@ import (
 // topRecord is one line of dx top --format json.
 type topRecord struct {
 	Container    string `header:"CONTAINER ID"` // ID; empty for pid:N and host
+	Name         string `header:"CONTAINER"`
 	Engine       string // whose the container is; empty for pid:N and host
 	Pid          int
 	ContainerPid int `header:"CPID"` // 0: the container does not see it
@@ -69,7 +70,7 @@ func topRecords(c *dockerx.Container, tasks []top.Task, by order, tree bool) []t
 	out := make([]topRecord, 0, len(tasks))
 	for _, t := range tasks {
 		out = append(out, topRecord{
-			Container: c.ID, Engine: c.Engine, Pid: t.PID, ContainerPid: t.ContainerPID, PPid: t.PPID,
+			Container: c.ID, Name: c.Name, Engine: c.Engine, Pid: t.PID, ContainerPid: t.ContainerPID, PPid: t.PPID,
 			User: userText(t), UID: t.UID, ContainerUID: t.ContainerUID,
 			State: string(rune(t.State)), CPU: t.Percent, Time: t.CPU.Seconds(), RSS: t.RSS,
 			StartedAt: t.Started, Elapsed: t.Elapsed.Seconds(), Via: t.Via, Command: t.Command, Cut: t.Cut,
@@ -158,7 +159,19 @@ func topTable(list []topRecord) output.Table {
 		cells[8].Alert = r.Via == top.ViaNsenter
 		t.Rows = append(t.Rows, cells)
 	}
-	return withEngines(t, list, func(r topRecord) string { return r.Engine })
+	return withNames(withEngines(t, list, func(r topRecord) string { return r.Engine }), list)
+}
+
+// withNames adds the column CONTAINER in front where several are shown.
+func withNames(t output.Table, list []topRecord) output.Table {
+	if !slices.ContainsFunc(list, func(r topRecord) bool { return r.Name != list[0].Name }) {
+		return t
+	}
+	t.Header = append([]string{"CONTAINER"}, t.Header...)
+	for i, r := range list {
+		t.Rows[i] = append(output.Row(r.Name), t.Rows[i]...)
+	}
+	return t
 }
 
 // clock is ps's [DD-]hh:mm:ss (ps(1), cputime).

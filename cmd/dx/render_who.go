@@ -14,7 +14,7 @@ type whoRecord struct {
 	Kind   lookup.Kind
 	Name   string `header:"CONTAINER"`
 	ID     string `header:"CONTAINER ID"`
-	Pid    int    // of the container's init
+	Pid    int    // of the container's init; 0: it does not run
 	How    string
 	Engine string // whose the container is
 	Source dockerx.Source
@@ -30,10 +30,14 @@ func (r whoRecord) Short() whoRecord {
 func whoRecords(arg string, hits []lookup.Hit) []whoRecord {
 	var out []whoRecord
 	for _, h := range hits {
-		out = append(out, whoRecord{
+		r := whoRecord{
 			Arg: arg, Kind: h.Kind, Name: h.Container.Name, ID: h.Container.ID,
-			Pid: h.Container.Process.PID, How: h.Evidence, Engine: h.Container.Engine, Source: h.Container.Source,
-		})
+			How: h.Evidence, Engine: h.Container.Engine, Source: h.Container.Source,
+		}
+		if h.Container.Process != nil {
+			r.Pid = h.Container.Process.PID
+		}
+		out = append(out, r)
 	}
 	return out
 }
@@ -44,7 +48,11 @@ func whoTable(list []whoRecord) output.Table {
 		Drop:   []string{"ID", "ENGINE", "KIND", "HOW"},
 	}
 	for _, r := range list {
-		t.Rows = append(t.Rows, output.Row(r.Arg, string(r.Kind), r.Name, r.ID, strconv.Itoa(r.Pid), r.How))
+		pid := "-"
+		if r.Pid != 0 {
+			pid = strconv.Itoa(r.Pid)
+		}
+		t.Rows = append(t.Rows, output.Row(r.Arg, string(r.Kind), r.Name, r.ID, pid, r.How))
 	}
 	return withEngines(t, list, func(r whoRecord) string { return r.Engine })
 }

@@ -68,8 +68,9 @@ func (a *app) rootCommand() *cobra.Command {
 
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetHelpCommand(helpCommand())
-	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	root.SetHelpCommand(a.helpCommand())
+	root.SetHelpFunc(a.printHelp)
+	root.SetUsageFunc(a.printUsage)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)

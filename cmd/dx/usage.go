@@ -69,6 +69,14 @@ func exactly(n, code int) cobra.PositionalArgs {
 	}
 }
 
+// oneOrTwo takes that many arguments, of a verb whose 1 is an answer.
+func oneOrTwo(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 || len(args) == 2 {
+		return nil
+	}
+	return usage(cmd, fmt.Errorf("dx: '%s' requires 1 or 2 arguments", cmd.CommandPath()), exitDx)
+}
+
 func arguments(n int) string {
 	if n == 1 {
 		return "1 argument"

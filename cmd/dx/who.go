@@ -24,7 +24,10 @@ func (a *app) whoCommand() *cobra.Command {
 			"  172.17.0.2  ip:172.17.0.2        an address\n" +
 			"  /docker/1791…  cgroup:/docker/1791…  a cgroup, also below /sys/fs/cgroup\n" +
 			"  /var/lib/docker/…  path:FILE     a volume, a bind, an overlay directory, or below one\n" +
-			"  :8080  127.0.0.1:8080  tcp:8080  udp:53  a port published, or listened on inside\n\n" +
+			"  :8080  127.0.0.1:8080  tcp:8080  udp:53  a port published, or listened on inside\n" +
+			"  socket:[34912]  socket:34912     a socket that is open, as /proc/PID/fd has it\n\n" +
+			"A thread's ID means its process, docker-proxy's PID the container that it forwards to.\n" +
+			"Volumes, binds and layers of containers that do not run are found as well.\n" +
 			"The type is inferred from the argument's form; a prefix makes it explicit.",
 		Args:                  atLeast(1),
 		DisableFlagsInUseLine: true,
@@ -42,6 +45,7 @@ func (a *app) runWho(ctx context.Context, o output.Options, args []string) error
 		}
 		defer dockerx.CloseAll(containers)
 		finder := lookup.New(containers)
+		finder.AskOfStopped(func() lookup.Kept { return a.kept(ctx, l.resolver) })
 		var records []whoRecord
 		for _, arg := range args {
 			hits, err := finder.Find(arg)
@@ -56,6 +60,16 @@ func (a *app) runWho(ctx context.Context, o output.Options, args []string) error
 		}
 		return output.Render(l.out, records, func() output.Table { return whoTable(output.Shorten(records, o)) })
 	})
+}
+
+// kept is what does not run. That it cannot be seen is said: it may have been the answer.
+func (a *app) kept(ctx context.Context, r *dockerx.Resolver) lookup.Kept {
+	list, layerOf, err := r.Stopped(ctx)
+	if err != nil {
+		a.say("containers that do not run are not searched: %v", err)
+		return lookup.Kept{}
+	}
+	return lookup.Kept{List: list, LayerOf: layerOf}
 }
 
 // sayUnsearched is one line, however many processes were not looked at.

@@ -54,15 +54,9 @@ type Task struct {
 
 func (t Task) inCgroup() bool { return t.answer.Cgroup != "" }
 
-// Options say what is to be found out about processes.
-type Options struct {
-	// Sample is how long the use of the CPU is watched; 0: it is that over each
-	// process's whole life.
-	Sample time.Duration
-}
-
 // Top is the processes of a container at a moment.
 type Top struct {
+	At     time.Time // when they were read
 	Tasks  []Task
 	Hidden int // processes that might be the container's: the caller may not look at their namespaces
 }
@@ -78,7 +72,7 @@ const (
 // Of lists the processes in the container's scope, in one pass over /proc. Where the
 // scope says nothing (pid:N of a process like dx itself) they are its descendants, and
 // for the host all.
-func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
+func Of(ctx context.Context, c *dockerx.Container) (Top, error) {
 	x := membership.New([]membership.Container{{ID: c.ID, Init: c.Process}})
 	if err := x.Err(0); err != nil {
 		return Top{}, fmt.Errorf("%s: %w", c.Ref, err)
@@ -102,11 +96,8 @@ func Of(ctx context.Context, c *dockerx.Container, o Options) (Top, error) {
 	}
 	t.tellWays()
 	t.nameUsers()
-	var err error
-	if o.Sample > 0 {
-		err = sample(ctx, t.top.Tasks, o.Sample)
-	}
-	return t.top, err
+	t.top.At = t.now
+	return t.top, nil
 }
 
 // topper makes the pass.

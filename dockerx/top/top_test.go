@@ -113,7 +113,7 @@ func TestHostileAccounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := chrooted(t, make)
-			top, err := Of(context.Background(), c, Options{})
+			top, err := Of(context.Background(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +196,7 @@ func TestTopOfHostileCommands(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Of(ctx, c, Options{}); err == nil {
+	if _, err := Of(ctx, c); err == nil {
 		t.Error("a cancelled pass goes on")
 	}
 }
@@ -204,7 +204,10 @@ func TestTopOfHostileCommands(t *testing.T) {
 // sampled is what top says of a bare process that it watches for a moment.
 func sampled(t *testing.T, c *dockerx.Container) Task {
 	t.Helper()
-	top, err := Of(context.Background(), c, Options{Sample: 100 * time.Millisecond})
+	top, err := Of(context.Background(), c)
+	if err == nil {
+		err = Sample(context.Background(), 100*time.Millisecond, top.Tasks)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

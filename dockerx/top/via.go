@@ -2,15 +2,12 @@ package top
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"strconv"
-	"time"
 
 	"dx/dockerx/membership"
 	"dx/nsops/launch"
-	"dx/nsops/proc"
 	"dx/nsops/rootfs"
 )
 
@@ -160,24 +157,3 @@ func passwdNames(passwd []byte, wanted map[int]string) {
 
 // maxName bounds a user's name: that of utmp(5) has 32 bytes.
 const maxName = 256
-
-// sample replaces the use of the CPU over the tasks' lives by that over some time. A
-// task that has ended meanwhile keeps what it had.
-func sample(ctx context.Context, tasks []Task, d time.Duration) error {
-	begin := time.Now()
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for i := range tasks {
-		stat, err := proc.StatOf(tasks[i].PID)
-		if err != nil || stat.StartTime != tasks[i].start {
-			continue
-		}
-		now := ticks(stat.UTime + stat.STime)
-		tasks[i].Percent = percent(now-tasks[i].CPU, time.Since(begin))
-		tasks[i].CPU = now
-	}
-	return nil
-}

@@ -12,14 +12,14 @@ const (
 // without are left out, then all are cut. What it says is all there with --no-trunc.
 func (t Table) fitted(width int) Table {
 	for _, name := range append([]string{""}, t.Drop...) {
-		t = t.without(name)
+		t = t.Without(name)
 		if widths, ok := narrowed(t.widths(), width, enough); ok {
 			return t.cut(widths)
 		}
 	}
 	widths, ok := narrowed(t.widths(), width, least)
 	for !ok && len(t.Header) > 1 {
-		t = t.without(t.Header[len(t.Header)-1])
+		t = t.Without(t.Header[len(t.Header)-1])
 		widths, ok = narrowed(t.widths(), width, least)
 	}
 	return t.cut(widths)
@@ -47,13 +47,13 @@ func narrowed(widths []int, width, least int) ([]int, bool) {
 	return widths, true
 }
 
-// without is the table without a column.
-func (t Table) without(name string) Table {
+// Without is the table without a column.
+func (t Table) Without(name string) Table {
 	i := slices.Index(t.Header, name)
 	if i < 0 {
 		return t
 	}
-	out := Table{Header: slices.Delete(slices.Clone(t.Header), i, i+1)}
+	out := Table{Header: slices.Delete(slices.Clone(t.Header), i, i+1), Drop: t.Drop}
 	for _, cells := range t.Rows {
 		if i < len(cells) {
 			cells = slices.Delete(slices.Clone(cells), i, i+1)

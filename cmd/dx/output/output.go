@@ -86,6 +86,14 @@ func newPrinter(s Screen, o Options) (*Printer, error) {
 	return p, err
 }
 
+// On returns a printer of the same kind that prints elsewhere: for who draws on the terminal
+// himself.
+func (p *Printer) On(w io.Writer) *Printer {
+	other := *p
+	other.screen.Writer = w
+	return &other
+}
+
 // IsTable reports whether the output is for people to read: a verb may then print
 // more than one table.
 func (p *Printer) IsTable() bool {
