@@ -107,7 +107,7 @@ stress: deps ## Unit and e2e tests, RUNS times (10) under load and odd condition
 
 # Neither is part of `make test`: they take many minutes and gigabytes of disk.
 .PHONY: e2e-matrix
-e2e-matrix: ## Compare with the docker exec of other Debian releases
+e2e-matrix: ## Compare with the docker exec of other Debian releases, and of dockerd 29
 	e2e/matrix/run
 
 .PHONY: e2e-vm

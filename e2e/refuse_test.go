@@ -101,6 +101,14 @@ func TestExecHasDockersTexts(t *testing.T) {
 			t.Errorf("%q\ndocker: %+v\ndx:     %+v", args, want, got)
 		}
 	}
+	e.MustDocker(t, "exec", c.Name, "sh", "-c", "echo big:x:99999999999:app >>/etc/group")
+	for _, user := range []string{"app", "app:big", ":big", "root"} {
+		args := []string{"exec", "-u", user, c.Name, "id"}
+		want, got := essence(e.Docker(t, args...)), essence(e.Dx(t, args...))
+		if got != want && !strings.Contains(want.Stdout, "setgroups: invalid argument") { // Debian's 28.5
+			t.Errorf("%q, a group out of range\ndocker: %+v\ndx:     %+v", args, want, got)
+		}
+	}
 	// On a terminal docker has the carriage returns of the mode that it has set.
 	for _, flags := range []string{"-t", "-it"} {
 		run := func(program []string) string {

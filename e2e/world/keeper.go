@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,7 +22,8 @@ func keep() int {
 	Deaf()
 	unix.Umask(0o022) // a remapped root must be able to pass through the cgroups
 	unix.CloseOnExec(3)
-	groups, err := makeCgroups(fmt.Sprintf("dx-world-%d", os.Getpid()))
+	// Runs in PID namespaces of their own may have the same PID.
+	groups, err := makeCgroups(fmt.Sprintf("dx-world-%d-%08x", os.Getpid(), rand.Uint32()))
 	if err != nil {
 		return complain(errors.Join(err, groups.remove()))
 	}
