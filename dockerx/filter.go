@@ -231,7 +231,7 @@ func (l *Listed) holds(key, v string) bool {
 	case "status":
 		return l.State == v
 	case "engine":
-		return l.isOf(v)
+		return OfEngine(l.Engine, l.Name, v)
 	case "label":
 		key, want, exact := strings.Cut(v, "=")
 		have, ok := l.Labels[key]
@@ -255,17 +255,18 @@ func (l *Listed) holds(key, v string) bool {
 	return true // before and since, which between looks at; isolation
 }
 
-// isOf reports whether a container is an engine's: by what the list calls that, or by the
-// part in front of its colon; "docker" is every dockerd, "k8s" whoever runs pods.
-func (l *Listed) isOf(engine string) bool {
-	kind, _, _ := strings.Cut(l.Engine, ":")
+// OfEngine reports whether a container, of whose engine and by whose name a list tells, is
+// an engine's: by what the list calls that, or by the part in front of its colon; "docker" is
+// every dockerd, "k8s" whoever runs pods.
+func OfEngine(its, name, engine string) bool {
+	kind, _, _ := strings.Cut(its, ":")
 	switch engine {
-	case l.Engine, kind:
+	case its, kind:
 		return true
 	case "docker":
 		return kind == "unix" || kind == "tcp" || kind == "ssh" // by its address
 	}
-	return engine == "k8s" && strings.HasPrefix(l.Name, "k8s:")
+	return engine == "k8s" && strings.HasPrefix(name, "k8s:")
 }
 
 // storedHolds is for what only Docker's files tell.

@@ -29,6 +29,12 @@ type Listed struct {
 	Labels          map[string]string
 	Sandbox         bool // it holds a pod's namespaces, and runs nothing of the user's
 
+	// Namespace and Pod are Kubernetes'; empty of any other container.
+	Namespace, Pod string
+
+	// Reference is a qualified one that means the container: "k8s:prod/nginx-x2z9k/web".
+	Reference string
+
 	// What docker ps has besides. Of a container that is not Docker's none is known.
 	Created  time.Time
 	Command  string // with its arguments
@@ -177,7 +183,10 @@ func noProcess(l *host.Listing) string {
 // called takes what the container is called, and whose it is.
 func (l *Listed) called(f *host.Found, call callers) {
 	l.Name, l.Engine, l.Source, l.Image = call.call(f), f.EngineName(), SourceHost, f.Image()
-	l.Sandbox = f.Pod().Sandbox
+	pod := f.Pod()
+	l.Sandbox, l.Namespace, l.Pod = pod.Sandbox, pod.Namespace, pod.Name
+	l.Reference = call.qualified(f)
+	l.Command = joined(f.Command())
 	if d := f.Docker(); d != nil {
 		l.recorded(d)
 	}
@@ -246,7 +255,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 			one.Status += " (no such process)"
 		}
 		one.told(k)
-		one.Engine = r.engine.Host()
+		one.Engine, one.Reference = r.engine.Host(), "docker:"+k.Name
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {
@@ -260,7 +269,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 	for _, c := range left {
 		one := listedOf(c)
 		one.called(c.found, call)
-		if c.found.Engine().Manager == "" {
+		if c.found.Engine().Docker {
 			one.Status += " (unknown to the engine)"
 		}
 		out = append(out, one)

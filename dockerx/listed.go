@@ -37,10 +37,12 @@ func (l *Listed) recorded(d *docker.Container) {
 }
 
 // commandLine is as dockerd writes it for its list (moby, container/view.go).
-func commandLine(d *docker.Container) string {
-	words := []string{d.Path}
-	for _, arg := range d.Args {
-		if strings.Contains(arg, " ") {
+func commandLine(d *docker.Container) string { return joined(append([]string{d.Path}, d.Args...)) }
+
+func joined(args []string) string {
+	var words []string
+	for i, arg := range args {
+		if i > 0 && strings.Contains(arg, " ") {
 			arg = "'" + arg + "'"
 		}
 		words = append(words, arg)

@@ -56,13 +56,22 @@ func ambiguous(ref Reference, hits []*host.Found) *AmbiguousError {
 		if docker.IsID(f.ID) && f.Scheme() != "containerd" {
 			c.ID = f.ID
 		}
-		if called := f.Called(); bearers[called] == 1 && f.Name() != f.ID && f.Scheme() != "containerd" && (!f.Engine().Docker || f.Name() == strings.TrimPrefix(ref.name, "/")) {
+		if called := f.Called(); bearers[called] == 1 && (f.Scheme() == "k8s" || named(f, ref)) {
 			c.Reference = called
 		}
 		e.Candidates = append(e.Candidates, c)
 	}
 	slices.SortFunc(e.Candidates, func(a, b Candidate) int { return strings.Compare(a.Reference, b.Reference) })
 	return e
+}
+
+// named reports whether an error may call a container by its name: one of Docker's is called
+// as it was asked for.
+func named(f *host.Found, ref Reference) bool {
+	if f.Engine().Docker {
+		return f.Name() == strings.TrimPrefix(ref.name, "/")
+	}
+	return f.Name() != f.ID && f.Scheme() != "containerd"
 }
 
 // situation is what decides whose container may be meant when the host has to tell.

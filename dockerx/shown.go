@@ -138,10 +138,15 @@ func (r *Resolver) callers(s situation, list []*shownOne) callers {
 
 func (c callers) call(f *host.Found) string {
 	name, e := f.Name(), f.Engine()
-	switch {
-	case c.plain(f) && f.Pod() == host.Pod{} && (e == c.own || c.bare[name] == 1):
+	if c.plain(f) && f.Pod() == (host.Pod{}) && (e == c.own || c.bare[name] == 1) {
 		return name
-	case (e.Docker || e.Manager != "" || f.Scheme() == "k8s") && c.names[f.Called()] == 1:
+	}
+	return c.qualified(f)
+}
+
+// qualified is the reference by the name, as long as that means one container.
+func (c callers) qualified(f *host.Found) string {
+	if e := f.Engine(); (e.Docker || e.Manager != "" || f.Scheme() == "k8s") && c.names[f.Called()] == 1 {
 		return f.Called()
 	}
 	return f.Qualified()

@@ -80,6 +80,7 @@ func (c *completer) flags(cmd *cobra.Command, flags *pflag.FlagSet) {
 			return offer(plain(engine.Contexts(os.Getenv)))
 		},
 		"each":        c.each,
+		"engine":      c.engines,
 		"env":         completeEnvironment,
 		"filter":      c.filters,
 		"format":      completeFormat,
@@ -159,6 +160,9 @@ func containerWords(list []dockerx.Listed, typed string) []string {
 		if l.Name != "" && isPlain(l.Name) {
 			out = append(out, l.Name+about)
 		}
+		if scheme, _, ok := strings.Cut(typed, ":"); ok && l.Reference != l.Name && strings.HasPrefix(l.Reference, scheme+":") && isPlain(l.Reference) {
+			out = append(out, l.Reference+about)
+		}
 		if typed != "" && strings.HasPrefix(l.ID, typed) || l.Name == "" {
 			out = append(out, output.ShortID(l.ID)+about)
 		}
@@ -189,7 +193,7 @@ func plain(words []string) []string {
 
 // execArguments are a container, and a program of it.
 func (c *completer) execArguments(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if several := cmd.Flags(); several.Changed("all") || several.Changed("filter") || several.Changed("each") {
+	if several := cmd.Flags(); several.Changed("all") || several.Changed("filter") || several.Changed("engine") || several.Changed("each") {
 		return offer(nil) // what is offered here would be run in all of them
 	}
 	if len(args) == 1 && cmd.Flags().Changed("ns") {
@@ -219,6 +223,11 @@ func (c *completer) each(cmd *cobra.Command, args []string, typed string) ([]str
 		}
 	}
 	return listOf(names...)(cmd, args, typed)
+}
+
+// engines offers those that have containers.
+func (c *completer) engines(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return offer(engineNames(c.list(cmd, false)))
 }
 
 // users are those of the running containers: the one that is meant comes behind the flag.
@@ -251,6 +260,8 @@ func (c *completer) filters(cmd *cobra.Command, _ []string, typed string) ([]str
 	}
 	var out []string
 	switch key {
+	case "engine":
+		out = engineNames(c.list(cmd, false))
 	case "health":
 		out = []string{"healthy", "none", "starting", "unhealthy"}
 	case "is-task":

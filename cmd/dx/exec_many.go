@@ -18,6 +18,7 @@ import (
 type manyOptions struct {
 	all      bool
 	filters  psFilters
+	engines  engineFlag
 	each     namesFlag
 	parallel int
 	format   string
@@ -35,6 +36,7 @@ const manyHelp = "\n\n" +
 func (o *manyOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.all, "all", false, "Run the command in all running containers")
 	f.Var(o.filters, "filter", "Run the command in the running containers that match: id=ID, name=REGEXP, label=KEY[=VALUE], status=STATE")
+	f.Var(&o.engines, "engine", "Run the command in the running containers of this engine: docker, podman, k8s")
 	f.Var(&o.each, "each", "Run the command in each of these containers, comma separated")
 	f.IntVar(&o.parallel, "parallel", 4*runtime.NumCPU(), "With several containers: how many to run the command in at a time")
 	f.Lookup("parallel").DefValue = "4 for each processor"
@@ -42,7 +44,10 @@ func (o *manyOptions) flags(f *pflag.FlagSet) {
 }
 
 // asked reports whether several containers are meant.
-func (o *manyOptions) asked() bool { return o.all || len(o.filters) > 0 || len(o.each) > 0 }
+func (o *manyOptions) asked() bool { return o.all || o.chosen() || len(o.each) > 0 }
+
+// chosen reports whether a rule says which containers are meant.
+func (o *manyOptions) chosen() bool { return len(o.filters) > 0 || len(o.engines) > 0 }
 
 // check refuses what has no meaning for several containers, or for one.
 func (o *manyOptions) check(cmd *cobra.Command) error {
@@ -61,13 +66,13 @@ func (o *manyOptions) check(cmd *cobra.Command) error {
 		}
 	}
 	for key := range o.filters {
-		if !slices.Contains([]string{"id", "name", "label", "status"}, key) {
-			return fmt.Errorf("--filter %s is not known to dx exec: it takes id, name, label and status", key)
+		if !slices.Contains([]string{"engine", "id", "name", "label", "status"}, key) {
+			return fmt.Errorf("--filter %s is not known to dx exec: it takes engine, id, name, label and status", key)
 		}
 	}
 	switch args := cmd.Flags().Args(); {
-	case len(o.each) > 0 && (o.all || len(o.filters) > 0):
-		return errors.New("--each names the containers: it cannot be combined with --all or --filter")
+	case len(o.each) > 0 && (o.all || o.chosen()):
+		return errors.New("--each names the containers: it cannot be combined with --all, --filter or --engine")
 	case o.parallel < 1:
 		return errors.New("--parallel must be at least 1")
 	case cmd.ArgsLenAtDash() != 0 && len(args) > 0:
@@ -103,7 +108,7 @@ func (o *manyOptions) match(t *dockerx.Target) bool {
 		l.State = "paused"
 	}
 	l.ID = t.ID
-	return dockerx.Filters(o.filters).Match(l)
+	return o.engines.meant(l.Engine, l.Name) && dockerx.Filters(o.filters).Match(l)
 }
 
 // meant lends run the containers that are meant.

@@ -22,6 +22,7 @@ var pictures = map[string]func(draw.Picture) string{
 type mapOptions struct {
 	to                pictureFlag
 	all, unfold, open bool
+	engines           engineFlag
 }
 
 func (a *app) mapCommand() *cobra.Command {
@@ -45,6 +46,7 @@ func (a *app) mapCommand() *cobra.Command {
 		RunE:                  func(cmd *cobra.Command, refs []string) error { return a.runMap(cmd.Context(), o, refs) },
 	}
 	f := cmd.Flags()
+	o.engines.register(f)
 	f.VarP(&o.to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .dot, .mmd):\n"+
 		"'svg':     an image\n"+
 		"'html':    a page of one file that filters and highlights\n"+
@@ -84,6 +86,8 @@ func (p *pictureFlag) Set(s string) error {
 func (a *app) runMap(ctx context.Context, o mapOptions, refs []string) error {
 	write := a.writeResult
 	switch {
+	case len(o.engines) > 0 && len(refs) > 0:
+		return &clientError{err: errors.New("--engine draws all containers of an engine: leave out CONTAINER, or --engine"), code: exitDx}
 	case o.all && len(refs) > 0:
 		return &clientError{err: errors.New("--all draws all containers: leave out CONTAINER, or --all"), code: exitDx}
 	case o.open:
@@ -123,7 +127,7 @@ type mapFinder interface {
 }
 
 func (a *app) drawMap(ctx context.Context, find mapFinder, o mapOptions, refs []string, write func(string) error) error {
-	g, err := a.gather(ctx, find, refs, false)
+	g, err := a.gather(ctx, o.engines.finder(find), refs, false)
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (a *app) drawMap(ctx context.Context, find mapFinder, o mapOptions, refs []
 		if err != nil && !errors.As(err, &some) {
 			return err
 		}
-		stopped, unseen = list, err
+		stopped, unseen = o.engines.of(list), err
 	}
 	if len(refs) == 0 || len(g.Found) > 0 {
 		p := newPicture(a.commandPrefix(), g.Host, g.Found, stopped)

@@ -18,6 +18,7 @@ import (
 type nsOptions struct {
 	output.Options
 	tree, procs, all, inodes bool
+	engines                  engineFlag
 }
 
 func (a *app) nsCommand() *cobra.Command {
@@ -48,6 +49,7 @@ func (a *app) nsCommand() *cobra.Command {
 	}
 	o.Register(cmd.Flags())
 	f := cmd.Flags()
+	o.engines.register(f)
 	f.BoolVar(&o.tree, "tree", false, "Show PID and user namespaces as trees: which is in which, and who owns them")
 	f.BoolVar(&o.procs, "procs", false, "Show the processes of each namespace")
 	f.BoolVar(&o.inodes, "inodes", false, "In the list of all containers, show the inode numbers of namespaces, and the host's")
@@ -66,6 +68,8 @@ func (o nsOptions) check(refs []string) error {
 	switch {
 	case o.tree && o.procs:
 		return errors.New("--tree and --procs cannot be used together")
+	case len(o.engines) > 0 && (o.tree || o.procs || len(refs) > 0):
+		return errors.New("--engine is for the list of all containers")
 	case o.inodes && (o.tree || o.procs || len(refs) > 0):
 		return errors.New("--inodes is for the list of all containers: the others show numbers without it")
 	case o.all && !o.tree && !o.procs:
@@ -91,7 +95,7 @@ func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
 	if o.tree || o.procs || (len(refs) > 0 && namespaces.IsRef(refs[0])) {
 		return a.showSpaces(ctx, resolver, out, o, refs)
 	}
-	return a.showNamespaces(ctx, resolver, out, o.inodes, refs)
+	return a.showNamespaces(ctx, o.engines.finder(resolver), out, o.inodes, refs)
 }
 
 // sourceFor is a itself, or where no reference needs an engine, one that asks none:

@@ -18,6 +18,7 @@ type psOptions struct {
 	all, latest bool
 	last        int
 	filters     psFilters
+	engines     engineFlag
 }
 
 func (a *app) psCommand() *cobra.Command {
@@ -32,11 +33,11 @@ func (a *app) psCommand() *cobra.Command {
 			"one that the kernel runs and Docker does not know, \"unverified\" one that dx may not\n" +
 			"look at. The columns ENGINE and SOURCE are there if there are several; a name such as\n" +
 			"containerd:default/web or podman:web means that container to every verb. A pod's\n" +
-			"sandbox is shown with -a.\n\n" +
+			"sandbox is shown with -a. POD and NAMESPACE are there where there are pods.\n\n" +
 			"Filters are engine (docker, podman, k8s) and those of docker ps: ancestor, before,\n" +
 			"exited, expose, health, id, is-task, label, name (a regular expression),\n" +
 			"network, publish, since, status, volume. Templates have the fields of docker ps,\n" +
-			".Label \"KEY\" among them, and .Name, .Pid, .StartedAt, .Engine and .Source. .Size is not known: docker ps --size has it. Without --format,\n" +
+			".Label \"KEY\" among them, and .Name, .Pid, .StartedAt, .Engine, .Source, .Pod and .Namespace. .Size is not known: docker ps --size has it. Without --format,\n" +
 			"psFormat of docker's config file counts.",
 		Args:                  noArguments(exitFailure),
 		DisableFlagsInUseLine: true,
@@ -44,6 +45,7 @@ func (a *app) psCommand() *cobra.Command {
 	}
 	o.Register(cmd.Flags())
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "Show all containers (default shows just running)")
+	o.engines.register(cmd.Flags())
 	cmd.Flags().VarP(o.filters, "filter", "f", "Filter output based on conditions provided, as name=REGEXP")
 	cmd.Flags().IntVarP(&o.last, "last", "n", -1, "Show n last created containers (includes all states)")
 	cmd.Flags().BoolVarP(&o.latest, "latest", "l", false, "Show the latest created container (includes all states)")
@@ -61,6 +63,7 @@ func (a *app) runPS(ctx context.Context, o psOptions) error {
 	if err != nil {
 		return err
 	}
+	o.engines.filter(o.filters)
 	if err := dockerx.Filters(o.filters).Check(); err != nil {
 		return err
 	}

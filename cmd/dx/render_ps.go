@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -32,6 +33,8 @@ type psRecord struct {
 	Ports        string
 	State        string
 	Labels       string
+	Namespace    string `json:",omitempty"` // Kubernetes', as Pod
+	Pod          string `json:",omitempty"`
 	Networks     string
 	Mounts       string
 	LocalVolumes string `header:"LOCAL VOLUMES"`
@@ -67,6 +70,7 @@ func psRecords(list []dockerx.Listed) []psRecord {
 			ID: l.ID, Name: l.Name, Pid: l.PID, Image: l.Image, Status: l.Status,
 			StartedAt: l.StartedAt, Engine: l.Engine, Source: l.Source,
 			Names: l.Name, Command: quoted(l.Command), Ports: portsText(l.Ports), State: l.State,
+			Namespace: l.Namespace, Pod: l.Pod,
 			Labels: labelsText(l.Labels), Mounts: mountNames(l, 0), Size: "-", list: l,
 			Networks:     strings.Join(slices.Sorted(maps.Keys(l.Networks)), ","),
 			LocalVolumes: strconv.Itoa(localVolumes(l)),
@@ -135,7 +139,7 @@ func localVolumes(l dockerx.Listed) int {
 func psTable(list []psRecord) output.Table {
 	t := output.Table{
 		Header: []string{"CONTAINER ID", "NAME", "PID", "IMAGE", "COMMAND", "STATUS", "PORTS"},
-		Drop:   []string{"COMMAND", "PORTS", "SOURCE", "IMAGE"},
+		Drop:   []string{"NAMESPACE", "POD", "COMMAND", "PORTS", "SOURCE", "IMAGE"},
 	}
 	for _, r := range list {
 		pid := "-"
@@ -146,8 +150,20 @@ func psTable(list []psRecord) output.Table {
 		cells[5].Alert = strings.HasSuffix(r.Status, "(no such process)") || strings.HasSuffix(r.Status, "engine)")
 		t.Rows = append(t.Rows, cells)
 	}
-	t = withSources(t, list)
+	t = withSources(withPods(t, list), list)
 	return withEngines(t, list, func(r psRecord) string { return r.Engine })
+}
+
+// withPods adds the columns POD and NAMESPACE where there are pods, as crictl ps has them.
+func withPods(t output.Table, list []psRecord) output.Table {
+	if !slices.ContainsFunc(list, func(r psRecord) bool { return r.Pod != "" }) {
+		return t
+	}
+	t.Header = append(t.Header, "POD", "NAMESPACE")
+	for i, r := range list {
+		t.Rows[i] = append(t.Rows[i], output.Row(cmp.Or(r.Pod, "-"), cmp.Or(r.Namespace, "-"))...)
+	}
+	return t
 }
 
 // withSources adds the column SOURCE where not all is from one.

@@ -41,7 +41,7 @@ type Detached struct {
 
 // DetachedOf finds the container of a process by the state of its runtime. ErrNoBundle
 // if no state that counts names it, with a DisbeliefError if its bundle does not count.
-func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(runcRoots(), p) }
+func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(allStateRoots(), p) }
 
 func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
 	for dir := range statesBelow(roots) {
@@ -59,18 +59,19 @@ func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
 	return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 }
 
-// statesBelow yields the directories of states, which are the loop's to use only.
-func statesBelow(roots []string) iter.Seq[handle] {
+// statesBelow yields the directories of states, which are the loop's to use only: all, or
+// those of the IDs that are wanted.
+func statesBelow(roots []string, wanted ...func(id string) bool) iter.Seq[handle] {
 	return func(yield func(handle) bool) {
 		for _, root := range roots {
-			if !statesIn(root, yield) {
+			if !statesIn(root, wanted, yield) {
 				return
 			}
 		}
 	}
 }
 
-func statesIn(root string, yield func(handle) bool) bool {
+func statesIn(root string, wanted []func(string) bool, yield func(handle) bool) bool {
 	dir, err := openOwned(root)
 	if err != nil {
 		return true // there is no runc, or it is somebody else's
@@ -81,6 +82,9 @@ func statesIn(root string, yield func(handle) bool) bool {
 		return true
 	}
 	for _, name := range names {
+		if slices.ContainsFunc(wanted, func(wants func(string) bool) bool { return !wants(name) }) {
+			continue
+		}
 		sub, err := dir.open(name)
 		if err != nil {
 			continue // removed meanwhile, or no directory
@@ -248,16 +252,18 @@ func (s *State) holds(dirs []cgroup.Dir) bool {
 
 // allStateRoots are runcRoots, and those that containerd gives runc, one for each of
 // its namespaces.
-func allStateRoots() []string {
-	roots := runcRoots()
+func allStateRoots() []string { return append(runcRoots(), containerdRoots()...) }
+
+// containerdRoots are those that containerd's shims give runc, one for each namespace.
+func containerdRoots() (roots []string) {
 	dir, err := openOwned(defaultRuntimeRoot)
 	if err != nil {
-		return roots
+		return nil
 	}
 	defer dir.close()
 	names, err := dir.names()
 	if err != nil {
-		return roots
+		return nil
 	}
 	for _, name := range names {
 		roots = append(roots, path.Join(defaultRuntimeRoot, name))

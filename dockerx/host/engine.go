@@ -141,10 +141,12 @@ func (f *Found) Called() string {
 	if e.Owner != 0 {
 		return e.Manager + ":" + e.prefix() + f.Name()
 	}
-	switch scheme := f.Scheme(); scheme {
-	case "k8s":
+	switch scheme := f.Scheme(); {
+	case f.Pod().Sandbox:
+		return f.Qualified() // the pod's name means what runs in it
+	case scheme == "k8s":
 		return "k8s:" + f.Pod().String()
-	case "containerd":
+	case scheme == "containerd":
 		return "containerd:" + e.Namespace + "/" + f.Name()
 	default:
 		return scheme + ":" + f.Name()
@@ -191,12 +193,38 @@ func (f *Found) Image() string {
 	return f.image
 }
 
+// Command is what the container was started with, by its bundle; nil: not known. Of Docker's
+// see Docker.
+func (f *Found) Command() []string {
+	if f.Engine().Docker || f.dir.fd == none {
+		return nil
+	}
+	args, err := parse(f.dir, "config.json", parseArguments)
+	if err != nil {
+		return nil
+	}
+	return args
+}
+
+// parseArguments parses no more of a bundle's config.json than the command.
+func parseArguments(b []byte) ([]string, error) {
+	var spec struct {
+		Process struct {
+			Args []string `json:"args"`
+		} `json:"process"`
+	}
+	err := decode(b, &spec)
+	return spec.Process.Args, err
+}
+
 // identify takes what the annotations of a bundle say.
 func (f *Found) identify(a map[string]string) {
 	if IsDockers(f.Namespace) {
 		return
 	}
-	_, f.alias, f.pod = identify(a)
+	if _, f.alias, f.pod = identify(a); f.Namespace != criNamespace {
+		f.pod = Pod{} // annotated by whoever has made it
+	}
 	f.image = a[criPrefix+"image-name"]
 }
 

@@ -24,7 +24,7 @@ type manager interface {
 	written(known stores) ([]*record, error)
 }
 
-var managers = []manager{conmon{}, lxc{}, machined{}, runtimes{}, shims{}}
+var managers = []manager{conmon{}, lxc{}, nspawn{}, machined{}, runtimes{}, shims{}}
 
 // monitor is a process of dx's own PID namespace that keeps a container, or says so.
 type monitor struct {
@@ -150,6 +150,7 @@ func (l *Listing) addManaged() {
 			add(r)
 		}
 	}
+	l.addAbandoned(add)
 }
 
 func (l *Listing) report(err error) {
@@ -180,7 +181,19 @@ func (l *Listing) foundBy(r *record) *Found {
 	if r.place != "" {
 		f.Bundle = r.place
 	}
+	if !docker.IsName(f.alias) {
+		f.alias = "" // no reference could mean it
+	}
+	if r.detached() && r.engine.Manager == "" {
+		f.Namespace, f.Orphan = r.engine.Namespace, true
+	}
 	return f
+}
+
+// detached reports whether nobody serves the container, and the runtime's state and the
+// bundle tell of it: see DetachedOf.
+func (r *record) detached() bool {
+	return r.engine.Manager == "" || r.engine.Manager == "runc" || r.engine.Manager == "buildah"
 }
 
 // names reports whether a record says that a process is its container's init: the PID, when
@@ -213,7 +226,7 @@ func bundleBy(r *record, p *proc.Process) (*Bundle, error) {
 	if r.place != "" {
 		return r.usersBundle(p)
 	}
-	if r.bundle.fd == none || r.engine.Manager == "runc" || r.engine.Manager == "buildah" { // see DetachedOf
+	if r.bundle.fd == none || r.detached() {
 		return nil, fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 	}
 	keeper, err := r.keeper()

@@ -66,6 +66,10 @@ func TestIdentify(t *testing.T) {
 	if manager, name, pod := identify(crio); manager != "cri-o" || name != "k8s_web" || pod != want {
 		t.Errorf("CRI-O's: %s %s %+v", manager, name, pod)
 	}
+	_, _, pod := identify(map[string]string{"io.container.manager": "cri-o", "io.kubernetes.cri-o.Name": "k8s_web_nginx-x2z9k_prod_0b7c_0"})
+	if pod != want {
+		t.Errorf("CRI-O's, of crictl: %+v", pod)
+	}
 	if _, name, _ := identify(map[string]string{"nerdctl/name": "nweb"}); name != "nweb" {
 		t.Errorf("nerdctl's is %q", name)
 	}

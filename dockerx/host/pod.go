@@ -1,6 +1,10 @@
 package host
 
-import "strings"
+import (
+	"strings"
+
+	"dx/dockerx/docker"
+)
 
 // Pod is what Kubernetes calls a container.
 type Pod struct {
@@ -21,6 +25,7 @@ func (p Pod) String() string {
 // (pkg/cri/annotations), CRI-O (cri-o/pkg/annotations and the kubelet's labels), Podman
 // (libpod/annotations), nerdctl (pkg/labels).
 const (
+	criNamespace  = "k8s.io" // of containerd's, in which its CRI plugin keeps pods
 	criPrefix     = "io.kubernetes.cri."
 	kubeletPrefix = "io.kubernetes."
 	crioPrefix    = "io.kubernetes.cri-o."
@@ -44,11 +49,18 @@ func identify(a map[string]string) (manager, name string, pod Pod) {
 		if pod.Sandbox {
 			pod.Container = ""
 		}
-		return "cri-o", a[crioPrefix+"Name"], known(pod)
+		name := a[crioPrefix+"Name"]
+		if pod.Name == "" { // they are the kubelet's labels, and crictl gives none
+			pod, _ = parseK8sName(name)
+		}
+		return "cri-o", name, known(pod)
 	case a["io.container.manager"] == "libpod":
 		return "podman", "", Pod{}
 	}
-	return "", a["nerdctl/name"], Pod{}
+	if name = a["nerdctl/name"]; !docker.IsName(name) { // which nerdctl gives
+		name = ""
+	}
+	return "", name, Pod{}
 }
 
 // known is a pod whose names can be part of a reference, as Kubernetes' are: anybody who may

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path"
 	"slices"
@@ -15,8 +16,8 @@ import (
 )
 
 // runtimes are runc and crun by themselves: nobody keeps what `runc run -d` has started,
-// and what conmon or buildah has started remains when they have died. Their state names the
-// init, when it started, and the bundle.
+// and what conmon, buildah or a shim of containerd's has started remains when they have died.
+// Their state names the init, when it started, and the bundle.
 type runtimes struct{}
 
 func (runtimes) monitors(string) bool                   { return false }
@@ -49,6 +50,61 @@ func (runtimes) written(known stores) (out []*record, err error) {
 		}
 	}
 	return out, nil
+}
+
+// addAbandoned adds what containerd has had made in a namespace that is not Docker's, and
+// whose shim has died. A directory of what was found already is not opened: there may be
+// hundreds.
+func (l *Listing) addAbandoned(add func(*record)) {
+	served := map[[2]string]bool{}
+	for _, f := range l.Found {
+		served[[2]string{f.Namespace, f.ID}] = true
+	}
+	unknown := func(namespace, id string) bool { return !served[[2]string{namespace, id}] }
+	for r := range abandonedIn(containerdRoots(), unknown) {
+		add(r)
+	}
+}
+
+// abandonedIn yields the containers of containerd's that its runtime's states tell of and
+// wanted asks for. They are the loop's to close.
+func abandonedIn(roots []string, wanted func(namespace, id string) bool) iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		known := newStores()
+		for _, root := range roots {
+			namespace := path.Base(root)
+			if IsDockers(namespace) {
+				continue // Docker's files tell of its own
+			}
+			for dir := range statesBelow([]string{root}, func(id string) bool { return wanted(namespace, id) }) {
+				r, err := stateIn(dir, known)
+				if err != nil {
+					continue
+				}
+				r.ofContainerd(namespace)
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ofContainerd makes a record that of a container in a namespace of containerd's.
+func (r *record) ofContainerd(namespace string) {
+	r.engine, r.name, r.pod = Engine{Namespace: namespace}, "", Pod{}
+	spec, err := parse(r.bundle, "config.json", ParseSpec)
+	if err != nil {
+		return
+	}
+	if above, err := r.bundle.open(".."); err == nil {
+		r.engine.At = above.at()
+		above.close()
+	}
+	if _, r.name, r.pod = identify(spec.Annotations); namespace != criNamespace {
+		r.pod = Pod{}
+	}
+	r.image = spec.Annotations[criPrefix+"image-name"]
 }
 
 // stateIn reads what a runtime has written of one container. Half of it is no record.
