@@ -15,7 +15,7 @@ import (
 	"dx/e2e/engine"
 )
 
-// trap is a folder of a plain user's, with programs that tell when they run, and a
+// trap is a directory of a plain user's, with programs that tell when they run, and a
 // file that only root may read.
 type trap struct{ dir, secret string }
 

@@ -241,15 +241,15 @@ func TestDebugAttacker(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		for _, flags := range [][]string{nil, {"--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined"}} {
 			c := e.Run(t, engine.Busybox, flags...)
-			folder := t.TempDir()
-			if err := os.WriteFile(folder+"/tool", []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755); err != nil {
+			directory := t.TempDir()
+			if err := os.WriteFile(directory+"/tool", []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for _, tools := range [][]string{nil, {"--tools", folder}} {
+			for _, tools := range [][]string{nil, {"--tools", directory}} {
 				attackTools(t, e, c, tools)
 			}
-			if b, err := os.ReadFile(folder + "/tool"); err != nil || !strings.HasPrefix(string(b), "#!/bin/sh\nexec") {
-				t.Errorf("the host's folder was changed: %q %v", b, err)
+			if b, err := os.ReadFile(directory + "/tool"); err != nil || !strings.HasPrefix(string(b), "#!/bin/sh\nexec") {
+				t.Errorf("the host's directory was changed: %q %v", b, err)
 			}
 		}
 	})

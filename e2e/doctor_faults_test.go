@@ -283,7 +283,7 @@ func childOf(t *testing.T, pid int) int {
 }
 
 // playDockerd runs processes in a container that are called as the host's daemons
-// are, lie in a folder like a bundle, and are stopped.
+// are, lie in a directory like a bundle, and are stopped.
 func playDockerd(t *testing.T, e *engine.Engine) {
 	t.Helper()
 	c := e.Run(t, engine.Bash)

@@ -15,7 +15,7 @@ import (
 )
 
 // forgery is what a container can do to look like a shim of containerd's: a
-// folder with the right name and a bundle of its own making, and a child that it
+// directory with the right name and a bundle of its own making, and a child that it
 // calls init. %s is a 64-digit ID.
 const forgery = `
 d=${FORGE_IN:-}/io.containerd.runtime.v2.task/moby/%s; mkdir -p $d; cd $d

@@ -26,7 +26,7 @@ func traces(t *testing.T, c engine.Container) []string {
 	walkErr := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err == nil && strings.Contains(path, c.ID) && (d.IsDir() || d.Name() == "cgroup.procs"):
-			b, _ := os.ReadFile(path) // a folder has no text
+			b, _ := os.ReadFile(path) // a directory has no text
 			out = append(append(out, path), strings.Fields(string(b))...)
 			return nil
 		case errors.Is(err, fs.ErrNotExist):

@@ -37,7 +37,7 @@ var refusals = []refusal{
 	{name: "uid out of range", args: []string{"-u", "2147483648", "NAME", "true"}},
 	{name: "no such command", args: []string{"NAME", "nosuch"}},
 	{name: "no such path", args: []string{"NAME", "/nosuch/x"}},
-	{name: "a folder", args: []string{"NAME", "/etc"}},
+	{name: "a directory", args: []string{"NAME", "/etc"}},
 	{name: "not executable", args: []string{"NAME", "/etc/passwd"}},
 	{name: "not there for the user", args: []string{"-u", "app", "NAME", "/root/x"}},
 	{name: "no such command, detached", args: []string{"-d", "NAME", "nosuch"}},

@@ -16,7 +16,7 @@ import (
 	"dx/e2e/world"
 )
 
-// busyboxRoot unpacks the tests' image into a folder that everybody may enter.
+// busyboxRoot unpacks the tests' image into a directory that everybody may enter.
 func busyboxRoot(t *testing.T) string {
 	t.Helper()
 	engine.Require(t, engine.Root, engine.Dockerd)
@@ -49,8 +49,8 @@ func busyboxRoot(t *testing.T) string {
 	return dir
 }
 
-// TestUnshareRoot: a folder becomes a container, the host keeps its mounts, and
-// the folder its files.
+// TestUnshareRoot: a directory becomes a container, the host keeps its mounts, and
+// the directory its files.
 func TestUnshareRoot(t *testing.T) {
 	const look = `awk '{for (i=7; i<=NF; i++) if ($i == "-") print $5, $(i+1)}' /proc/self/mountinfo | grep -v '^/dev/[nzfrut]'; ls -a /dev | tr '\n' ' '; echo
 		echo x >/dev/null && head -c4 /dev/urandom | wc -c; stat -c '%F %t:%T %a' /dev/null /dev/tty; echo $$; echo /proc/[0-9]*; ls /.. | tr '\n' ' '; pwd; hostname; umask; cat /dev/fd/0`
@@ -64,7 +64,7 @@ func TestUnshareRoot(t *testing.T) {
 				"-r", "--pid", "--net", "--ipc", "--mount-proc", "--root", dir, "--hostname", "box", "sh", "-c", look})...)
 			want := "/ ext4\n"
 			if i := strings.IndexByte(r.Stdout, '\n'); i > 0 {
-				want = r.Stdout[:i+1] // the folder's own filesystem is what it is
+				want = r.Stdout[:i+1] // the directory's own filesystem is what it is
 			}
 			want += "/dev tmpfs\n/dev/pts devpts\n/dev/shm tmpfs\n/proc proc\n" +
 				". .. fd full null ptmx pts random shm stderr stdin stdout tty urandom zero \n" +
@@ -73,7 +73,7 @@ func TestUnshareRoot(t *testing.T) {
 				t.Errorf("got %+v\nwant %s", r, want)
 			}
 			if after := hostRun(t, "find", dir, "-printf", "%p %m %T@\n").Stdout; after != files {
-				t.Errorf("the folder was %s\nand is %s", files, after)
+				t.Errorf("the directory was %s\nand is %s", files, after)
 			}
 			if after := hostRun(t, "cat", "/proc/self/mountinfo").Stdout; after != mounts {
 				t.Errorf("the host's mounts were %s\nand are %s", mounts, after)
@@ -129,7 +129,7 @@ func TestUnsharedIsAContainer(t *testing.T) {
 	}
 }
 
-// debootstrapEnv names a folder with a root of debootstrap's, for who has one.
+// debootstrapEnv names a directory with a root of debootstrap's, for who has one.
 const debootstrapEnv = "DX_TEST_DEBOOTSTRAP"
 
 // debianRoot is a root by debootstrap: its first stage, which unpacks all of the

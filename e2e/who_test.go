@@ -132,7 +132,7 @@ func cgroupLines(t *testing.T, pid int, id string) []string {
 	return out
 }
 
-// TestWhosePath: the folders that docker itself names.
+// TestWhosePath: the directories that docker itself names.
 func TestWhosePath(t *testing.T) {
 	onBoth(t, func(t *testing.T, e *engine.Engine) {
 		volume, bind := e.Name("v"), filepath.Join(e.Dir, e.Name("bind"))
@@ -142,9 +142,9 @@ func TestWhosePath(t *testing.T) {
 		t.Cleanup(func() { e.MustDocker(t, "volume", "rm", "-f", volume) }) // after its container
 		c := e.Run(t, engine.Busybox, "-v", volume+":/data", "-v", bind+":/bound")
 		other := e.Run(t, engine.Busybox)
-		folder := inspected(t, e, volume, "{{.Mountpoint}}")
-		isOf(t, e, c, folder, "path", "mounted at /data")
-		isOf(t, e, c, folder+"/not/yet/there", "path", "mounted at /data")
+		mountpoint := inspected(t, e, volume, "{{.Mountpoint}}")
+		isOf(t, e, c, mountpoint, "path", "mounted at /data")
+		isOf(t, e, c, mountpoint+"/not/yet/there", "path", "mounted at /data")
 		isOf(t, e, c, "path:"+bind+"/x", "path", "mounted at /bound")
 		link := bind + "-link"
 		if err := os.Symlink(bind, link); err != nil {
@@ -172,7 +172,7 @@ func TestWhosePath(t *testing.T) {
 		upper := inspected(t, e, c.Name, "{{if eq .Driver \"overlay2\"}}{{.GraphDriver.Data.UpperDir}}{{else}}/{{end}}")
 		e.KillContainer(t, c.Name)
 		c.PID = 0
-		isOf(t, e, c, folder, "path", "mounted at /data when it runs; it does not run (exited)")
+		isOf(t, e, c, mountpoint, "path", "mounted at /data when it runs; it does not run (exited)")
 		isOf(t, e, c, bind+"/x", "path", "mounted at /bound when it runs")
 		isOf(t, e, c, files, "path", "ID is in the path")
 		if upper != "/" {

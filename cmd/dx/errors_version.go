@@ -77,20 +77,20 @@ func (e *versionedError) text() string {
 // startText is the reason of a failed start with what is appended on its way:
 // containerd to 1.7 the name of the class that an error has over gRPC, dockerd its
 // own comments (translateContainerdStartErr). To Go 1.19, with which the runc of
-// that time was built, a folder is a file that may not be executed.
+// that time was built, a directory is a file that may not be executed.
 func startText(text string, v dockerx.Versions) string {
-	const folder, notFolder = "is a directory", "not a directory"
-	if older(v.Engine, 23, 0) && strings.HasSuffix(text, folder) {
-		text = strings.TrimSuffix(text, folder) + "permission denied"
+	const dir, notDir = "is a directory", "not a directory"
+	if older(v.Engine, 23, 0) && strings.HasSuffix(text, dir) {
+		text = strings.TrimSuffix(text, dir) + "permission denied"
 	}
-	isFolder, isNotFolder := strings.HasSuffix(text, folder), strings.HasSuffix(strings.ToLower(text), notFolder)
+	isDir, isNotDir := strings.HasSuffix(text, dir), strings.HasSuffix(strings.ToLower(text), notDir)
 	if older(v.Containerd, 2, 0) {
 		text += ": unknown"
 	}
 	switch {
-	case isFolder:
+	case isDir:
 		text += ": permission denied"
-	case isNotFolder:
+	case isNotDir:
 		text += ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
 	}
 	return text

@@ -29,8 +29,8 @@ func TestDialects(t *testing.T) {
 	detached := &startError{command: "x", detached: true, step: command.step}
 	format := &startError{command: "x", step: &launch.StepError{Step: &launch.Step{Stage: launch.StageExec}, Errno: unix.ENOEXEC}}
 	crun := &startError{command: "x", crun: true, step: command.step}
-	crunNotFolder := &startError{command: "/etc/passwd/x", crun: true, step: &launch.StepError{Step: &launch.Step{Stage: launch.StageLookup}, Errno: unix.ENOTDIR}}
-	folder := &startError{command: "/etc", step: &launch.StepError{Step: &launch.Step{Stage: launch.StageLookup}, Errno: unix.EISDIR}}
+	crunNotDir := &startError{command: "/etc/passwd/x", crun: true, step: &launch.StepError{Step: &launch.Step{Stage: launch.StageLookup}, Errno: unix.ENOTDIR}}
+	directory := &startError{command: "/etc", step: &launch.StepError{Step: &launch.Step{Stage: launch.StageLookup}, Errno: unix.EISDIR}}
 	user := &execspec.UserError{Err: errors.New("unable to find user x: no matching entries in passwd file")}
 	for name, c := range map[string]struct {
 		err      error
@@ -39,30 +39,30 @@ func TestDialects(t *testing.T) {
 		out, log string
 		code     int
 	}{
-		"command, 20.10":         {err: command, versions: bookworm, out: start + `exec: "x": executable file not found in $PATH: unknown` + "\r\n", code: 126},
-		"command, newest":        {err: command, versions: newest, out: start + `exec: "x": executable file not found in $PATH` + "\r\n", code: 127},
-		"command, crun, 20.10":   {err: crun, versions: bookworm, out: "OCI runtime exec failed: executable file `x` not found in $PATH: No such file or directory: unknown\r\n", code: 126},
-		"no folder, crun, 20.10": {err: crunNotFolder, versions: bookworm, out: "OCI runtime exec failed: open executable: Not a directory: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type\r\n", code: 126},
-		"NUL, runc 1.1.5":        {err: &nulError{variable: "A=b\x00c"}, versions: bookworm, out: start + `environment variable value can't contain null(\x00): "A=b\x00c": unknown` + "\r\n", code: 126},
-		"NUL, runc 1.1.15":       {err: &nulError{variable: "A=b\x00c"}, versions: trixie, out: start + `invalid environment variable "A": value contains nul byte (\x00): unknown` + "\r\n", code: 126},
-		"NUL, newest":            {err: &nulError{variable: "A=b\x00c"}, versions: newest, out: start + `invalid environment variable "A": contains nul byte (\x00)` + "\r\n", code: 128},
-		"detached, 20.10":        {err: detached, versions: bookworm, log: "Error response from daemon: " + start + `exec: "x": executable file not found in $PATH: unknown` + "\n", code: 1},
-		"folder, 20.10":          {err: folder, versions: bookworm, out: start + `exec: "/etc": permission denied: unknown` + "\r\n", code: 126},
-		"folder, 26.1":           {err: folder, versions: trixie, out: start + `exec: "/etc": is a directory: unknown: permission denied` + "\r\n", code: 126},
-		"folder, newest":         {err: folder, versions: newest, out: start + `exec: "/etc": is a directory: permission denied` + "\r\n", code: 126},
-		"format, 20.10":          {err: format, versions: bookworm, log: "exec x: exec format error\n", code: 1},
-		"format, newest":         {err: format, versions: newest, log: "exec x: exec format error\n", code: 255},
-		"relative, 20.10":        {err: execspec.ErrRelativeCwd, versions: bookworm, out: prefix + "Cwd must be an absolute path: unknown\r\n", code: 126},
-		"relative, newest":       {err: execspec.ErrRelativeCwd, versions: newest, out: prefix + "Cwd must be an absolute path\r\n", code: 128},
-		"user, 20.10":            {err: user, versions: bookworm, out: user.Error() + "\r\n", code: 126},
-		"user, newest":           {err: user, versions: newest, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
-		"user, -d, 20.10":        {err: user, versions: bookworm, detached: true, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
-		"ambiguous, 20.10":       {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Multiple IDs found with provided prefix: 0\n", code: 1},
-		"ambiguous, newest":      {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: multiple IDs found with provided prefix: 0\n", code: 1},
-		"stopped, 20.10":         {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Container 0 is not running\n", code: 1},
-		"stopped, 26.1":          {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: trixie, log: "Error response from daemon: container 0 is not running\n", code: 1},
-		"user, 26.1":             {err: user, versions: trixie, out: user.Error() + "\r\n", code: 126},
-		"stopped, newest":        {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: container 0 is not running\n", code: 1},
+		"command, 20.10":            {err: command, versions: bookworm, out: start + `exec: "x": executable file not found in $PATH: unknown` + "\r\n", code: 126},
+		"command, newest":           {err: command, versions: newest, out: start + `exec: "x": executable file not found in $PATH` + "\r\n", code: 127},
+		"command, crun, 20.10":      {err: crun, versions: bookworm, out: "OCI runtime exec failed: executable file `x` not found in $PATH: No such file or directory: unknown\r\n", code: 126},
+		"no directory, crun, 20.10": {err: crunNotDir, versions: bookworm, out: "OCI runtime exec failed: open executable: Not a directory: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type\r\n", code: 126},
+		"NUL, runc 1.1.5":           {err: &nulError{variable: "A=b\x00c"}, versions: bookworm, out: start + `environment variable value can't contain null(\x00): "A=b\x00c": unknown` + "\r\n", code: 126},
+		"NUL, runc 1.1.15":          {err: &nulError{variable: "A=b\x00c"}, versions: trixie, out: start + `invalid environment variable "A": value contains nul byte (\x00): unknown` + "\r\n", code: 126},
+		"NUL, newest":               {err: &nulError{variable: "A=b\x00c"}, versions: newest, out: start + `invalid environment variable "A": contains nul byte (\x00)` + "\r\n", code: 128},
+		"detached, 20.10":           {err: detached, versions: bookworm, log: "Error response from daemon: " + start + `exec: "x": executable file not found in $PATH: unknown` + "\n", code: 1},
+		"directory, 20.10":          {err: directory, versions: bookworm, out: start + `exec: "/etc": permission denied: unknown` + "\r\n", code: 126},
+		"directory, 26.1":           {err: directory, versions: trixie, out: start + `exec: "/etc": is a directory: unknown: permission denied` + "\r\n", code: 126},
+		"directory, newest":         {err: directory, versions: newest, out: start + `exec: "/etc": is a directory: permission denied` + "\r\n", code: 126},
+		"format, 20.10":             {err: format, versions: bookworm, log: "exec x: exec format error\n", code: 1},
+		"format, newest":            {err: format, versions: newest, log: "exec x: exec format error\n", code: 255},
+		"relative, 20.10":           {err: execspec.ErrRelativeCwd, versions: bookworm, out: prefix + "Cwd must be an absolute path: unknown\r\n", code: 126},
+		"relative, newest":          {err: execspec.ErrRelativeCwd, versions: newest, out: prefix + "Cwd must be an absolute path\r\n", code: 128},
+		"user, 20.10":               {err: user, versions: bookworm, out: user.Error() + "\r\n", code: 126},
+		"user, newest":              {err: user, versions: newest, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
+		"user, -d, 20.10":           {err: user, versions: bookworm, detached: true, log: "Error response from daemon: " + user.Error() + "\n", code: 1},
+		"ambiguous, 20.10":          {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Multiple IDs found with provided prefix: 0\n", code: 1},
+		"ambiguous, newest":         {err: &dockerx.AmbiguousError{Ref: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: multiple IDs found with provided prefix: 0\n", code: 1},
+		"stopped, 20.10":            {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: bookworm, log: "Error response from daemon: Container 0 is not running\n", code: 1},
+		"stopped, 26.1":             {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: trixie, log: "Error response from daemon: container 0 is not running\n", code: 1},
+		"user, 26.1":                {err: user, versions: trixie, out: user.Error() + "\r\n", code: 126},
+		"stopped, newest":           {err: &dockerx.StateError{State: dockerx.NotRunning, ID: "0", Engine: "unix:///x"}, versions: newest, log: "Error response from daemon: container 0 is not running\n", code: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, log := outputtest.File(t), outputtest.File(t)

@@ -200,7 +200,7 @@ func connected(d, other int, sockets []unixdiag.Socket) bool {
 	return false
 }
 
-// statRoot opens a folder as a process sees it; dx's own root where there is none.
+// statRoot opens a directory as a process sees it; dx's own root where there is none.
 func statRoot(p *proc.Process) (*os.File, error) {
 	if p == nil {
 		return os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)

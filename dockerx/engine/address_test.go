@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// writeFile makes the folders, too.
+// writeFile makes the directories, too.
 func writeFile(t *testing.T, path, data string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -24,8 +24,8 @@ func writeFile(t *testing.T, path, data string) {
 	}
 }
 
-// configFolder is as docker context create makes it.
-func configFolder(t *testing.T, current string) string {
+// configDir is as docker context create makes it.
+func configDir(t *testing.T, current string) string {
 	t.Helper()
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "config.json"), `{"auths":{},"currentContext":"`+current+`"}`)
@@ -63,7 +63,7 @@ func TestResolveAddress(t *testing.T) {
 		{name: "empty path", host: "unix://", want: "unix:///var/run/docker.sock", origin: "--host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := configFolder(t, c.current)
+			dir := configDir(t, c.current)
 			a, err := ResolveAddress(Flags{Host: c.host}, func(name string) string {
 				if name == "DOCKER_CONFIG" {
 					return dir
@@ -87,7 +87,7 @@ func TestResolveAddressRefuses(t *testing.T) {
 		}
 	}
 	for context, want := range map[string]string{"absent": `docker context "absent" not found`} {
-		dir := configFolder(t, context)
+		dir := configDir(t, context)
 		_, err := ResolveAddress(Flags{}, func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", context, err, want)
@@ -97,7 +97,7 @@ func TestResolveAddressRefuses(t *testing.T) {
 
 // TestSSHIsNotAsked: an engine that is reached by ssh has an address, and gives no answer.
 func TestSSHIsNotAsked(t *testing.T) {
-	dir := configFolder(t, "remote")
+	dir := configDir(t, "remote")
 	a, err := ResolveAddress(Flags{}, func(name string) string { return map[string]string{"DOCKER_CONFIG": dir}[name] })
 	if err != nil || a.Host != "ssh://user@elsewhere" || !a.Named() {
 		t.Fatalf("the address of a context that leads elsewhere is %+v, %v", a, err)
@@ -114,7 +114,7 @@ func TestSSHIsNotAsked(t *testing.T) {
 
 // TestChoiceOfContext: --context goes before the environment, and not with --host.
 func TestChoiceOfContext(t *testing.T) {
-	dir := configFolder(t, "")
+	dir := configDir(t, "")
 	env := func(name string) string {
 		return map[string]string{"DOCKER_CONFIG": dir, "DOCKER_HOST": "unix:///elsewhere"}[name]
 	}

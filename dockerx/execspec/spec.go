@@ -66,7 +66,7 @@ type Spec struct {
 	// default". Keys: Args, Env[NAME], User, Cwd, Capabilities, Rlimits,
 	// OOMScoreAdj, NoNewPrivileges, ApparmorProfile, SelinuxLabel, Umask,
 	// Seccomp, Namespaces, Cgroups, Keyring, Personality, MemoryPolicy, Scheduler,
-	// IOPriority, Inherited; and Bundle, the folder of config.json.
+	// IOPriority, Inherited; and Bundle, the directory of config.json.
 	Origins map[string]string
 }
 

@@ -15,12 +15,12 @@ import (
 	"dx/nsops/proc"
 )
 
-// taskDir names the folder in which containerd's shims of the v2 API have their
+// taskDir names the directory in which containerd's shims of the v2 API have their
 // bundles: <state>/io.containerd.runtime.v2.task/<namespace>/<id>.
 const taskDir = "io.containerd.runtime.v2.task"
 
 // defaultRuntimeRoot is where containerd's runc shim has runc keep its state
-// if options.json names no other folder (containerd runtime/v2/runc).
+// if options.json names no other directory (containerd runtime/v2/runc).
 const defaultRuntimeRoot = "/run/containerd/runc"
 
 // Bundle is an OCI bundle that a live shim serves. It owns its descriptors.
@@ -355,5 +355,5 @@ func (b *Bundle) shimRoot() (*os.File, error) {
 	return b.Shim.OpenFile("root", unix.O_PATH|unix.O_DIRECTORY)
 }
 
-// cutDeleted takes off what the kernel appends to the path of a removed folder.
+// cutDeleted takes off what the kernel appends to the path of a removed directory.
 func cutDeleted(path string) string { return strings.TrimSuffix(path, " (deleted)") }

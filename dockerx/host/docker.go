@@ -13,7 +13,7 @@ import (
 
 // containersDir finds <data-root>/containers in the mounts of a bundle: dockerd
 // binds resolv.conf, hostname and hosts from <data-root>/containers/<id>. With
-// --network container:X the <id> is X's, so only the folder above counts.
+// --network container:X the <id> is X's, so only the directory above counts.
 func containersDir(mounts []specs.Mount) (string, bool) {
 	for _, m := range mounts {
 		switch m.Destination {
@@ -30,16 +30,16 @@ func containersDir(mounts []specs.Mount) (string, bool) {
 // kernel appends "//deleted" to what has been removed: another directory may have that
 // name now.
 func containersDirOf(file string) (dir string, ok bool) {
-	const folder = "/containers/"
-	i := strings.LastIndex(file, folder)
+	const part = "/containers/"
+	i := strings.LastIndex(file, part)
 	if i < 0 || !path.IsAbs(file) || strings.HasSuffix(file, "//deleted") {
 		return "", false
 	}
-	id, _, _ := strings.Cut(file[i+len(folder):], "/")
+	id, _, _ := strings.Cut(file[i+len(part):], "/")
 	if !docker.IsID(id) {
 		return "", false
 	}
-	return file[:i+len(folder)-1], true
+	return file[:i+len(part)-1], true
 }
 
 // DataRoot opens the data root of the engine that has made the container: the

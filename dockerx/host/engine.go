@@ -50,12 +50,12 @@ func (f *Found) Engine() Engine {
 	switch at, ok := f.files(); {
 	case ok:
 		f.engine = Engine{Docker: true, At: at}
-	case f.folder == nil:
+	case f.above == nil:
 		f.engine = Engine{Docker: docker.IsID(f.ID)} // found by its cgroup: nobody tells
 	case IsDockers(f.Namespace):
-		f.engine = Engine{Docker: true, At: f.folder.id} // its files cannot be read
+		f.engine = Engine{Docker: true, At: f.above.id} // its files cannot be read
 	default:
-		f.engine = Engine{Namespace: f.Namespace, At: f.folder.id}
+		f.engine = Engine{Namespace: f.Namespace, At: f.above.id}
 	}
 	return f.engine
 }
@@ -70,23 +70,23 @@ func (f *Found) Identified() bool {
 // files returns in which directory Docker keeps its files of the container. They are read
 // only where nobody has led there yet.
 func (f *Found) files() (at nsops.ID, ok bool) {
-	if at, ok = f.inFolder(); ok {
+	if at, ok = f.inBundlesDir(); ok {
 		return at, true
 	}
 	return f.root, f.Docker() != nil
 }
 
-// inFolder reports whether the data root of the folder's other containers has it too.
-func (f *Found) inFolder() (at nsops.ID, ok bool) {
+// inBundlesDir reports whether the data root of the directory's other containers has it too.
+func (f *Found) inBundlesDir() (at nsops.ID, ok bool) {
 	if f.read || f.listing == nil {
 		return nsops.ID{}, false
 	}
 	f.listing.mu.Lock()
 	defer f.listing.mu.Unlock()
-	if f.folder == nil || f.folder.containers == nil {
+	if f.above == nil || f.above.containers == nil {
 		return nsops.ID{}, false
 	}
-	dir := *f.folder.containers
+	dir := *f.above.containers
 	err := unix.Faccessat(dir.fd, f.ID, unix.F_OK, 0)
 	return dir.at(), err == nil
 }

@@ -32,7 +32,7 @@ type Found struct {
 	Orphan    bool   // its shim has died: there is no bundle
 
 	listing *Listing
-	folder  *folder
+	above   *bundlesDir
 	shim    *believed
 	dir     handle // the bundle
 	docker  *docker.Container
@@ -119,17 +119,17 @@ type Listing struct {
 
 	monitors []*monitor
 
-	mu      sync.Mutex // while bundles and Docker's files are looked at
-	folders []*folder
-	done    map[bundleKey]int // index in Found
-	unborn  map[string]bool   // IDs of bundles that name no init yet
-	doubts  []Doubt
+	mu     sync.Mutex // while bundles and Docker's files are looked at
+	dirs   []*bundlesDir
+	done   map[bundleKey]int // index in Found
+	unborn map[string]bool   // IDs of bundles that name no init yet
+	doubts []Doubt
 }
 
 // bundleKey tells bundles apart.
 type bundleKey struct {
-	folder *folder
-	id     string
+	above *bundlesDir
+	id    string
 }
 
 // Doubt is a process that claims to be a container's shim and is not believed.
@@ -173,8 +173,8 @@ func List(warn func(error)) (*Listing, error) {
 	}
 	shims := slices.Collect(maps.Values(l.shims))
 	nsops.Spread(len(shims), func(i int) { l.ownBundle(shims[i]) })
-	for _, folder := range l.folders {
-		l.siblings(folder)
+	for _, above := range l.dirs {
+		l.siblings(above)
 	}
 	l.addManaged()
 	return l, nil
@@ -192,7 +192,7 @@ func (l *Listing) Close() {
 		f.dir.close()
 		f.read = true
 	}
-	for _, f := range l.folders {
+	for _, f := range l.dirs {
 		f.closeAll()
 	}
 }
@@ -283,14 +283,14 @@ func (l *Listing) asShim(pid int, id string) (*believed, *Doubt) {
 }
 
 // ownBundle adds the container of a shim's own working directory, and notes the
-// folder in which its siblings lie.
+// directory in which its siblings lie.
 func (l *Listing) ownBundle(shim *believed) {
 	d, err := standsIn(shim.Process)
 	if err != nil {
 		return
 	}
 	f := &Found{ID: d.id, Namespace: d.namespace, Bundle: d.path, listing: l, shim: shim, dir: d.handle}
-	if f.folder, err = l.folderOf(d); err != nil {
+	if f.above, err = l.bundlesDirOf(d); err != nil {
 		f.dir.close()
 		return
 	}
@@ -298,19 +298,19 @@ func (l *Listing) ownBundle(shim *believed) {
 }
 
 // siblings adds the bundles of shims that serve several containers.
-func (l *Listing) siblings(folder *folder) {
-	names, err := folder.names()
+func (l *Listing) siblings(above *bundlesDir) {
+	names, err := above.names()
 	if err != nil {
 		l.warn(err)
 		return
 	}
 	for _, name := range names {
-		if _, known := l.done[bundleKey{folder, name}]; known || !validID(folder.namespace, name) {
+		if _, known := l.done[bundleKey{above, name}]; known || !validID(above.namespace, name) {
 			continue
 		}
-		f := &Found{ID: name, Namespace: folder.namespace, listing: l, folder: folder}
-		if f.dir, err = folder.open(name); err != nil {
-			continue // removed meanwhile, or no folder
+		f := &Found{ID: name, Namespace: above.namespace, listing: l, above: above}
+		if f.dir, err = above.open(name); err != nil {
+			continue // removed meanwhile, or no directory
 		}
 		f.Bundle = f.dir.path
 		if f.shim = l.shimOf(f); f.shim == nil {
@@ -347,7 +347,7 @@ func (l *Listing) add(f *Found) {
 		l.unborn[f.ID] = true
 		return
 	}
-	key := bundleKey{f.folder, f.ID}
+	key := bundleKey{f.above, f.ID}
 	i, twice := l.done[key]
 	switch {
 	case !twice:

@@ -102,7 +102,7 @@ func (b *Bundle) ReadConfig(name string) ([]byte, error) {
 }
 
 // OpenPath opens what a path means for a process, without opening it for reading
-// or writing (O_PATH): a socket to connect to, a folder.
+// or writing (O_PATH): a socket to connect to, a directory.
 //
 // The process may be anybody's: a deputy looks, and what lies on a FUSE is refused, as
 // connecting to it or opening it would ask its server once more.

@@ -15,10 +15,10 @@ import (
 // maxBundles bounds how many bundles of one containerd namespace are looked at.
 const maxBundles = 20000
 
-// bundleDir is a folder that may be a bundle.
+// bundleDir is a directory that may be a bundle.
 type bundleDir struct {
 	id, namespace string
-	folder        nsops.ID // the directory above; zero: not looked at
+	above         nsops.ID // the directory above; zero: not looked at
 	handle
 }
 
@@ -59,7 +59,7 @@ func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, pr
 		return own, status, nil
 	}
 	defer own.close()
-	// The folder above, also where the shim's own bundle has been removed.
+	// The directory above, also where the shim's own bundle has been removed.
 	parent, err := own.open("..")
 	if err != nil {
 		return nil, status, err
@@ -120,7 +120,7 @@ func (d *bundleDir) inTrusted() bool {
 	if unix.Fstatat(d.fd, "..", &above, 0) != nil || unix.Fstat(d.fd, &own) != nil {
 		return false
 	}
-	d.folder = nsops.IDOf(&above)
+	d.above = nsops.IDOf(&above)
 	return trusted(&above) && trusted(&own)
 }
 
@@ -135,7 +135,7 @@ func siblingBundle(parent handle, own *bundleDir, match func(*bundleDir) bool) (
 		}
 		h, err := parent.open(name)
 		if err != nil {
-			continue // removed meanwhile, or no folder
+			continue // removed meanwhile, or no directory
 		}
 		d := &bundleDir{id: name, namespace: own.namespace, handle: h}
 		if match(d) {

@@ -204,7 +204,7 @@ func ParseSpec(b []byte) (*specs.Spec, error) {
 }
 
 // ParseOptions parses options.json, which containerd's runc shim keeps in the
-// bundle, and returns the runtime root: the folder of the runtime's state,
+// bundle, and returns the runtime root: the directory of the runtime's state,
 // without the containerd namespace. Empty: the shim's default.
 func ParseOptions(b []byte) (root string, err error) {
 	var o struct {

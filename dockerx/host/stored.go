@@ -52,12 +52,12 @@ func (s *stored) walk(found []*Found, daemons []Daemon) {
 			continue
 		}
 		s.known[recordKey{f.Engine(), f.ID}] = true
-		if f.folder == nil || f.folder.containers == nil || f.folder.containers.at() != f.root {
+		if f.above == nil || f.above.containers == nil || f.above.containers.at() != f.root {
 			roots = append(roots, path.Dir(path.Dir(d.Origin)))
 		}
 	}
 	for _, f := range found {
-		s.ofFolder(f.folder)
+		s.ofBundlesDir(f.above)
 	}
 	for _, d := range daemons {
 		s.ofDaemon(d)
@@ -97,8 +97,8 @@ func (s *stored) report(err error) {
 	}
 }
 
-// ofFolder takes the data root to which a container of the folder has led, as it is open.
-func (s *stored) ofFolder(f *folder) {
+// ofBundlesDir takes the data root to which a container of the directory has led, as it is open.
+func (s *stored) ofBundlesDir(f *bundlesDir) {
 	if f == nil || f.containers == nil {
 		return
 	}

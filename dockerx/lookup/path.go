@@ -124,7 +124,7 @@ func ownMnt() nsops.ID {
 	return nsops.IDOf(&st)
 }
 
-// layers are the folders of a root file system on overlay, as the engine's mount
+// layers are the directories of a root file system on overlay, as the engine's mount
 // namespace names them.
 type layers struct {
 	upper, work string
@@ -164,7 +164,7 @@ func (t *Finder) upperLayer(c *dockerx.Container, name string) (string, error) {
 		return "the upper directory of its root file system (overlay)", nil
 	case l.work != "" && nsops.Below(name, l.work):
 		return "the work directory of its root file system (overlay)", nil
-	case l.upper != "" && isLayerFolder(l.upper) && nsops.Below(name, path.Dir(l.upper)):
+	case l.upper != "" && isLayerDir(l.upper) && nsops.Below(name, path.Dir(l.upper)):
 		return "the directory of its upper layer (overlay)", nil
 	}
 	for part := range strings.SplitSeq(name, "/") {
@@ -175,15 +175,15 @@ func (t *Finder) upperLayer(c *dockerx.Container, name string) (string, error) {
 	return "", nil
 }
 
-// isLayerFolder says that the folder above holds nothing but one layer: Docker's
+// isLayerDir says that the directory above holds nothing but one layer: Docker's
 // overlay2/<id>/diff, containerd's snapshots/<n>/fs.
-func isLayerFolder(upper string) bool { return path.Base(upper) == "diff" || path.Base(upper) == "fs" }
+func isLayerDir(upper string) bool { return path.Base(upper) == "diff" || path.Base(upper) == "fs" }
 
 // maxLayers is what overlayfs itself allows (OVL_MAX_STACK).
 const maxLayers = 500
 
 // lowerLayer says whether a path is of an image that the container, and maybe others,
-// runs. Docker names these layers by short links, beside the folder of the upper one.
+// runs. Docker names these layers by short links, beside the directory of the upper one.
 func (t *Finder) lowerLayer(c *dockerx.Container, name string) (string, error) {
 	l, err := t.rootLayers(c)
 	for _, dir := range l.lower[:min(len(l.lower), maxLayers)] {

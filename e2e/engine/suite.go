@@ -117,7 +117,7 @@ func (s *Suite) Dx(t testing.TB) string {
 	return s.Build(t, "dx/cmd/dx")
 }
 
-// builtEnv names a folder of binaries that were built beforehand, for machines
+// builtEnv names a directory of binaries that were built beforehand, for machines
 // without Go.
 const builtEnv = "DX_TEST_BIN"
 

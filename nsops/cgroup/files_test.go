@@ -11,7 +11,7 @@ import (
 	"dx/nsops/proc"
 )
 
-// made writes a hierarchy into a folder: path → content.
+// made writes a hierarchy into a directory: path → content.
 func made(t *testing.T, files map[string]string) string {
 	t.Helper()
 	top := t.TempDir()

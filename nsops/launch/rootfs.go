@@ -47,7 +47,7 @@ func (c *compiler) mount(source, target, fs string, flags Arg, data string) *Ste
 	return c.call("mount "+target, "", "mount", unix.SYS_MOUNT, str(source), str(target), str(fs), flags, options)
 }
 
-// pivot makes a folder the root. pivot_root(2) takes only a mount, so the folder
+// pivot makes a directory the root. pivot_root(2) takes only a mount, so the directory
 // is bound on itself; the old root comes to lie on the new one, as that manual
 // page proposes.
 func (c *compiler) pivot(dir string) {

@@ -141,7 +141,7 @@ func (c *compiler) checkPath(path string) {
 	c.mayExecute(path)
 }
 
-// searchPath tries each folder of PATH and stores the path that serves in exec.
+// searchPath tries each directory of PATH and stores the path that serves in exec.
 func (c *compiler) searchPath(name string, exec *Step) {
 	found := newLabel()
 	for _, dir := range strings.Split(c.pathVariable(), ":") {
@@ -152,13 +152,13 @@ func (c *compiler) searchPath(name string, exec *Step) {
 			c.lookTool(rel+"/"+name, exec, found)
 			continue
 		}
-		c.searchFolder(dir, name, exec, found)
+		c.searchDir(dir, name, exec, found)
 	}
 	c.fail("find the command in PATH", StageLookup, unix.ENOENT)
 	c.add(found)
 }
 
-func (c *compiler) searchFolder(dir, name string, exec, found *Step) {
+func (c *compiler) searchDir(dir, name string, exec, found *Step) {
 	path := filepath.Join(dir, name) // as exec.LookPath does
 	next := newLabel()
 	look := c.stat("look for the command", "Env[PATH]", path)

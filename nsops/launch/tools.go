@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tools is a folder of programs that the command gets as a descriptor: ToolsFD,
-// the only one besides 0, 1 and 2. Where PATH has a folder below ToolsRoot, the
+// Tools is a directory of programs that the command gets as a descriptor: ToolsFD,
+// the only one besides 0, 1 and 2. Where PATH has a directory below ToolsRoot, the
 // command is looked for in it.
 type Tools struct {
 	File *os.File // O_PATH on the root of a detached mount

@@ -24,7 +24,7 @@ type Unshare struct {
 	Propagation Propagation  // of the mounts of a new mount namespace
 	Maps        *IDMaps      // of a new user namespace; nil: none, nobody is mapped
 	Hostname    string       // of a new UTS namespace; empty: the caller's
-	Root        string       // absolute path of the folder that becomes the root; empty: the caller's
+	Root        string       // absolute path of the directory that becomes the root; empty: the caller's
 	Dev         bool         // Root gets a /dev of its own
 	Proc        bool         // /proc is mounted anew
 	Cwd         string       // empty: the root's top, or the caller's without Root

@@ -18,7 +18,7 @@ type Mounts struct {
 // Mount is one of them (proc_pid_mountinfo(5)).
 type Mount struct {
 	Destination string
-	// HostSource is where the caller finds the same files: a folder of the host for a
+	// HostSource is where the caller finds the same files: a directory of the host for a
 	// bind mount or a volume, the upper layer of an overlay. Empty where the host
 	// has no such place. It is text: for showing, not for opening.
 	HostSource  string

@@ -29,7 +29,7 @@ type HostView struct {
 func (v *HostView) Close() error { return errors.Join(v.Mnt.Close(), v.Root.Close()) }
 
 // NewHostView makes the view for the container of a process. With emptyProc its
-// /proc is an empty folder on which the procfs of another PID namespace can be
+// /proc is an empty directory on which the procfs of another PID namespace can be
 // mounted; otherwise it is the host's.
 func NewHostView(p *proc.Process, emptyProc bool) (*HostView, error) {
 	container, err := cloneRoot(p)
@@ -100,7 +100,7 @@ func (v *HostView) build(container *os.File, emptyProc bool) error {
 	return nil
 }
 
-// part is an entry of the host's /: a mount, a link, or an empty folder.
+// part is an entry of the host's /: a mount, a link, or an empty directory.
 type part struct {
 	name string
 	tree *os.File

@@ -47,8 +47,8 @@ func TestOldKernel(t *testing.T) {
 		return
 	}
 	for name, make := range map[string]func() (*Tree, error){
-		"busybox": func() (*Tree, error) { return Busybox(context.Background()) },
-		"folder":  func() (*Tree, error) { return Open(t.TempDir()) },
+		"busybox":   func() (*Tree, error) { return Busybox(context.Background()) },
+		"directory": func() (*Tree, error) { return Open(t.TempDir()) },
 	} {
 		if tr, err := make(); !errors.Is(err, ErrOldKernel) {
 			t.Errorf("%s without mount_setattr: %v, %v, want that the kernel is too old", name, tr, err)

@@ -18,7 +18,7 @@ import (
 	"dx/nsops/callerfile"
 )
 
-// Open makes a tree of a folder, a tar archive (also gzipped) or one program.
+// Open makes a tree of a directory, a tar archive (also gzipped) or one program.
 func Open(path string) (*Tree, error) {
 	f, err := callerfile.Open(path)
 	if err != nil {

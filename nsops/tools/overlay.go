@@ -13,7 +13,7 @@ import (
 // room for that many.
 const maxLayers = 128
 
-// Layers makes a tree of folders of the host that lie one over another, the topmost
+// Layers makes a tree of directories of the host that lie one over another, the topmost
 // first: an overlay without an upper layer, which nobody can write through.
 func Layers(origin string, dirs []string) (*Tree, error) {
 	if len(dirs) == 0 || len(dirs) > maxLayers {
@@ -72,7 +72,7 @@ func openTree(dirfd int, path string, flags uint) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// stages are folders that hosts have, of which a private mount namespace can spare
+// stages are directories that hosts have, of which a private mount namespace can spare
 // one.
 var stages = []string{"/mnt", "/run", "/tmp", "/sys"}
 

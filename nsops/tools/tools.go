@@ -1,10 +1,10 @@
 // Package tools gives programs to a container that has none, without a mount or a
 // file in it.
 //
-// A Tree is a folder of programs as a detached mount: it is in no mount table, and
+// A Tree is a directory of programs as a detached mount: it is in no mount table, and
 // whoever holds its descriptor reaches it, as /proc/self/fd/N/PROGRAM. Trees are
 // read-only, nosuid and nodev. None of them is a bind mount of a file system of the
-// host: files are copied to a tmpfs, folders are the lower layers of an overlay. The
+// host: files are copied to a tmpfs, directories are the lower layers of an overlay. The
 // difference matters where a process of the container has more rights than usual.
 // Flags of a mount are its own to change with CAP_SYS_ADMIN in any user namespace
 // (mount_setattr(2)), and with CAP_DAC_READ_SEARCH a descriptor of a file system
@@ -28,10 +28,10 @@ import (
 // ErrOldKernel says that the kernel cannot make such mounts.
 var ErrOldKernel = errors.New("the kernel is too old: a detached read-only mount needs Linux 5.12 (mount_setattr)")
 
-// Tree is a folder of programs. It owns its descriptor.
+// Tree is a directory of programs. It owns its descriptor.
 type Tree struct {
 	File *os.File // O_PATH on the root of the mount
-	// Dirs are its folders with programs, relative to the root: "." or "usr/bin".
+	// Dirs are its directories with programs, relative to the root: "." or "usr/bin".
 	Dirs []string
 	// Origin says what the programs are: "/usr/bin/busybox".
 	Origin string
@@ -107,10 +107,10 @@ func setattr(mount *os.File, attr *unix.MountAttr) error {
 	return nil
 }
 
-// folders are those in which a tree may have programs.
-var folders = []string{".", "usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
+// directories are those in which a tree may have programs.
+var toolDirs = []string{".", "usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
 
-// programDirs are the folders that hold programs, each once: /bin may be a link to
+// programDirs are the directories that hold programs, each once: /bin may be a link to
 // /usr/bin.
 func programDirs(mount *os.File) ([]string, error) {
 	root, err := openRoot(mount)
@@ -120,7 +120,7 @@ func programDirs(mount *os.File) ([]string, error) {
 	defer root.Close()
 	var dirs []string
 	var seen []os.FileInfo
-	for _, dir := range folders {
+	for _, dir := range toolDirs {
 		st, err := root.Stat(dir)
 		if err != nil || !st.IsDir() || known(seen, st) || !hasProgram(root, dir) {
 			continue
@@ -128,7 +128,7 @@ func programDirs(mount *os.File) ([]string, error) {
 		seen, dirs = append(seen, st), append(dirs, dir)
 	}
 	if len(dirs) == 0 {
-		return nil, fmt.Errorf("no program in any of %v", folders)
+		return nil, fmt.Errorf("no program in any of %v", toolDirs)
 	}
 	return dirs, nil
 }

@@ -124,7 +124,7 @@ func TestBusybox(t *testing.T) {
 	}
 }
 
-func TestFolder(t *testing.T) {
+func TestDirectory(t *testing.T) {
 	busybox, err := findBusybox()
 	if err != nil {
 		t.Skip(err)
@@ -148,7 +148,7 @@ func TestFolder(t *testing.T) {
 		t.Errorf("echo: %q", got)
 	}
 	if fmt.Sprint(tr.Dirs) != "[usr/bin]" {
-		t.Errorf("folders %v", tr.Dirs)
+		t.Errorf("directories %v", tr.Dirs)
 	}
 }
 

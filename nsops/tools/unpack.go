@@ -105,7 +105,7 @@ func fileMode(h *tar.Header) fs.FileMode {
 	return 0o644
 }
 
-// makeDir makes a folder and those above it, open to all whatever the umask is.
+// makeDir makes a directory and those above it, open to all whatever the umask is.
 func makeDir(root *os.Root, name string) error {
 	if name == "." {
 		return nil

@@ -38,7 +38,7 @@ func inMountNamespace(t *testing.T, f func()) {
 	}
 }
 
-// hostileRoot is an empty root on a tmpfs with a folder dev. It is to be called, and
+// hostileRoot is an empty root on a tmpfs with a directory dev. It is to be called, and
 // changed, inside inMountNamespace; errors end the test from there as well.
 type hostileRoot struct {
 	t   *testing.T
@@ -131,7 +131,7 @@ var attacks = map[string]func(r hostileRoot){
 	"dev is a file":        func(r hostileRoot) { r.ok(os.Remove(r.path("dev"))); r.write("dev") },
 	"no devpts":            func(r hostileRoot) { r.mkdir("dev/pts") },
 	"regular file":         func(r hostileRoot) { r.mkdir("dev/pts"); r.write("dev/pts/ptmx") },
-	"folder":               func(r hostileRoot) { r.mkdir("dev/pts/ptmx") },
+	"directory":            func(r hostileRoot) { r.mkdir("dev/pts/ptmx") },
 	"fifo":                 func(r hostileRoot) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFIFO, 0, 0) },
 	"device 5:2 elsewhere": func(r hostileRoot) { r.mkdir("dev/pts"); r.mknod("dev/pts/ptmx", unix.S_IFCHR, 5, 2) },
 	"symlink to the host's ptmx": func(r hostileRoot) {

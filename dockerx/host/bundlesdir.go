@@ -11,10 +11,10 @@ import (
 	"dx/nsops/proc"
 )
 
-// folder is a folder of bundles: …/io.containerd.runtime.v2.task/<namespace>. All
+// directory is a directory of bundles: …/io.containerd.runtime.v2.task/<namespace>. All
 // that lie in it are one engine's, so that what one of them has led to, through its
 // shim's root, is there for all and held open.
-type folder struct {
+type bundlesDir struct {
 	handle
 	id        nsops.ID
 	namespace string
@@ -22,7 +22,7 @@ type folder struct {
 	containers *handle // <data-root>/containers; nil: not known yet
 
 	// config.json of the first bundle of which it was read, and whose that is: no more than
-	// one for each folder, as it may take a hundred kilobytes.
+	// one for each directory, as it may take a hundred kilobytes.
 	spec   *specs.Spec
 	specOf string
 
@@ -30,12 +30,12 @@ type folder struct {
 	rootOf string
 }
 
-// folderOf is the folder above a bundle, also where the bundle has been removed.
-func (l *Listing) folderOf(bundle *bundleDir) (*folder, error) {
+// bundlesDirOf is the directory above a bundle, also where the bundle has been removed.
+func (l *Listing) bundlesDirOf(bundle *bundleDir) (*bundlesDir, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, known := range l.folders {
-		if known.id == bundle.folder {
+	for _, known := range l.dirs {
+		if known.id == bundle.above {
 			return known, nil
 		}
 	}
@@ -44,12 +44,12 @@ func (l *Listing) folderOf(bundle *bundleDir) (*folder, error) {
 		return nil, err
 	}
 	dir.path = path.Dir(bundle.path)
-	f := &folder{handle: dir, id: bundle.folder, namespace: bundle.namespace}
-	l.folders = append(l.folders, f)
+	f := &bundlesDir{handle: dir, id: bundle.above, namespace: bundle.namespace}
+	l.dirs = append(l.dirs, f)
 	return f, nil
 }
 
-func (f *folder) closeAll() {
+func (f *bundlesDir) closeAll() {
 	f.close()
 	if f.containers != nil {
 		f.containers.close()
@@ -105,16 +105,16 @@ func (f *Found) BundleOf(p *proc.Process) (*Bundle, error) {
 func (f *Found) handDown(b *Bundle) {
 	f.listing.mu.Lock()
 	defer f.listing.mu.Unlock()
-	if f.folder.specOf == f.ID {
-		b.spec = f.folder.spec
+	if f.above.specOf == f.ID {
+		b.spec = f.above.spec
 	}
-	if f.folder.rootOf == f.ID {
-		b.root, f.folder.root, f.folder.rootOf = f.folder.root, nil, ""
+	if f.above.rootOf == f.ID {
+		b.root, f.above.root, f.above.rootOf = f.above.root, nil, ""
 	}
-	if f.docker == nil || f.folder.containers == nil || f.root != f.folder.containers.at() {
+	if f.docker == nil || f.above.containers == nil || f.root != f.above.containers.at() {
 		return
 	}
-	if dir, err := f.folder.containers.dup(); err == nil {
+	if dir, err := f.above.containers.dup(); err == nil {
 		b.docker, b.containers = f.docker, &dir
 	}
 }
@@ -126,12 +126,12 @@ func (f *Found) stateHead() (*State, error) {
 	return b.StateHead()
 }
 
-// keepRoot keeps what was opened of a shim's root, no more than one for each folder.
+// keepRoot keeps what was opened of a shim's root, no more than one for each directory.
 func (f *Found) keepRoot(b *Bundle) {
 	switch {
 	case b.root == nil:
-	case f.folder.root == nil:
-		f.folder.root, f.folder.rootOf = b.root, f.ID
+	case f.above.root == nil:
+		f.above.root, f.above.rootOf = b.root, f.ID
 	default:
 		b.closeRoot()
 	}
@@ -140,9 +140,9 @@ func (f *Found) keepRoot(b *Bundle) {
 // readDocker reads config.v2.json. Once the data root is known, the long config.json
 // need not be read.
 func (f *Found) readDocker() (*docker.Container, error) {
-	if f.folder.containers != nil {
-		if d, err := readConfig(*f.folder.containers, f.ID); err == nil {
-			f.root = f.folder.containers.at()
+	if f.above.containers != nil {
+		if d, err := readConfig(*f.above.containers, f.ID); err == nil {
+			f.root = f.above.containers.at()
 			return d, nil
 		}
 	}
@@ -151,8 +151,8 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.folder.spec == nil {
-		f.folder.spec, f.folder.specOf = spec, f.ID
+	if f.above.spec == nil {
+		f.above.spec, f.above.specOf = spec, f.ID
 	}
 	f.identify(spec.Annotations)
 	containers, err := b.openContainers(spec)
@@ -160,10 +160,10 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.folder.containers != nil {
-		f.folder.containers.close()
+	if f.above.containers != nil {
+		f.above.containers.close()
 	}
-	f.folder.containers = &containers
+	f.above.containers = &containers
 	f.root = containers.at()
 	return readConfig(containers, f.ID)
 }
