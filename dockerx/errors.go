@@ -35,7 +35,9 @@ type AmbiguousError struct {
 type Candidate struct {
 	Reference string // that means it and no other
 	ID        string // 64 hex digits; empty if the reference has it
-	PID       int    // 0: it does not run
+	PID       int    // 0: it does not run, or that is not known
+
+	running bool // by an engine's word, which has told no PID
 }
 
 func (c Candidate) String() string {
@@ -45,7 +47,7 @@ func (c Candidate) String() string {
 	}
 	if c.PID != 0 {
 		about = append(about, fmt.Sprintf("pid %d", c.PID))
-	} else if c.Reference != "host:" {
+	} else if c.Reference != "host:" && !c.running {
 		about = append(about, "not running")
 	}
 	if about == nil {

@@ -34,11 +34,10 @@ func match(found []*host.Found, ref Reference) (*host.Found, error) {
 
 // matchSummary is match among what an engine lists.
 func matchSummary(list []engine.Summary, ref Reference) (string, error) {
-	found := make([]*host.Found, len(list))
-	for i, s := range list {
-		found[i] = host.FoundIn(&docker.Container{ID: s.ID, Name: s.Name})
+	if ref.kind != composeOnly {
+		ref = Reference{Text: ref.Text, name: ref.name}
 	}
-	f, err := match(found, Reference{Text: ref.Text, name: ref.name})
+	f, err := match(foundOf(list), ref)
 	if err != nil {
 		return "", err
 	}
@@ -47,6 +46,10 @@ func matchSummary(list []engine.Summary, ref Reference) (string, error) {
 
 func ambiguous(ref Reference, hits []*host.Found) *AmbiguousError {
 	e := &AmbiguousError{Ref: ref.Text}
+	if ref.kind == composeOnly {
+		e.Candidates = composeCandidates(hits)
+		return e
+	}
 	bearers := map[string]int{}
 	for _, f := range hits {
 		bearers[f.Called()]++

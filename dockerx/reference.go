@@ -18,6 +18,7 @@ const (
 	dockerOnly
 	containerdOnly
 	podOnly
+	composeOnly
 	engineOnly // of the managers whose references are SCHEME:NAME
 	processOnly
 	hostOnly
@@ -29,6 +30,7 @@ const (
 //	docker:NAME                 of a dockerd's, whichever
 //	containerd:NAMESPACE/ID     of that namespace of containerd's, by ID or nerdctl's name
 //	k8s:NAMESPACE/POD[/CONTAINER]  of Kubernetes', whoever runs it
+//	compose:PROJECT/SERVICE[/NUMBER]  of a service of Docker Compose's, by its labels
 //	podman:USER/NAME, docker:USER/NAME  of a plain user's rootless engine
 //	podman:NAME, lxc:NAME, machine:NAME, runc:NAME, cri-o:NAME   of that manager's
 //	pid:N                       any process
@@ -38,10 +40,10 @@ type Reference struct {
 
 	kind      referenceKind
 	name      string // or ID, or prefix
-	namespace string // containerd's, Kubernetes'
+	namespace string // containerd's, Kubernetes'; Compose's project
 	scheme    string // of engineOnly
 	owner     string // the plain user whose engine is meant, by name or number; empty: not a foreign one's
-	inPod     string // the container in a pod; empty: the only one
+	inPod     string // the container in a pod, or of a service; empty: the only one
 	pid       int
 }
 
@@ -85,6 +87,15 @@ func ParseReference(text string) (Reference, error) {
 		if len(parts) == 3 {
 			ref.inPod = parts[2]
 		}
+	case scheme == "compose":
+		parts := strings.Split(rest, "/")
+		if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
+			return wrong("want compose:PROJECT/SERVICE[/NUMBER]")
+		}
+		ref.kind, ref.namespace, ref.name = composeOnly, parts[0], parts[1]
+		if len(parts) == 3 {
+			ref.inPod = parts[2]
+		}
 	case scheme == "host" && rest == "":
 		ref.kind = hostOnly
 	case scheme == "pid":
@@ -123,6 +134,8 @@ func (ref Reference) mayMean(f *host.Found) bool {
 		return e.Docker || e.Manager == "docker"
 	case containerdOnly:
 		return f.Namespace == ref.namespace
+	case composeOnly:
+		return ref.means(labelsOf(f))
 	case podOnly:
 		p := f.Pod()
 		return p.Namespace == ref.namespace && (ref.inPod == "" && !p.Sandbox || ref.inPod == p.Container && !p.Sandbox)
@@ -138,6 +151,9 @@ func (ref Reference) mayMean(f *host.Found) bool {
 // as Docker makes them have prefixes: containerd's are names that a user chose.
 func (ref Reference) ranks() []func(*host.Found) bool {
 	name := strings.TrimPrefix(ref.name, "/")
+	if ref.kind == composeOnly {
+		return []func(*host.Found) bool{isRunning, func(*host.Found) bool { return true }}
+	}
 	if ref.kind == podOnly {
 		return []func(*host.Found) bool{
 			func(f *host.Found) bool { return f.Pod().Name == ref.name },

@@ -141,7 +141,7 @@ func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, er
 	switch {
 	case ref.kind == podOnly, ref.kind == engineOnly:
 		return r.fromHost(ref)
-	case !docker.IsName(strings.TrimPrefix(ref.name, "/")):
+	case ref.kind != composeOnly && !docker.IsName(strings.TrimPrefix(ref.name, "/")):
 		return nil, &NotFoundError{Ref: ref.Text, Asked: "no container can be called so"}
 	case r.from == SourceHost || ref.kind == containerdOnly:
 		return r.fromHost(ref)
@@ -170,7 +170,7 @@ func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, er
 func (r *Resolver) hostMayTell(ref Reference, err error) bool {
 	var notFound *NotFoundError
 	var state *StateError
-	return useless(err) || errors.As(err, &notFound) && docker.IsName(strings.TrimPrefix(ref.name, "/")) ||
+	return useless(err) || errors.As(err, &notFound) && (ref.kind == composeOnly || docker.IsName(strings.TrimPrefix(ref.name, "/"))) ||
 		errors.As(err, &state) && state.State == NotRunning
 }
 
@@ -283,6 +283,16 @@ func (c *Container) readFreezer(claimed bool) {
 // Docker's precedence: ID, name, unique prefix.
 func (r *Resolver) fromEngine(ctx context.Context, ref Reference) (*Container, error) {
 	name := strings.TrimPrefix(ref.name, "/")
+	if ref.kind == composeOnly {
+		id, err := r.serviceID(ctx, ref)
+		if errors.As(err, new(*NotFoundError)) {
+			err = &NotFoundError{Ref: ref.Text, Asked: "the engine at " + r.engine.Host() + " has none of that service"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		name = id
+	}
 	c, err := r.inspected(ctx, ref.Text, name)
 	var stale *StaleError
 	if errors.As(err, &stale) {

@@ -163,6 +163,9 @@ func containerWords(list []dockerx.Listed, typed string) []string {
 		if scheme, _, ok := strings.Cut(typed, ":"); ok && l.Reference != l.Name && strings.HasPrefix(l.Reference, scheme+":") && isPlain(l.Reference) {
 			out = append(out, l.Reference+about)
 		}
+		if service := l.ComposeReference(); strings.HasPrefix(typed, "comp") && isPlain(service) {
+			out = append(out, service+about)
+		}
 		if typed != "" && strings.HasPrefix(l.ID, typed) || l.Name == "" {
 			out = append(out, output.ShortID(l.ID)+about)
 		}

@@ -26,7 +26,10 @@ const referencesHelp = `  web, /web              a name, of the engine that is a
   docker:web             a container of any dockerd on this host
   containerd:default/web a container of that containerd namespace, by ID or nerdctl's name
   k8s:prod/pod/web       a container of a Kubernetes pod; k8s:prod/pod if it has one
+  compose:shop/web       the container of a service of Docker Compose's; compose:shop/web/2
   podman:web, cri-o:ID   a container of Podman's, of CRI-O's
+  podman:al/web, docker:al/web
+                         of the rootless engines of a user, al
   lxc:lx1, machine:nsp1, runc:b1
                          of LXC, systemd-machined, of runc or crun alone
   pid:4711               any process
