@@ -61,6 +61,14 @@ func (e *UnseenError) Error() string {
 	return fmt.Sprintf("the engine at %s may not be asked, and %s", e.Engine, hidden)
 }
 
+// shownText is "1 container is shown".
+func shownText(n int) string {
+	if n == 1 {
+		return "1 container is shown"
+	}
+	return fmt.Sprintf("%d containers are shown", n)
+}
+
 // notLookedAt says of how many processes nothing is known, and for want of what. Root has not
 // every right in a container.
 func notLookedAt(hidden int) string {
@@ -259,7 +267,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {
-		r.warn(fmt.Sprintf("unverified, by the engine's word alone: %d of the containers that are shown; processes that may not be looked at: %d; with %s dx sees the kernel's side", unverified, l.Hidden, sudo()))
+		r.warn(fmt.Sprintf("%s by the engine's word alone (unverified): %s; with %s dx sees the kernel's side", shownText(unverified), notLookedAt(l.Hidden), sudo()))
 	}
 	left := s.left()
 	if r.from == SourceEngine || len(left) == 0 || remote(r.engine.Host()) != "" {
