@@ -46,18 +46,18 @@ func judge(fact *posture.Fact, c posture.Claim) Judgement {
 	}
 	if fact.Set {
 		j.Missing, j.Extra = without(c.Values, fact.Values), without(fact.Values, c.Values)
-		j.Verdict = judgeSet(c.Slack, j.Missing, j.Extra)
+		j.Verdict = judgeSet(c.Tolerance, j.Missing, j.Extra)
 		return j
 	}
 	j.Verdict = judgeValue(fact, c)
 	return j
 }
 
-func judgeSet(s posture.Slack, missing, extra []string) Verdict {
+func judgeSet(s posture.Tolerance, missing, extra []string) Verdict {
 	switch {
 	case len(missing) == 0 && (len(extra) == 0 || s == posture.Includes):
 		return Agrees
-	case s == posture.Own, s == posture.Droppable && len(extra) == 0, s == posture.Addable && len(missing) == 0:
+	case s == posture.Own, s == posture.MayDrop && len(extra) == 0, s == posture.MayAdd && len(missing) == 0:
 		return Changed
 	}
 	return Contradicts
@@ -68,12 +68,12 @@ func judgeValue(fact *posture.Fact, c posture.Claim) Verdict {
 	if have == want || slices.Contains(c.Or, have) || fact.Outer != "" && fact.Outer == want {
 		return Agrees
 	}
-	switch c.Slack {
+	switch c.Tolerance {
 	case posture.Own:
 		return Changed
-	case posture.Droppable:
+	case posture.MayDrop:
 		return changedIf(have == posture.No)
-	case posture.Addable:
+	case posture.MayAdd:
 		return changedIf(want == posture.No || want == "disabled")
 	case posture.SoftOnly:
 		return changedIf(atMost(hard(have), hard(want)))

@@ -78,13 +78,13 @@ func (r Report) Map(families ...Family) Map {
 	return m
 }
 
-// missing says that nobody has the kind, so that the kernel lacks it.
+// missing reports whether nobody has the kind, so that the kernel lacks it.
 func (r Row) missing() bool {
 	lacks := func(c Cell) bool { return c.Relation == Missing }
 	return lacks(r.Base) && !slices.ContainsFunc(r.Cells, func(c Cell) bool { return !lacks(c) })
 }
 
-// common says that all subjects that could be read are in the base's namespace.
+// common reports whether all subjects that could be read are in the base's namespace.
 func (r Row) common() bool {
 	among := 0
 	for _, c := range r.Cells {

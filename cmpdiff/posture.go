@@ -43,10 +43,10 @@ type PostureReport struct {
 	Rows []PostureRow
 }
 
-// Differ says that something differs that matters.
+// Differ reports whether something differs that matters.
 func (r PostureReport) Differ() bool { return r.has(Different) }
 
-// Unsure says that something could not be compared.
+// Unsure reports whether something could not be compared.
 func (r PostureReport) Unsure() bool { return r.has(Unsure) }
 
 func (r PostureReport) has(d Difference) bool {

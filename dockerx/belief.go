@@ -22,7 +22,7 @@ type EngineDisbeliefError struct {
 	Reason string // the rule that refused: "pid 4711, which listens there, runs as uid 1000"
 
 	// Owner is the plain user whose engine it is, in a user namespace of his: what is in
-	// there may be entered all the same. 0: nobody's.
+	// there may be entered anyway. 0: nobody's.
 	Owner uint32
 }
 

@@ -200,7 +200,7 @@ func (l *Listed) called(f *host.Found, call callers) {
 	}
 }
 
-func listedOf(c *shownOne) Listed {
+func listedOf(c *shownContainer) Listed {
 	l := Listed{ID: c.ID, PID: c.Process.PID, State: "running"}
 	if started, err := c.Process.Started(); err == nil {
 		l.StartedAt = started.Truncate(time.Second)

@@ -170,7 +170,7 @@ func (r *Resolver) container(ctx context.Context, ref Reference) (*Container, er
 func (r *Resolver) hostMayTell(ref Reference, err error) bool {
 	var notFound *NotFoundError
 	var state *StateError
-	return useless(err) || errors.As(err, &notFound) && (ref.kind == composeOnly || docker.IsName(strings.TrimPrefix(ref.name, "/"))) ||
+	return isUnavailable(err) || errors.As(err, &notFound) && (ref.kind == composeOnly || docker.IsName(strings.TrimPrefix(ref.name, "/"))) ||
 		errors.As(err, &state) && state.State == NotRunning
 }
 
@@ -312,7 +312,7 @@ func (r *Resolver) inspected(ctx context.Context, ref, name string) (*Container,
 	case err != nil:
 		return nil, err
 	}
-	return r.fromDetail(ref, d)
+	return r.fromInspect(ref, d)
 }
 
 // ambiguous tells an ambiguous prefix from other refusals by counting: for dockerd
@@ -328,8 +328,8 @@ func (r *Resolver) ambiguous(ctx context.Context, prefix string) bool {
 	return err == nil && n > 1
 }
 
-// fromDetail makes a container of what inspect said, once that is verified.
-func (r *Resolver) fromDetail(ref string, d *docker.Container) (*Container, error) {
+// fromInspect makes a container of what inspect said, once that is verified.
+func (r *Resolver) fromInspect(ref string, d *docker.Container) (*Container, error) {
 	switch state := &d.State; {
 	case !state.Running:
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host(), Docker: d}

@@ -346,9 +346,9 @@ func TestCopiedDataRoot(t *testing.T) {
 	} {
 		r := &Resolver{ownFound: c.own}
 		r.ownOnce.Do(func() {})
-		s := shown{byID: map[string][]*shownOne{}}
+		s := shown{byID: map[string][]*shownContainer{}}
 		for _, f := range c.all {
-			s.add(&shownOne{Container: &Container{ID: f.ID}, found: f})
+			s.add(&shownContainer{Container: &Container{ID: f.ID}, found: f})
 		}
 		if got := r.ofEngine(slices.Clone(c.all), webA.ID); !slices.Equal(got, c.want) {
 			t.Errorf("of %v, the engine %v has %v, want %v", c.all, c.own, got, c.want)
@@ -367,9 +367,9 @@ func TestListedNames(t *testing.T) {
 		of(a, fakeengine.ID("aa"), "web", 10), of(b, fakeengine.ID("bb"), "web", 20), of(ctr, "web", "", 30),
 		of(b, fakeengine.ID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60),
 	}
-	var list []*shownOne
+	var list []*shownContainer
 	for _, f := range found {
-		list = append(list, &shownOne{found: f})
+		list = append(list, &shownContainer{found: f})
 	}
 	for what, s := range map[string]situation{
 		"nobody named one, its default is known": {own: a}, "nobody named one": {}, "only the host is asked": {forced: true, own: a},

@@ -79,7 +79,7 @@ func (r *Resolver) silence(err error) error {
 	if err == nil {
 		return nil
 	}
-	if !useless(err) {
+	if !isUnavailable(err) {
 		return err
 	}
 	if elsewhere := r.whose().elsewhere; elsewhere != "" {
@@ -168,8 +168,8 @@ func (r *Resolver) askedOne(ctx context.Context, s engine.Summary) *Container {
 		return c
 	case errors.As(err, &notFound), errors.As(err, &state):
 		return nil // it has stopped since the list was made
-	case useless(err):
-		err = errors.New(r.whyNot(err))
+	case isUnavailable(err):
+		err = errors.New(r.unavailableReason(err))
 	}
 	r.warn(fmt.Sprintf("%s is left out: %v", s.Name, err))
 	return nil

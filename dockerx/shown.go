@@ -15,11 +15,11 @@ import (
 // shown are the containers of a list whose init is alive and theirs. What they are called
 // is yet to be looked up. Two engines may have the same ID.
 type shown struct {
-	list []*shownOne
-	byID map[string][]*shownOne
+	list []*shownContainer
+	byID map[string][]*shownContainer
 }
 
-type shownOne struct {
+type shownContainer struct {
 	*Container
 	found *host.Found
 	taken bool // an engine has told its name
@@ -34,12 +34,12 @@ func (r *Resolver) shownOn(found []*host.Found) *shown {
 			containers[i], errs[i] = r.show(found[i])
 		}
 	})
-	out := &shown{byID: map[string][]*shownOne{}}
+	out := &shown{byID: map[string][]*shownContainer{}}
 	for i, f := range found {
 		var stale *StaleError
 		switch {
 		case containers[i] != nil:
-			out.add(&shownOne{Container: containers[i], found: f})
+			out.add(&shownContainer{Container: containers[i], found: f})
 		case errs[i] != nil && !errors.As(errs[i], &stale): // else a runtime's files have outlived its process
 			r.warn(fmt.Sprintf("%s is left out: %v", f.Name(), errs[i]))
 		}
@@ -47,13 +47,13 @@ func (r *Resolver) shownOn(found []*host.Found) *shown {
 	return out
 }
 
-func (s *shown) add(c *shownOne) {
+func (s *shown) add(c *shownContainer) {
 	s.list = append(s.list, c)
 	s.byID[c.ID] = append(s.byID[c.ID], c)
 }
 
 // of returns the container that an engine lists by its ID; nil if none is shown.
-func (s *shown) of(r *Resolver, id string) *shownOne {
+func (s *shown) of(r *Resolver, id string) *shownContainer {
 	var hits []*host.Found
 	for _, c := range s.byID[id] {
 		if e := c.found.Engine(); !c.taken && (host.IsDockers(c.found.Namespace) || e.Docker || e.Owner != 0 && e == r.own()) {
@@ -63,11 +63,11 @@ func (s *shown) of(r *Resolver, id string) *shownOne {
 	if hits = r.theirs(hits); len(hits) != 1 {
 		return nil
 	}
-	return s.byID[id][slices.IndexFunc(s.byID[id], func(c *shownOne) bool { return c.found == hits[0] })]
+	return s.byID[id][slices.IndexFunc(s.byID[id], func(c *shownContainer) bool { return c.found == hits[0] })]
 }
 
 // take is of, once for each container.
-func (s *shown) take(r *Resolver, id string) *shownOne {
+func (s *shown) take(r *Resolver, id string) *shownContainer {
 	c := s.of(r, id)
 	if c != nil {
 		c.taken = true
@@ -76,8 +76,8 @@ func (s *shown) take(r *Resolver, id string) *shownOne {
 }
 
 // left are those that no engine has told of.
-func (s *shown) left() []*shownOne {
-	return slices.DeleteFunc(slices.Clone(s.list), func(c *shownOne) bool { return c.taken })
+func (s *shown) left() []*shownContainer {
+	return slices.DeleteFunc(slices.Clone(s.list), func(c *shownContainer) bool { return c.taken })
 }
 
 func (s *shown) close() {
@@ -124,7 +124,7 @@ type callers struct {
 	bare  map[string]int // by Name
 }
 
-func (r *Resolver) callers(s situation, list []*shownOne) callers {
+func (r *Resolver) callers(s situation, list []*shownContainer) callers {
 	rules := s.rules(Reference{})
 	c := callers{own: s.own, names: map[string]int{}, bare: map[string]int{}, plain: func(f *host.Found) bool {
 		return rules.first != nil && rules.first(f) || rules.second != nil && rules.second(f)

@@ -99,16 +99,16 @@ func (r *Resolver) locked(ctx context.Context, err error) bool {
 	return r.engine.Ping(ctx) == nil
 }
 
-// useless reports whether the engine gave no answer, or one that the kernel contradicts:
-// the host may know better. That there is no such container is an answer.
-func useless(err error) bool {
+// isUnavailable reports whether host discovery should be tried: the engine gave no answer, or
+// the kernel disproves the one that it gave. "No such container" is an answer.
+func isUnavailable(err error) bool {
 	var e *EngineError
 	var stale *StaleError
 	return errors.As(err, &e) || errors.As(err, &stale)
 }
 
-// whyNot says in one line why the engine's answer is not used.
-func (r *Resolver) whyNot(err error) string {
+// unavailableReason returns in one line why the engine's answer is not used.
+func (r *Resolver) unavailableReason(err error) string {
 	var e *EngineError
 	switch {
 	case !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded):
@@ -125,7 +125,7 @@ func (r *Resolver) instead(err error) {
 	if !r.named && absent(err) {
 		return
 	}
-	if line := r.whyNot(err) + "; falling back to host discovery"; r.memory.first(line) {
+	if line := r.unavailableReason(err) + "; falling back to host discovery"; r.memory.first(line) {
 		r.warn(line)
 	}
 }

@@ -61,7 +61,7 @@ func (r *Resolver) Targets(ctx context.Context) (*Targets, error) {
 }
 
 // toldTarget is one of the engine's list; nil for c: the host does not show it.
-func (r *Resolver) toldTarget(k engine.Summary, c *shownOne) *Target {
+func (r *Resolver) toldTarget(k engine.Summary, c *shownContainer) *Target {
 	t := &Target{ID: k.ID, Name: k.Name, Engine: r.engine.Host(), Paused: k.State == "paused", Labels: k.Labels}
 	if c == nil {
 		t.open = func(ctx context.Context) (*Container, error) {
@@ -83,7 +83,7 @@ func (r *Resolver) toldTarget(k engine.Summary, c *shownOne) *Target {
 }
 
 // foundTarget is one of which no engine has told.
-func (r *Resolver) foundTarget(name string, c *shownOne) *Target {
+func (r *Resolver) foundTarget(name string, c *shownContainer) *Target {
 	found := c.found
 	return &Target{
 		ID: c.ID, Name: name, Engine: found.EngineName(), Paused: c.Paused, Labels: labelsOf(found),

@@ -33,7 +33,7 @@ func TestExecWhenOneSideCloses(t *testing.T) {
 		// Nobody types on this terminal: what reads it would wait for ever.
 		sameRedirected(t, e, c, redirect, []string{"-t"}, "sh", "-c", "test -t 0; echo $?")
 	}
-	// Who has no stdout gets the exit code all the same.
+	// Who has no stdout gets the exit code anyway.
 	sameRedirected(t, e, c, ">/dev/full", nil, "sh", "-c", "sleep 0.2; exit 8")
 }
 

@@ -292,7 +292,7 @@ func TestDebugCopies(t *testing.T) {
 }
 
 // TestDebugWithoutProc: a container that has unmounted its /proc gets the first
-// program all the same, and is told.
+// program anyway, and is told.
 func TestDebugWithoutProc(t *testing.T) {
 	e := suite.Engine(t, engine.Host)
 	c := e.Run(t, engine.Busybox, "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")

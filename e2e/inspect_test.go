@@ -274,7 +274,7 @@ func (l inspectLine) cgroupIs(t *testing.T, e *engine.Engine, c engine.Container
 	}
 }
 
-// limits says whether the engine's hierarchy has controllers: v2 beside a v1 host,
+// limits reports whether the engine's hierarchy has controllers: v2 beside a v1 host,
 // which keeps them, has none.
 func limits(t *testing.T, e *engine.Engine) bool {
 	t.Helper()

@@ -16,9 +16,9 @@ import (
 // ErrNotNamespace says that a file is none of nsfs.
 var ErrNotNamespace = errors.New("not a namespace")
 
-// ErrBeyond says that the parent or owner asked for is none, or lies above what the
+// ErrNotVisible says that the parent or owner asked for is none, or lies above what the
 // caller may see: the kernel tells the two not apart (ioctl_nsfs(2), EPERM).
-var ErrBeyond = errors.New("no namespace that is visible here")
+var ErrNotVisible = errors.New("no namespace that is visible here")
 
 // Handle is an open namespace. It keeps the namespace alive until Close.
 type Handle struct {
@@ -102,7 +102,7 @@ func Ancestors(p *proc.Process, t Type) ([]ID, error) {
 	for {
 		above, err := h.Parent()
 		switch {
-		case errors.Is(err, ErrBeyond):
+		case errors.Is(err, ErrNotVisible):
 			return ids, nil
 		case err != nil:
 			return ids, err
@@ -127,18 +127,18 @@ func ParseLink(s string) (t Type, inode uint64, ok bool) {
 // Close releases it.
 func (h *Handle) Close() error { return h.f.Close() }
 
-// Parent opens the namespace above a PID or user namespace. ErrBeyond if there is
+// Parent opens the namespace above a PID or user namespace. ErrNotVisible if there is
 // none to be seen.
 func (h *Handle) Parent() (*Handle, error) { return h.relative("parent", unix.NS_GET_PARENT) }
 
-// Owner opens the user namespace whose capabilities count in it. ErrBeyond if it
+// Owner opens the user namespace whose capabilities count in it. ErrNotVisible if it
 // lies above the caller's own.
 func (h *Handle) Owner() (*Handle, error) { return h.relative("owner", unix.NS_GET_USERNS) }
 
 func (h *Handle) relative(what string, request uint) (*Handle, error) {
 	fd, err := unix.IoctlRetInt(int(h.f.Fd()), request)
 	if errors.Is(err, unix.EPERM) {
-		err = ErrBeyond
+		err = ErrNotVisible
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s of the %s namespace %d: %w", what, h.Type, h.ID.Inode, err)

@@ -36,7 +36,7 @@ func TestOwnerIsTheUserNamespace(t *testing.T) {
 	}
 	defer h.Close()
 	owner, err := h.Owner()
-	if errors.Is(err, ErrBeyond) {
+	if errors.Is(err, ErrNotVisible) {
 		t.Skip("the network namespace belongs to a user namespace above the test's")
 	}
 	if err != nil {

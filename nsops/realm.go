@@ -18,7 +18,7 @@ type Realm struct {
 	Depth int    // 1: the process is in it; more: in one below; 0: it is in the caller's own
 }
 
-// RealmOf returns it. ErrBeyond if the process's user namespace is neither the caller's nor
+// RealmOf returns it. ErrNotVisible if the process's user namespace is neither the caller's nor
 // one below.
 func RealmOf(p *proc.Process) (Realm, error) {
 	self, err := proc.Self()

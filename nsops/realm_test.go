@@ -35,7 +35,7 @@ func TestRealmOf(t *testing.T) {
 	}
 	ended := standin.Start(t, exec.Command("cat"))
 	standin.End(t, ended)
-	if realm, err := nsops.RealmOf(ended); err == nil || errors.Is(err, nsops.ErrBeyond) {
+	if realm, err := nsops.RealmOf(ended); err == nil || errors.Is(err, nsops.ErrNotVisible) {
 		t.Errorf("of a process that has ended: %+v, %v", realm, err)
 	}
 }

@@ -18,14 +18,14 @@ type Scope struct {
 	Mnt     ID
 }
 
-// IsEmpty says that no process can belong to the scope.
+// IsEmpty reports whether no process can belong to the scope.
 func (s Scope) IsEmpty() bool { return len(s.Cgroups) == 0 && s.PID.IsZero() && s.Mnt.IsZero() }
 
 // Hierarchy names the hierarchy of a line of /proc/PID/cgroup: its controllers as the
 // file has them; empty: that of v2.
 func Hierarchy(cg proc.Cgroup) string { return strings.Join(cg.Controllers, ",") }
 
-// Below says whether a cgroup path is base or below it.
+// Below reports whether a cgroup path is base or below it.
 func Below(cgroup, base string) bool {
 	return cgroup == base || strings.HasPrefix(cgroup, strings.TrimSuffix(base, "/")+"/")
 }
@@ -146,8 +146,8 @@ func ownPlace() (place, error) {
 	return out, nil
 }
 
-// LeadsPIDs says whether a process is the init of its PID namespace, which is then its
+// IsPIDNamespaceInit reports whether a process is the init of its PID namespace, which is then its
 // own and not one that it was put into.
-func LeadsPIDs(st proc.Status) bool {
+func IsPIDNamespaceInit(st proc.Status) bool {
 	return len(st.NSpid) > 0 && st.NSpid[len(st.NSpid)-1] == 1
 }

@@ -59,7 +59,7 @@ func (o *partOptions) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// outsideCgroup says that a paused container does not hold the command up.
+// outsideCgroup reports whether a paused container does not hold the command up.
 func (o *partOptions) outsideCgroup() bool { return o.noCgroup || len(o.namespaces) > 0 }
 
 // nsFlag is a list of kinds; mount and network are understood as well.

@@ -1,5 +1,5 @@
 // dx uses all processors that it may run on, whatever its cgroup's quota: it is done in
-// milliseconds. The Go runtime (1.26) reads that quota once before main all the same, but
+// milliseconds. The Go runtime (1.26) reads that quota once before main anyway, but
 // neither keeps its files open nor looks again every second.
 //
 //go:debug containermaxprocs=0

@@ -198,7 +198,7 @@ func (v *inspectView) row(name, value string, claim output.Cell, origin string) 
 	return cells
 }
 
-// inList says that a fact is shown by a list of its section, or not worth a line.
+// inList reports whether a fact is shown by a list of its section, or not worth a line.
 func inList(f *posture.Fact, claimed bool) bool {
 	switch f.Section {
 	case posture.SectionNamespaces:

@@ -95,16 +95,16 @@ type claimLister struct {
 	claims []posture.Claim
 }
 
-func (l *claimLister) one(s posture.Section, name, value string, slack posture.Slack, origin string) *posture.Claim {
-	return l.add(posture.Fact{Section: s, Name: name, Values: []string{value}, Origin: origin}, slack)
+func (l *claimLister) one(s posture.Section, name, value string, tolerance posture.Tolerance, origin string) *posture.Claim {
+	return l.add(posture.Fact{Section: s, Name: name, Values: []string{value}, Origin: origin}, tolerance)
 }
 
-func (l *claimLister) set(s posture.Section, name string, values []string, slack posture.Slack, origin string) {
-	l.add(posture.Fact{Section: s, Name: name, Values: values, Set: true, Origin: origin}, slack)
+func (l *claimLister) set(s posture.Section, name string, values []string, tolerance posture.Tolerance, origin string) {
+	l.add(posture.Fact{Section: s, Name: name, Values: values, Set: true, Origin: origin}, tolerance)
 }
 
-func (l *claimLister) add(f posture.Fact, slack posture.Slack) *posture.Claim {
-	l.claims = append(l.claims, posture.Claim{Fact: f, Slack: slack})
+func (l *claimLister) add(f posture.Fact, tolerance posture.Tolerance) *posture.Claim {
+	l.claims = append(l.claims, posture.Claim{Fact: f, Tolerance: tolerance})
 	return &l.claims[len(l.claims)-1]
 }
 
@@ -123,7 +123,7 @@ func (l *claimLister) docker(d *docker.Container) {
 	}
 	l.one(posture.SectionCgroup, posture.Frozen, yesNo(d.State.Paused), posture.Exact, d.Origin+" State.Paused")
 	everything := h.Privileged || slices.ContainsFunc(h.CapAdd, func(c string) bool { return strings.EqualFold(c, "ALL") })
-	l.one(posture.SectionCapabilities, posture.AllCaps, yesNo(everything), posture.Droppable, d.HostConfigOrigin+" Privileged, CapAdd")
+	l.one(posture.SectionCapabilities, posture.AllCaps, yesNo(everything), posture.MayDrop, d.HostConfigOrigin+" Privileged, CapAdd")
 	l.one(posture.SectionMounts, posture.RootReadOnly, yesNo(h.ReadonlyRootfs), posture.Exact, d.HostConfigOrigin+" ReadonlyRootfs")
 	if h.NetworkMode == "host" {
 		// The bundle has a path for it.
@@ -258,7 +258,7 @@ func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status, owner uint32) {
 	if spec.Linux.Seccomp != nil || shim.Seccomp == unix.SECCOMP_MODE_FILTER {
 		seccomp = "filter"
 	}
-	l.one(posture.SectionSecurity, posture.Seccomp, seccomp, posture.Addable, "config.json linux.seccomp")
+	l.one(posture.SectionSecurity, posture.Seccomp, seccomp, posture.MayAdd, "config.json linux.seccomp")
 	l.maps(posture.UIDMap, spec.Linux.UIDMappings, "config.json linux.uidMappings")
 	l.maps(posture.GIDMap, spec.Linux.GIDMappings, "config.json linux.gidMappings")
 	l.namespaces(listed(spec.Linux.Namespaces, owner))
@@ -267,7 +267,7 @@ func (l *claimLister) bundle(spec *specs.Spec, shim proc.Status, owner uint32) {
 func (l *claimLister) process(p *specs.Process) {
 	l.one(posture.SectionIdentity, posture.UID, strconv.FormatUint(uint64(p.User.UID), 10), posture.Own, "config.json process.user")
 	l.one(posture.SectionIdentity, posture.GID, strconv.FormatUint(uint64(p.User.GID), 10), posture.Own, "config.json process.user")
-	l.one(posture.SectionSecurity, posture.NoNewPrivs, yesNo(p.NoNewPrivileges), posture.Addable, "config.json process.noNewPrivileges")
+	l.one(posture.SectionSecurity, posture.NoNewPrivs, yesNo(p.NoNewPrivileges), posture.MayAdd, "config.json process.noNewPrivileges")
 	if p.ApparmorProfile != "" {
 		l.one(posture.SectionSecurity, posture.LSM, p.ApparmorProfile, posture.Exact, "config.json process.apparmorProfile").
 			Or = []string{p.ApparmorProfile + " (enforce)", p.ApparmorProfile + " (complain)"}
@@ -293,7 +293,7 @@ func (l *claimLister) capabilities(p *specs.Process) {
 		return
 	}
 	const s, origin = posture.SectionCapabilities, "config.json process.capabilities"
-	l.set(s, posture.Bounding, c.Bounding, posture.Droppable, origin+".bounding")
+	l.set(s, posture.Bounding, c.Bounding, posture.MayDrop, origin+".bounding")
 	l.set(s, posture.Inheritable, c.Inheritable, posture.Own, origin+".inheritable")
 	l.set(s, posture.Ambient, c.Ambient, posture.Own, origin+".ambient")
 	after := c.Ambient

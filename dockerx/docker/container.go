@@ -129,7 +129,7 @@ func ParseHostConfig(b []byte) (HostConfig, error) {
 	return h, err
 }
 
-// IsName says whether a text could be what a container is called, or an ID or the beginning
+// IsName reports whether a text could be what a container is called, or an ID or the beginning
 // of one (moby, daemon/names). What could not is never sent, as it would become part of a URL,
 // and never offered: it might be a reference of another kind ("host:").
 func IsName(s string) bool {
@@ -144,7 +144,7 @@ func IsName(s string) bool {
 	return s != ""
 }
 
-// IsID says whether s is a full container ID as dockerd makes them.
+// IsID reports whether s is a full container ID as dockerd makes them.
 func IsID(s string) bool {
 	if len(s) != 64 {
 		return false

@@ -72,7 +72,7 @@ func (m *masker) list() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "Masked, each value as %s. Look through the rest all the same: dx does not know every secret.\n\n", masked)
+	fmt.Fprintf(&out, "Masked, each value as %s. Look through the rest anyway: dx does not know every secret.\n\n", masked)
 	for _, at := range slices.Sorted(maps.Keys(m.where)) {
 		for _, what := range slices.Sorted(maps.Keys(m.where[at])) {
 			fmt.Fprintf(&out, "%s: %d %s\n", at, m.where[at][what], what)

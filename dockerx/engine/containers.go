@@ -195,7 +195,7 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 		if out, err = docker.Parse(answer); err != nil {
 			return err
 		}
-		if err := whole(answer); err != nil {
+		if err := checkComplete(answer); err != nil {
 			return err
 		}
 		out.Origin = "GET /containers/" + out.ID + "/json"
@@ -208,9 +208,9 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 	return out, nil
 }
 
-// whole refuses an answer of which a part is missing: what it does not say would be
-// taken for no.
-func whole(answer []byte) error {
+// checkComplete rejects an inspection without State, Config or HostConfig, whose fields would
+// read as false.
+func checkComplete(answer []byte) error {
 	var parts struct{ State, Config, HostConfig *struct{} }
 	if err := json.Unmarshal(answer, &parts); err != nil {
 		return err

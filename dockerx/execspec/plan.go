@@ -92,7 +92,8 @@ func (p *Plan) fill(spec *Spec) error {
 	return p.openCgroups(spec.Cgroups)
 }
 
-// shed is what dx's caller handed down to dx and a shim would not hand down.
+// shed lists what dx has inherited (ignored signals, nice and so on) and the command is to have
+// as a child of the shim has it.
 func (p *Plan) shed(spec *Spec) launch.Shed {
 	var s launch.Shed
 	if spec.Inherited != nil {

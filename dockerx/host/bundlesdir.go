@@ -11,7 +11,7 @@ import (
 	"dx/nsops/proc"
 )
 
-// directory is a directory of bundles: …/io.containerd.runtime.v2.task/<namespace>. All
+// bundlesDir is a directory of bundles: …/io.containerd.runtime.v2.task/<namespace>. All
 // that lie in it are one engine's, so that what one of them has led to, through its
 // shim's root, is there for all and held open.
 type bundlesDir struct {

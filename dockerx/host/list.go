@@ -93,7 +93,7 @@ func (f *Found) Docker() *docker.Container {
 	return f.docker
 }
 
-// IsInit says whether a process that was opened after the container was found is its
+// IsInit reports whether a process that was opened after the container was found is its
 // init: the bundle's init.pid named it, and it is a child of the bundle's shim, which
 // lives. False also if it cannot be told so cheaply.
 func (f *Found) IsInit(p *proc.Process) bool {

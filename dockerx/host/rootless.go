@@ -59,7 +59,7 @@ func (t Trust) checkOfUser(p *proc.Process) (exe proc.Executable, st proc.Status
 func (t Trust) doubtRealm(p *proc.Process, st proc.Status, owner uint32) (string, error) {
 	realm, err := nsops.RealmOf(p)
 	switch {
-	case errors.Is(err, nsops.ErrBeyond):
+	case errors.Is(err, nsops.ErrNotVisible):
 		return "it is in another user namespace", nil
 	case err != nil:
 		return "", err

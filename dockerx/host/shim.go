@@ -122,7 +122,7 @@ func OpenPath(p *proc.Process, path string) (*os.File, error) {
 	return f, err
 }
 
-// IsGone says that a process or a file has vanished, which is no error while one
+// IsGone reports whether a process or a file has vanished, which is no error while one
 // looks at what lives.
 func IsGone(err error) bool {
 	return errors.Is(err, proc.ErrGone) || errors.Is(err, os.ErrNotExist)

@@ -39,7 +39,7 @@ import (
 //   - An engine counts if the process that listens on its socket does.
 //
 // The owner of a directory is no proof, as a mount namespace of a user's shows any
-// (overlay, bind). It is checked all the same: see trusted. The program's file is
+// (overlay, bind). It is checked anyway: see trusted. The program's file is
 // looked at as an inode, so that a shim whose program was replaced by an upgrade
 // still counts.
 

@@ -175,7 +175,7 @@ func (t *Finder) upperLayer(c *dockerx.Container, name string) (string, error) {
 	return "", nil
 }
 
-// isLayerDir says that the directory above holds nothing but one layer: Docker's
+// isLayerDir reports whether the directory above holds nothing but one layer: Docker's
 // overlay2/<id>/diff, containerd's snapshots/<n>/fs.
 func isLayerDir(upper string) bool { return path.Base(upper) == "diff" || path.Base(upper) == "fs" }
 

@@ -205,7 +205,7 @@ func scopeOf(c Container) (nsops.Scope, error) {
 		s.Cgroups = bases
 	}
 	st, err := c.Init.Status()
-	if err == nil && !nsops.LeadsPIDs(st) {
+	if err == nil && !nsops.IsPIDNamespaceInit(st) {
 		s.PID = nsops.ID{}
 	}
 	return s, err

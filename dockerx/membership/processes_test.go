@@ -127,7 +127,7 @@ func TestIndexKnowsItsContainers(t *testing.T) {
 }
 
 // TestCgroupOfADividedContainer: where the init has gone below its container's cgroup, the
-// rest of it is the container's all the same.
+// rest of it is the container's anyway.
 func TestCgroupOfADividedContainer(t *testing.T) {
 	standin.NeedRoot(t)
 	id, inner := standin.ID(t, "5c01"), standin.ID(t, "5c02")

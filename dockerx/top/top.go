@@ -191,7 +191,7 @@ func (t *topper) add(p *proc.Process, a membership.Answer) error {
 	return nil
 }
 
-// sees says whether a process that the scope's PID namespace does not tell about is
+// sees reports whether a process that the scope's PID namespace does not tell about is
 // visible in that of the container's init: that is the host's, or another container's.
 func (t *topper) sees(p *proc.Process) bool {
 	if !t.scope.PID.IsZero() {

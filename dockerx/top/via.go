@@ -45,7 +45,7 @@ func (f *forest) root(i int) int {
 	return f.climb(i, func(Task) bool { return false })
 }
 
-// below says whether a task is, or descends from, the one with that PID.
+// below reports whether a task is, or descends from, the one with that PID.
 func (f *forest) below(i, pid int) bool {
 	return f.climb(i, func(t Task) bool { return t.PID == pid }) == pid
 }

@@ -208,7 +208,7 @@ func (e *Engine) Close() error { return e.scope.Close() }
 // the engine's.
 func (e *Engine) Janitor() int { return e.scope.PID }
 
-// Private says that the engine has a mount namespace of its own, which its
+// Private reports whether the engine has a mount namespace of its own, which its
 // clients must enter.
 func (e *Engine) Private() bool { return e.private }
 

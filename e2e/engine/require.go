@@ -130,7 +130,7 @@ func hasCap(c int) error {
 	return nil
 }
 
-// HostIsCgroup2 says that the host has cgroup v2 and no v1 hierarchy.
+// HostIsCgroup2 reports whether the host has cgroup v2 and no v1 hierarchy.
 func HostIsCgroup2() bool {
 	var st unix.Statfs_t
 	return unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC

@@ -177,7 +177,7 @@ func locateOne(cgroup, controller string, mounts []*mountinfo.Info) (dir, top st
 	return "", "", false
 }
 
-// holds says whether a mount is the hierarchy of a controller; empty: of v2.
+// holds reports whether a mount is the hierarchy of a controller; empty: of v2.
 func holds(m *mountinfo.Info, controller string) bool {
 	if controller == "" {
 		return m.FSType == "cgroup2"

@@ -58,7 +58,7 @@ func (m *IDMaps) AddSubordinate(uid int) error {
 	return nil
 }
 
-// own says that the process may write the maps itself: its own ids alone.
+// own reports whether the process may write the maps itself: its own ids alone.
 func (m *IDMaps) own() bool { return len(m.UIDs) == 1 && len(m.GIDs) == 1 }
 
 // mapIDs writes the maps, or lets P stop until the caller has had them written.

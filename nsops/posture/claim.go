@@ -4,24 +4,24 @@ package posture
 // about it. The Fact's Origin tells who.
 type Claim struct {
 	Fact
-	Slack Slack
+	Tolerance Tolerance
 	// Or are values that mean the same.
 	Or []string
 }
 
-// Slack is how far the kernel may be from a claim without contradicting it: some of
-// what a process was given it may change itself.
-type Slack int
+// Tolerance says which deviations from a claim are legitimate, because a process may change
+// some of what it was given itself.
+type Tolerance int
 
-// The slacks.
+// The tolerances.
 const (
 	// Exact: nobody but the maker changes it.
-	Exact Slack = iota
-	// Droppable: a process may give it up and never get it back: elements of a set,
+	Exact Tolerance = iota
+	// MayDrop: a process may give it up and never get it back: elements of a set,
 	// "yes" that becomes "no".
-	Droppable
-	// Addable: the reverse: a process may add confinement, but not shed it.
-	Addable
+	MayDrop
+	// MayAdd: the reverse: a process may add confinement, but not shed it.
+	MayAdd
 	// Includes: the claim is of part of the set.
 	Includes
 	// Own: a process may change it as it likes.

@@ -247,7 +247,7 @@ func (m Mount) String() string {
 	return strings.Join(append(parts, strings.Join(options, ",")), " ")
 }
 
-// shownSuper says which options of a file system are a matter of posture: those of
+// shownSuper reports whether an option of a file system is a matter of posture: those of
 // the kinds that are made for one container.
 func shownSuper(fstype, option string) bool {
 	key, _, _ := strings.Cut(option, "=")

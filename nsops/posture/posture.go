@@ -133,7 +133,7 @@ func (r *reader) namespaces() error {
 	return nil
 }
 
-// sharesOwn says that the process is in the caller's namespace of a kind.
+// sharesOwn reports whether the process is in the caller's namespace of a kind.
 func (r *reader) sharesOwn(t nsops.Type) bool {
 	id, ok := r.set.Own[t]
 	return ok && id == r.own.Own[t]

@@ -213,7 +213,7 @@ func (p *Process) wrap(op, name string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
-// reaped says that the directory is empty: nothing of the process is left.
+// reaped reports whether the directory is empty: nothing of the process is left.
 func (p *Process) reaped() bool {
 	if p.dir == none {
 		return true

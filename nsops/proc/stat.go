@@ -46,7 +46,7 @@ func (s Stat) Exiting() bool { return s.Flags&PFExiting != 0 || s.Dead() }
 // (include/linux/sched/signal.h, thread_group_leader).
 func (s Stat) IsThread() bool { return s.ExitSignal < 0 }
 
-// Dead says that the process has exited: zombie or being torn down.
+// Dead reports whether the process has exited: zombie or being torn down.
 func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State == 'x' }
 
 // Stat reads /proc/PID/stat.

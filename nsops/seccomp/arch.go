@@ -63,11 +63,11 @@ func (a Arch) Audit() uint32 {
 	return 0
 }
 
-// wide says that the ABI passes 64-bit arguments. libseccomp compares only the low
+// wide reports whether the ABI passes 64-bit arguments. libseccomp compares only the low
 // half of an argument on the others, x32 included.
 func (a Arch) wide() bool { return a == AMD64 || a == ARM64 }
 
-// multiplexed says that libseccomp rewrites socket and SysV IPC calls for
+// multiplexed reports whether libseccomp rewrites socket and SysV IPC calls for
 // socketcall(2) and ipc(2). ARM's EABI has neither.
 func (a Arch) multiplexed() bool { return a == I386 }
 
@@ -133,7 +133,7 @@ func lookup(name string) *syscall {
 	return &table[i]
 }
 
-// young says that not every libseccomp from 2.5.0 on has the call: close_range(2)
+// young reports whether not every libseccomp from 2.5.0 on has the call: close_range(2)
 // and what the kernel got after it, and those that were later put into amd64's gap.
 func (s *syscall) young() bool {
 	nr := s.numbers[AMD64]

@@ -65,7 +65,7 @@ func (c cond) narrow() cond {
 	return c
 }
 
-// void says that the condition always holds.
+// void reports whether the condition always holds.
 func (c cond) void() bool { return c.op == equal && c.mask == 0 }
 
 // rank is the precedence that libseccomp gives to operators on the same argument
@@ -80,7 +80,7 @@ func (c cond) rank() int {
 	return 2
 }
 
-// before says that libseccomp tests c before o where both belong to rules for the
+// before reports whether libseccomp tests c before o where both belong to rules for the
 // same call and differ in their high halves: higher arguments first, then
 // equalities, then the narrower range.
 func (c cond) before(o cond) bool {
@@ -96,7 +96,7 @@ func (c cond) before(o cond) bool {
 	return c.narrower(c.value>>32, o.value>>32)
 }
 
-// sameHigh says that libseccomp tests the high halves of both in one node.
+// sameHigh reports whether libseccomp tests the high halves of both in one node.
 func (c cond) sameHigh(o cond) bool {
 	return !c.half && c.arg == o.arg && c.rank() == o.rank() && c.masked == o.masked &&
 		c.mask>>32 == o.mask>>32 && c.value>>32 == o.value>>32

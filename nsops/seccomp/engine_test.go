@@ -78,7 +78,7 @@ func startContainer(t *testing.T, engine string, options []string, profile *spec
 	if profile != nil {
 		args = append(args, "--security-opt", "seccomp="+writeProfile(t, profile))
 	}
-	// Before the run: a container whose start fails is there all the same.
+	// Before the run: a container whose start fails is there anyway.
 	t.Cleanup(func() { docker(t, engine, "rm", "-f", name) })
 	docker(t, engine, append(args, image, "sleep", "600")...)
 	pid, err := strconv.Atoi(docker(t, engine, "inspect", "-f", "{{.State.Pid}}", name))

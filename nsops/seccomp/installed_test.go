@@ -269,7 +269,7 @@ func TestInstalledOfGone(t *testing.T) {
 	}
 }
 
-// A signal that comes while the process is stopped reaches it all the same.
+// A signal that comes while the process is stopped reaches it anyway.
 func TestInstalledLosesNoSignal(t *testing.T) {
 	needTracing(t)
 	for range 20 {

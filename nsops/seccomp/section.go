@@ -178,7 +178,7 @@ func (s *section) choose(nr uint32) choice {
 	return choice{answer: s.fallback}
 }
 
-// alien says that libseccomp takes the number for one of another architecture
+// alien reports whether libseccomp takes the number for one of another architecture
 // (_gen_bpf_arch of its gen_bpf.c): x32's, if only amd64 is covered, and the other
 // way round. A tracer's -1, which skips the call, is let through to the default.
 func (s *section) alien(nr uint32) bool {

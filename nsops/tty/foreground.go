@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InForeground says that the caller's process group is the one to which its
+// InForeground reports whether the caller's process group is the one to which its
 // terminal sends the signals of its keys (tty_ioctl(4), TIOCGPGRP).
 func InForeground() bool {
 	t, err := os.OpenFile("/dev/tty", os.O_RDONLY|unix.O_NOCTTY, 0)

@@ -203,7 +203,7 @@ func pump(dst *sink, src *source) error {
 // errCopy says that splice(2) does not serve between two files.
 var errCopy = errors.New("splice not possible")
 
-// waitless says whether splice from the file honours SPLICE_F_NONBLOCK: pipes and
+// waitless reports whether splice from the file honours SPLICE_F_NONBLOCK: pipes and
 // sockets. A terminal does not. Regular files are copied too: splice would hand the
 // page cache of the host's file to a pipe of the container (CVE-2022-0847).
 func waitless(fd int) bool {

@@ -167,6 +167,41 @@ func TestTerminalGetsColours(t *testing.T) {
 	}
 }
 
+// TestColours: what is a terminal or not, of what kind, and by whose will. --color goes before
+// the environment; of that NO_COLOR, whatever its value (no-color.org), before CLICOLOR_FORCE
+// (bixense.com/clicolors).
+func TestColours(t *testing.T) {
+	_, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	pipe := outputtest.File(t)
+	for _, c := range []struct {
+		terminal        bool
+		flag            string
+		term, no, force string
+		want            bool
+	}{
+		{true, "auto", "xterm", "", "", true}, {true, "", "xterm", "", "", true}, {false, "auto", "xterm", "", "", false},
+		{true, "auto", "dumb", "", "", false}, {true, "auto", "", "", "", false},
+		{false, "auto", "", "", "1", true}, {false, "auto", "dumb", "", "yes", true}, {false, "auto", "xterm", "", "0", false},
+		{true, "auto", "xterm", "", "0", true},
+		{true, "auto", "xterm", "0", "", false}, {true, "auto", "xterm", "1", "1", false}, {false, "auto", "", "x", "1", false},
+		{false, "always", "", "1", "0", true}, {true, "never", "xterm", "", "1", false},
+	} {
+		f := pipe
+		if c.terminal {
+			f = tty
+		}
+		env := map[string]string{"TERM": c.term, "NO_COLOR": c.no, "CLICOLOR_FORCE": c.force}
+		s := NewScreen(f, c.flag, func(name string) string { return env[name] })
+		if s.Colour != c.want || s.Terminal != c.terminal {
+			t.Errorf("%+v: colours %v, terminal %v", c, s.Colour, s.Terminal)
+		}
+	}
+}
+
 func TestTemplateOnTerminalIsSafe(t *testing.T) {
 	got := onTerminal(t, Options{Format: `{{.Name}}\t.`}, []sample{{Name: "a\x1b[2J"}}, nil)
 	if want := `a\x1b[2J`; !strings.HasPrefix(got, want) {
