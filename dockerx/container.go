@@ -65,6 +65,12 @@ type Container struct {
 	// Docker's files say it too.
 	Docker *docker.Container
 
+	// Nested reports whether it runs in another container, as Docker's in Docker.
+	Nested bool
+	// Inner is what the engine in another container says of this one, which runs in there; nil:
+	// it does not. It has no say in what is entered with which rights.
+	Inner *docker.Container
+
 	// Proof says in words why Process is believed to be the container's init; empty for
 	// a reference to a process.
 	Proof string

@@ -248,7 +248,8 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 	unverified := 0
 	for _, k := range known {
 		one := Listed{ID: k.ID, State: k.State, Status: k.Status}
-		switch c := s.take(r, k.ID); {
+		c := s.take(r, k.ID)
+		switch {
 		case c != nil:
 			one = listedOf(c)
 			one.Status = healthy(one, healthIn(k.Status))
@@ -264,6 +265,9 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 		}
 		one.told(k)
 		one.Engine, one.Reference = r.engine.Host(), "docker:"+k.Name
+		if c != nil && c.found.Engine().Owner != 0 {
+			one.Reference = c.found.Called()
+		}
 		out = append(out, one)
 	}
 	if unverified > 0 && l.Hidden > 0 {

@@ -119,6 +119,9 @@ func (r *Resolver) Close() error { return r.engine.Close() }
 // A container that does not run is a StateError; one that is paused is not: see
 // Container.Paused. An engine of another host or kernel is an OtherHostError.
 func (r *Resolver) Resolve(ctx context.Context, text string) (*Container, error) {
+	if outer, inner, ok := nestedIn(text); ok {
+		return r.nested(ctx, text, outer, inner)
+	}
 	ref, err := ParseReference(text)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,6 +88,28 @@ func TestDockerInDocker(t *testing.T) {
 	// Its word is a container's, wherever its socket lies.
 	if in, r := entered(t, e, nil, "-H", d.socket, "exec", name); in != "" || r.Code != 125 {
 		t.Errorf("by the inner engine's socket %q was entered (%v), want a refusal", in, r)
+	}
+	// By way of the outer one it is found all the same, and entered as the inner engine enters it.
+	sameExec(t, e, d.box.Name+"//"+name, func(flags []string) engine.Result {
+		return d.docker(t, slices.Concat([]string{"exec"}, flags, []string{name, "/bin/sh", "-c", whatExecGives})...)
+	}, nil, []string{"-e", "X=1", "-w", "/etc"})
+	for _, ref := range []string{d.box.Name + "//" + inner[:12], d.box.ID[:12] + "//" + name, "docker:" + d.box.Name + "//" + inner} {
+		for _, from := range []string{"auto", "host"} {
+			if in, r := entered(t, e, nil, "--source", from, "exec", ref); in != inner[:12] {
+				t.Errorf("--source %s, %s: %v, want the inner one, %s", from, ref, r, inner[:12])
+			}
+		}
+	}
+	if r := e.Dx(t, "ns", "--format", "{{.Pid}}", d.box.Name+"//"+name); strings.TrimSpace(r.Stdout) != pid {
+		t.Errorf("ns of the inner one: %v, want pid %s", r, pid)
+	}
+	for ref, reason := range map[string]string{
+		d.box.Name + "//nosuch": "1 containers run in " + d.box.Name, outer.Name + "//" + name: "0 containers run in", name + "//" + outer.ID: "0 containers run in",
+		e.Run(t, engine.Busybox, "--pid", "host").Name + "//" + name: "it has the host's PIDs",
+	} {
+		if in, r := entered(t, e, nil, "exec", ref); in != "" || r.Code == 0 || !strings.Contains(r.Stderr, reason) {
+			t.Errorf("%s: entered %q (%v), want %q", ref, in, r, reason)
+		}
 	}
 	for _, from := range []string{"engine", "host", "auto"} {
 		if r := e.Dx(t, "--source", from, "ps", "-q", "--no-trunc"); strings.Contains(r.Stdout, inner) || !strings.Contains(r.Stdout, outer.ID) || !strings.Contains(r.Stdout, d.box.ID) {

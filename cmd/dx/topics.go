@@ -32,6 +32,7 @@ const referencesHelp = `  web, /web              a name, of the engine that is a
                          of the rootless engines of a user, al
   lxc:lx1, machine:nsp1, runc:b1
                          of LXC, systemd-machined, of runc or crun alone
+  ci//web                a container that runs in the container ci (Docker in Docker)
   pid:4711               any process
   host, host:            the host's init
 

@@ -104,6 +104,8 @@ var steps = map[Kind][]step{
 // holds; nil for what is in no container.
 func configOf(f *Facts) *config {
 	switch {
+	case f.Inner != nil && f.Kind == Bare:
+		return configOfDocker(f.Inner)
 	case !f.inContainer():
 		return nil
 	case f.Docker != nil:

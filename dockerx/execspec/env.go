@@ -67,7 +67,7 @@ func daemonEnvironment(f *Facts, tty bool) []variable {
 	if f.Docker != nil || !f.hasBundle() {
 		vars = append(vars, variable{defaultPath, dockerDefault})
 	}
-	if c != nil && f.Docker != nil {
+	if c != nil && (f.Docker != nil || f.Inner != nil) {
 		vars = append(vars, variable{"HOSTNAME=" + c.Hostname, c.Origin + " Config.Hostname"})
 	}
 	if tty {

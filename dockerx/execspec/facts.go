@@ -50,6 +50,10 @@ type Facts struct {
 	// bundle, the state and Docker's configuration are; 0: see host.Bundle.
 	Owner uint32
 
+	// Inner is the configuration of a container that runs in another one, by the word of that
+	// one: of environment, user and directory. The Kind is Bare.
+	Inner *docker.Container
+
 	Docker *docker.Container // what Docker says; nil: it is not Docker's
 	Bundle string            // the directory of config.json; empty: there is none
 	Spec   *specs.Spec       // config.json; of Detached, with the Linux part of the state

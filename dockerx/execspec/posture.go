@@ -232,7 +232,7 @@ func (b *builder) ownUmask() error {
 func (b *builder) ownCwd() error {
 	dir, root := b.f.Init.Cwd, b.f.Init.Root
 	rest, inside := strings.CutPrefix(dir+"/", strings.TrimSuffix(root, "/")+"/")
-	if b.o.WorkingDir != "" || b.f.Manager == "lxc" || !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
+	if b.o.WorkingDir != "" || b.f.Inner != nil || b.f.Manager == "lxc" || !inside || strings.HasSuffix(dir, " (deleted)") || !strings.HasPrefix(dir, "/") {
 		return b.cwd()
 	}
 	b.out.Process.Cwd = "/" + strings.TrimSuffix(rest, "/")

@@ -28,7 +28,7 @@ func Read(ctx context.Context, c *dockerx.Container, o Options) (*Facts, error) 
 		return nil, err
 	}
 	r := &reader{ctx: ctx, c: c, o: o, f: &Facts{
-		Ref: c.Ref, Name: c.Name, ID: c.ID, Docker: c.Docker, Manager: c.Manager, ByNumber: c.Source == dockerx.SourcePID,
+		Ref: c.Ref, Name: c.Name, ID: c.ID, Docker: c.Docker, Manager: c.Manager, ByNumber: c.Source == dockerx.SourcePID, Inner: c.Inner,
 	}}
 	defer r.close()
 	for _, step := range []func() error{
@@ -117,6 +117,9 @@ func (r *reader) findBundle() error {
 }
 
 func (r *reader) openBundle() error {
+	if r.c.Nested {
+		return nil // what is in another container has what its init has, and no more
+	}
 	if r.bundle = r.c.Bundle(); r.bundle != nil {
 		return r.readBundle()
 	}

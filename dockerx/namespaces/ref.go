@@ -15,9 +15,13 @@ import (
 )
 
 // IsRef tells a reference to a namespace from one to a container, whose name has
-// no such characters but for a slash in front. "containerd:NAMESPACE/ID" is a container's.
+// no such characters but for a slash in front. "containerd:NAMESPACE/ID" is a container's,
+// and so is "OUTER//INNER".
 func IsRef(ref string) bool {
 	_, _, link := nsops.ParseLink(ref)
+	if dockerx.IsNested(ref) {
+		return false
+	}
 	if r, err := dockerx.ParseReference(ref); err != nil || r.Qualified() {
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 func TestSpaceRefs(t *testing.T) {
 	for ref, want := range map[string]bool{
 		"web": false, "/web": false, "web_1.a-b": false, "pid:7": false, "host": false, "": false,
-		"inode:7": true, "inode:": true, "net:[7]": true, "/proc/7/ns/net": true, "./netns": true, "a/b": true, "//x": true,
+		"inode:7": true, "inode:": true, "net:[7]": true, "/proc/7/ns/net": true, "./netns": true, "a/b": true, "//x": true, "a//b": false, "/a//b": true, "./a//b": true, "../a//b": true,
 	} {
 		if got := IsRef(ref); got != want {
 			t.Errorf("%q names a namespace: %v, want %v", ref, got, want)
