@@ -170,7 +170,7 @@ func hint(err error) string {
 	case errors.As(err, &stale):
 		return "; look again: the container may just have ended or been restarted"
 	case errors.Is(err, unix.EPERM), errors.Is(err, fs.ErrPermission):
-		if c := missingCapability(); c != "" {
+		if c := missingCapability(err); c != "" {
 			return ": " + c + " is missing" + withSudo()
 		}
 		return "; a security module or a user namespace forbids it"
@@ -204,13 +204,18 @@ func withSudo() string {
 }
 
 // missingCapability names the first capability that joining a container needs
-// and dx does not have.
-func missingCapability() string {
+// and dx does not have, or that setting a limit does.
+func missingCapability(denied error) string {
 	st, err := proc.OwnStatus()
 	if err != nil {
 		return ""
 	}
-	for _, name := range []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_OVERRIDE"} {
+	names := []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_OVERRIDE"}
+	var step *launch.StepError
+	if errors.As(denied, &step) && step.Step.Nr == unix.SYS_PRLIMIT64 {
+		names = []string{"CAP_SYS_RESOURCE"} // nothing else raises a limit
+	}
+	for _, name := range names {
 		if n, ok := caps.Number(name); ok && st.CapEff&(1<<n) == 0 {
 			return name
 		}

@@ -64,7 +64,7 @@ func (w *spaces) sayMissing() {
 }
 
 func ptraceHint() string {
-	if missingCapability() == "" {
+	if missingCapability(nil) == "" {
 		return ""
 	}
 	return "; other users' take CAP_SYS_PTRACE" + withSudo()
