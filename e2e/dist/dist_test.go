@@ -33,6 +33,7 @@ func TestDist(t *testing.T) {
 	})
 	t.Run("tarball", func(t *testing.T) { testTarball(t, one(t, out, "dx-*-linux-"+runtime.GOARCH+".tar.gz")) })
 	t.Run("deb", func(t *testing.T) { testDeb(t, one(t, out, "dx_*_"+runtime.GOARCH+".deb")) })
+	t.Run("fresh Debian", func(t *testing.T) { testFresh(t, one(t, out, "dx_*_"+runtime.GOARCH+".deb")) })
 	t.Run("rpm", func(t *testing.T) { testRPM(t, one(t, out, "dx_*_"+runtime.GOARCH+".rpm")) })
 	t.Run("apk", func(t *testing.T) { testAPK(t, one(t, out, "dx_*_"+runtime.GOARCH+".apk")) })
 	t.Run("other architecture", func(t *testing.T) {
