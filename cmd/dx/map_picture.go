@@ -45,6 +45,11 @@ func newPicture(dx string, host namespaces.Subject, found []namespaces.Subject, 
 		p.Boxes = append(p.Boxes, newBox(s))
 		p.Boxes[len(p.Boxes)-1].Command = execInto(dx, s)
 	}
+	if severalEngines(drawn, func(s namespaces.Subject) string { return s.Engine }) {
+		for i, s := range drawn {
+			p.Boxes[i].Engine = engineWord(s.Engine)
+		}
+	}
 	p.Map = cmpdiff.Compare(cmpdiff.Subject{Name: host.Name, Namespaces: host.Set}, subjects...).Map(podsOf(drawn, p.Boxes)...)
 	for _, l := range listed {
 		if l.PID == 0 && !l.Sandbox {
@@ -53,6 +58,14 @@ func newPicture(dx string, host namespaces.Subject, found []namespaces.Subject, 
 	}
 	slices.SortStableFunc(p.Stopped, func(a, b draw.Stopped) int { return strings.Compare(a.Name, b.Name) })
 	return p
+}
+
+// engineWord is an engine in a word where there is one: a socket is docker's.
+func engineWord(engine string) string {
+	if strings.Contains(engine, "://") {
+		return "docker"
+	}
+	return engine
 }
 
 func byName(a, b namespaces.Subject) int {

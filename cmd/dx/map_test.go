@@ -77,6 +77,9 @@ func TestMapShowsWhatConnects(t *testing.T) {
 	if len(p.Regions) != 1 || p.Regions[0].Name != "pod prod/web" || !p.Boxes[0].Frame || p.Boxes[1].Frame {
 		t.Errorf("%+v, boxes %+v: want one pod, the sandbox its frame", p.Regions, p.Boxes)
 	}
+	if p.Boxes[0].Engine != "" {
+		t.Errorf("the only engine is shown: %+v", p.Boxes[0])
+	}
 	box := p.Boxes[1]
 	if diff := cmp.Diff([]string{"8080→80", "127.0.0.1:53→53/udp"}, box.Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)

@@ -44,7 +44,9 @@ type Box struct {
 	ID    string
 	PID   int
 	Image string
-	State string // "paused"; empty: it runs
+	// Engine is whose it is, where there are several.
+	Engine string
+	State  string // "paused"; empty: it runs
 
 	Ports    []string // "8080→80"
 	Networks []string // their names
@@ -229,6 +231,9 @@ func (p *Picture) title(i int) string {
 // meta is a box's second line.
 func (b Box) meta() string {
 	var parts []string
+	if b.Engine != "" {
+		parts = append(parts, shorten(escape.Line(b.Engine), 80))
+	}
 	if b.PID != 0 {
 		parts = append(parts, fmt.Sprintf("pid %d", b.PID))
 	}

@@ -244,8 +244,10 @@ func (b Box) brief() string {
 			parts = append(parts, f.text())
 		}
 	}
-	if b.Image != "" {
-		parts = append(parts, shorten(escape.Line(b.Image), 255))
+	for _, text := range []string{b.Engine, b.Image} {
+		if text != "" {
+			parts = append(parts, shorten(escape.Line(text), 255))
+		}
 	}
 	return strings.Join(parts, " · ")
 }
