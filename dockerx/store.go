@@ -8,8 +8,14 @@ import (
 )
 
 // Store opens what dockerd keeps of a container on this host, whether it runs or not:
-// os.ErrNotExist if that is nowhere, as for a container of another engine.
+// os.ErrNotExist if that is nowhere, as for a container of another engine; an OtherHostError
+// for an engine of another host.
 func (r *Resolver) Store(id string) (*host.Store, error) {
+	if r.from != SourceHost {
+		if w := r.whose(); w.elsewhere != "" {
+			return nil, r.otherHost(w.elsewhere)
+		}
+	}
 	l, err := r.listHost()
 	if err != nil {
 		return nil, err

@@ -296,6 +296,12 @@ func TestTopWithNoAnswer(t *testing.T) {
 	if r.Code != 0 || r.Stdout != fmt.Sprintln(c.PID) {
 		t.Errorf("top -q beside an engine that does not answer: %v, want pid %d", r, c.PID)
 	}
+	if r := timely(t, e, "diff", c.Name); r.Code != 0 || r.Stderr == "" {
+		t.Errorf("diff beside an engine that does not answer: %v, want the changed files, and why the host was asked", r)
+	}
+	if r := timely(t, e, "top", c.Name, "-o", "pid"); r.Code != 0 || !strings.Contains(r.Stdout, strconv.Itoa(c.PID)) {
+		t.Errorf("top -o pid beside an engine that does not answer: %v, want pid %d", r, c.PID)
+	}
 	if r := timely(t, e, "who", strconv.Itoa(c.PID)); r.Code != 0 || !strings.Contains(r.Stdout, c.Name) {
 		t.Errorf("who beside an engine that does not answer: %v, want %s", r, c.Name)
 	}

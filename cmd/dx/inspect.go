@@ -131,7 +131,8 @@ func (a *app) logOf(r *dockerx.Resolver, s *postureSubject, lines int) []host.Lo
 		defer store.Close()
 		log, err = store.Log(lines)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var elsewhere *dockerx.OtherHostError
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &elsewhere) {
 		a.say("the log of %s could not be read: %v", s.name, err)
 	}
 	return log

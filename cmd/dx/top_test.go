@@ -51,6 +51,23 @@ func TestTopTables(t *testing.T) {
 	}
 }
 
+// TestTopOfSeveral: each container's own order, behind its name.
+func TestTopOfSeveral(t *testing.T) {
+	var records []topRecord
+	for _, name := range []string{"web", "db"} {
+		records = append(records, topRecords(&dockerx.Container{Name: name}, madeTasks()[:2], taskOrder("rss"), false)...)
+	}
+	got := rendered(t, output.Options{}, records, func() output.Table { return topTable(output.Shorten(records, output.Options{})) })
+	var first []string
+	for line := range strings.Lines(got) {
+		f := strings.Fields(line)
+		first = append(first, f[0]+" "+f[1])
+	}
+	if want := "CONTAINER PID, web 1900, web 1861, db 1900, db 1861"; strings.Join(first, ", ") != want {
+		t.Errorf("%s, want %s:\n%s", strings.Join(first, ", "), want, got)
+	}
+}
+
 // TestTreeOfAnything: every process once, whatever the parents are.
 func TestTreeOfAnything(t *testing.T) {
 	var deep []topRecord

@@ -64,7 +64,7 @@ const exitCodesHelp = `  0        success
   128+N    the command, or dx, was ended by signal N
   other    the command's own
 
-  dx diff    0 no difference, 1 they differ, 125 any error
+  dx diff    0 no difference, 1 they differ, 125 any error; of one container 0, or 1 on an error
   dx doctor  0 healthy, 1 degraded, 2 hung, 125 wrong flags`
 
 const environmentHelp = `  DOCKER_HOST          the engine to ask, as -H
