@@ -44,6 +44,10 @@ func (r *Resolver) among(ref Reference, l *host.Listing, s situation) (*Containe
 	}
 	f, foreign, err := choose(l.Found, ref, s.rules(ref))
 	var notFound *NotFoundError
+	if errors.As(err, &notFound) {
+		l.AddStopped() // of engines that have no daemon to ask: only what runs comes before
+		f, foreign, err = choose(l.Found, ref, s.rules(ref))
+	}
 	switch {
 	case errors.As(err, &notFound):
 		r.warnOf(l.Doubts(ref.name))

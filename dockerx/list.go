@@ -117,10 +117,16 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 		r.instead(told.err)
 	}
 	var list []Listed
+	if all && r.from != SourceEngine {
+		l.AddStopped()
+	}
 	if r.from == SourceHost || told.err != nil {
 		list = r.listHosts(l)
 	} else {
 		list = r.listBoth(l, told.value)
+	}
+	if all && r.from != SourceEngine {
+		list = append(list, r.stopped(l)...)
 	}
 	if !all {
 		list = slices.DeleteFunc(list, func(l Listed) bool { return !runs(l.State) || l.Sandbox })
@@ -178,6 +184,40 @@ func (r *Resolver) listHosts(l *host.Listing) []Listed {
 		}
 	}
 	return out
+}
+
+// stopped are the containers of other engines than Docker that do not run.
+func (r *Resolver) stopped(l *host.Listing) (out []Listed) {
+	bearers := map[string]int{}
+	for _, f := range l.Found {
+		bearers[f.Called()]++
+	}
+	for _, f := range l.Found {
+		s := f.Stopped()
+		if s == nil {
+			continue
+		}
+		one := Listed{
+			ID: f.ID, State: s.State, Status: statusOf(s), Created: s.Created, Name: f.Qualified(), Image: f.Image(), Engine: f.EngineName(),
+			Source: SourceHost, Sandbox: f.Pod().Sandbox, Namespace: f.Pod().Namespace, Pod: f.Pod().Name, Reference: f.Qualified(),
+		}
+		if called := f.Called(); bearers[called] == 1 {
+			one.Name, one.Reference = called, called
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// statusOf has no more than the files tell: how long ago, where they have the time.
+func statusOf(s *host.Stopped) string {
+	switch {
+	case s.State == "created":
+		return "Created"
+	case s.Finished.IsZero():
+		return "Exited"
+	}
+	return fmt.Sprintf("Exited (%d) %s ago", s.ExitCode, units.HumanDuration(time.Since(s.Finished)))
 }
 
 // noProcess is what is said of one that should run and was not found.

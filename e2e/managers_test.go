@@ -176,6 +176,7 @@ func TestPodman(t *testing.T) {
 	wantPID(t, e, pid, "podman:"+name+"-new")
 	p.must(t, "rename", name+"-new", name)
 
+	stoppedPodman(t, e, p, name)
 	conmon := parentOf(t, pid)
 	stop(t, conmon)
 	sameExec(t, e, "podman:"+name, exec(name), nil)
@@ -187,6 +188,30 @@ func TestPodman(t *testing.T) {
 		if n := strings.Count("\n"+r.Stdout, "\n"+strconv.Itoa(want)+" podman:"); n != 1 {
 			t.Errorf("ps lists pid %d %d times: %v", want, n, r)
 		}
+	}
+}
+
+// stoppedPodman: containers that do not run, as podman ps -a has them, but for how they ended.
+func stoppedPodman(t *testing.T, e *engine.Engine, p own, name string) {
+	t.Helper()
+	p.must(t, "create", "--name", name+"-made", "--network", "none", "app", "true")
+	p.do(t, "run", "--name", name+"-ended", "--network", "none", "app", "false")
+	theirs := lines(p.must(t, "ps", "-a", "--filter", "status=created", "--filter", "status=exited", "--format", "podman:{{.Names}} {{.State}} {{.Image}}"))
+	ours := lines(timely(t, e, "ps", "-a", "--filter", "engine=podman", "--filter", "status=created", "--filter", "status=exited", "--format", "{{.Name}} {{lower .State}} {{.Image}}").Stdout)
+	for _, want := range theirs {
+		want = strings.Replace(strings.Replace(want, " Created ", " created ", 1), " Exited ", " exited ", 1)
+		if f := strings.Fields(want); len(f) > 3 { // "Exited (1) 1 second ago"
+			want = strings.Join([]string{f[0], f[1], f[len(f)-1]}, " ")
+		}
+		if strings.HasPrefix(want, "podman:"+name) && !slices.Contains(ours, want) {
+			t.Errorf("ps -a has %q, podman %q", ours, want)
+		}
+	}
+	if len(theirs) < 2 {
+		t.Errorf("podman has %q", theirs)
+	}
+	if r := timely(t, e, "exec", "podman:"+name+"-ended", "true"); r.Code != 1 || !strings.Contains(r.Stderr, "is not running") {
+		t.Errorf("one that has ended: %v", r)
 	}
 }
 

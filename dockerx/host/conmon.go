@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"strings"
+	"time"
 
 	"dx/dockerx/docker"
 	"dx/nsops"
@@ -237,7 +238,23 @@ func (s stores) ofUser(files *userFiles, m *monitor, dir string) map[string]stor
 }
 
 // storedName is what containers/storage calls a container.
-type storedName struct{ name, image string }
+type storedName struct {
+	name, image string
+	podman, pod bool // by whose record it has one, see manager
+	created     time.Time
+}
+
+// manager tells whose it is: Podman and CRI-O write different things into the storage, buildah
+// nothing (libpod/container_internal.go; cri-o, internal/storage/runtime.go).
+func (c storedName) manager() string {
+	switch {
+	case c.pod:
+		return "cri-o"
+	case c.podman:
+		return "podman"
+	}
+	return ""
+}
 
 // parseStore parses containers.json of containers/storage (containers.go, Container).
 func parseStore(b []byte) (map[string]storedName, error) {
@@ -245,6 +262,8 @@ func parseStore(b []byte) (map[string]storedName, error) {
 		ID       string   `json:"id"`
 		Names    []string `json:"names"`
 		Metadata string   `json:"metadata"`
+
+		Created time.Time `json:"created"`
 	}
 	if err := decode(b, &list); err != nil {
 		return nil, err
@@ -254,15 +273,17 @@ func parseStore(b []byte) (map[string]storedName, error) {
 		if !docker.IsID(c.ID) {
 			return nil, errors.New("an ID is none")
 		}
-		var s storedName
+		s := storedName{created: c.Created}
 		if len(c.Names) > 0 {
 			s.name = c.Names[0]
 		}
 		var about struct {
 			Image string `json:"image-name"`
+			Name  string `json:"name"`
+			Pod   string `json:"pod-id"`
 		}
 		if json.Unmarshal([]byte(c.Metadata), &about) == nil {
-			s.image = about.Image
+			s.image, s.podman, s.pod = about.Image, about.Name != "", about.Pod != ""
 		}
 		out[c.ID] = s
 	}

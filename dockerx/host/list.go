@@ -43,6 +43,8 @@ type Found struct {
 	pod     Pod      // see Pod
 	record  *record  // nil: a shim serves it, or nothing does
 
+	stopped *Stopped // see Stopped
+
 	recorded  bool // nothing but Docker's files tells of it
 	read      bool // Docker's files have been looked for
 	fromState bool // no init.pid names PID, but the runtime's state

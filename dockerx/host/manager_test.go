@@ -92,7 +92,7 @@ func TestParseManagers(t *testing.T) {
 		}
 	}
 	list, err := parseStore([]byte(`[{"id":"` + someID + `","names":["web","alias"],"metadata":"{\"image-name\":\"localhost/bb:latest\",\"name\":\"web\"}"}]`))
-	if diff := cmp.Diff(map[string]storedName{someID: {"web", "localhost/bb:latest"}}, list, cmp.AllowUnexported(storedName{})); err != nil || diff != "" {
+	if diff := cmp.Diff(map[string]storedName{someID: {name: "web", image: "localhost/bb:latest", podman: true}}, list, cmp.AllowUnexported(storedName{})); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 }
