@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,6 +87,25 @@ func TestRunPS(t *testing.T) {
 	cancel()
 	if _, err := RunPS(stopped, []string{"aux"}, mine); err == nil {
 		t.Error("ps is run though nobody waits for it any more")
+	}
+}
+
+// TestPSWithoutEnd: a ps that waits for ever, as for a command line that cannot be read, and one
+// that prints without end.
+func TestPSWithoutEnd(t *testing.T) {
+	for name, script := range map[string]string{
+		"waits": "exec /bin/sleep 100000", "prints": "while :; do echo PID; done",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(dir+"/ps", []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir)
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		if ps, err := RunPS(ctx, []string{"aux"}, nil); err == nil {
+			t.Errorf("a ps that %s: %d rows, want an error", name, len(ps.Rows))
+		}
+		cancel()
 	}
 }
 
