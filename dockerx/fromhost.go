@@ -25,7 +25,7 @@ func (r *Resolver) fromHost(ref Reference) (*Container, error) {
 	defer l.Close()
 	var s situation
 	s.named, s.forced = r.named, true
-	return r.among(ref, l, s)
+	return r.findIn(ref, l, s)
 }
 
 // situation is what the engine's silence leaves to be found out.
@@ -34,8 +34,8 @@ func (r *Resolver) situation(denied bool) situation {
 	return situation{named: r.named, denied: denied, own: w.own, live: w.live()}
 }
 
-// among picks a container of the host by the rules, and takes hold of it.
-func (r *Resolver) among(ref Reference, l *host.Listing, s situation) (*Container, error) {
+// findIn picks a container of the host by the rules, and takes hold of it.
+func (r *Resolver) findIn(ref Reference, l *host.Listing, s situation) (*Container, error) {
 	l.AddOrphans()
 	// Also those that do not run: their names come before a prefix of another's ID.
 	l.AddRecorded(r.daemons())
@@ -195,7 +195,7 @@ func (r *Resolver) standIn(ctx context.Context, ref Reference, l *host.Listing, 
 		return nil, r.otherHost(w.elsewhere)
 	}
 	r.instead(silence)
-	return r.among(ref, l, r.situation(false))
+	return r.findIn(ref, l, r.situation(false))
 }
 
 // said notes who has said that there is none, or several.
@@ -236,7 +236,7 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 			continue
 		}
 		tried[pid] = true
-		v, err := verify(claim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded(), found: f})
+		v, err := verify(initClaim{ref: ref, id: f.ID, pid: pid, source: SourceHost, recorded: f.Recorded(), found: f})
 		if err == nil && f.Starting(v.process) {
 			v.close()
 			return nil, &StateError{State: NotRunning, ID: f.ID, Ref: ref, Docker: f.Docker()}

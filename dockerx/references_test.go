@@ -192,12 +192,12 @@ func TestVerifyRefuses(t *testing.T) {
 		"a dead process":    {dead.Process.Pid, "gone"},
 		"not its init":      {child, "another process of container " + id},
 	} {
-		p, err := verify(claim{ref: name, id: id, pid: c.pid, source: SourceEngine})
+		p, err := verify(initClaim{ref: name, id: id, pid: c.pid, source: SourceEngine})
 		if !isA[*StaleError](err) || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s: %v, %v; want a refusal because %q", what, p, err, c.reason)
 		}
 	}
-	p, err := verify(claim{ref: name, id: id, pid: pid(name), source: SourceEngine})
+	p, err := verify(initClaim{ref: name, id: id, pid: pid(name), source: SourceEngine})
 	if err != nil {
 		t.Fatal(err)
 	}

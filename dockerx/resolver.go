@@ -196,7 +196,7 @@ func (r *Resolver) otherwise(ctx context.Context, ref Reference, l *host.Listing
 		if r.whose().elsewhere != "" {
 			return nil, told
 		}
-		c, err := r.among(ref, l, r.situation(true))
+		c, err := r.findIn(ref, l, r.situation(true))
 		if errors.As(err, &notFound) {
 			return nil, told
 		}
@@ -342,7 +342,7 @@ func (r *Resolver) fromInspect(ref string, d *docker.Container) (*Container, err
 		return nil, &StateError{State: NotRunning, ID: d.ID, Ref: ref, Engine: r.engine.Host(), Docker: d}
 	}
 	doubt := r.doubt()
-	v, err := verify(claim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
+	v, err := verify(initClaim{ref: ref, id: d.ID, pid: d.State.Pid, source: SourceEngine, shown: doubt != nil})
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,8 @@ import (
 	"dx/nsops/proc"
 )
 
-// claim is what a source says of a container's init process.
-type claim struct {
+// initClaim is what a source says of a container's init process.
+type initClaim struct {
 	ref, id string
 	pid     int
 	source  Source
@@ -38,7 +38,7 @@ type claim struct {
 // word is a proof is for host.Trust to say.
 //
 // The text says what the proof was.
-func verify(c claim) (*verified, error) {
+func verify(c initClaim) (*verified, error) {
 	p, err := proc.Open(c.pid)
 	if errors.Is(err, proc.ErrGone) {
 		return nil, c.stale("that process is gone or a zombie")
@@ -68,11 +68,11 @@ func (v *verified) close() error {
 	return v.process.Close()
 }
 
-func (c claim) stale(reason string, args ...any) error {
+func (c initClaim) stale(reason string, args ...any) error {
 	return &StaleError{Ref: c.ref, ID: c.id, PID: c.pid, Source: c.source, Reason: fmt.Sprintf(reason, args...)}
 }
 
-func (c claim) prove(v *verified) error {
+func (c initClaim) prove(v *verified) error {
 	err := c.proveByBundle(v)
 	if errors.Is(err, host.ErrNoBundle) && c.found != nil {
 		// Of a manager whose containers have no bundle, as LXC and systemd-nspawn.
@@ -92,7 +92,7 @@ func (c claim) prove(v *verified) error {
 }
 
 // proveByBundle returns host.ErrNoBundle if no shim can tell.
-func (c claim) proveByBundle(v *verified) error {
+func (c initClaim) proveByBundle(v *verified) error {
 	if c.proveByFound(v) {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (c claim) proveByBundle(v *verified) error {
 // proveByFound takes the bundle that a listing has open, if the runtime's state, which is
 // read only now, names the process and when it started: then init.pid need not be read
 // again. Where anything is otherwise, all is looked at anew.
-func (c claim) proveByFound(v *verified) bool {
+func (c initClaim) proveByFound(v *verified) bool {
 	if c.found == nil {
 		return false
 	}
@@ -149,7 +149,7 @@ func servedBy(p *proc.Process, b *host.Bundle) string {
 }
 
 // agrees compares with what the runtime noted of the init process.
-func (c claim) agrees(p *proc.Process, state *host.State) error {
+func (c initClaim) agrees(p *proc.Process, state *host.State) error {
 	if state.ID != "" && state.ID != c.id {
 		return c.stale("the runtime's state of it is that of %s", state.ID)
 	}
@@ -161,7 +161,7 @@ func (c claim) agrees(p *proc.Process, state *host.State) error {
 
 // proveByCgroup is for a process with no shim as its parent, or with one that is not
 // believed: noShim says which.
-func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
+func (c initClaim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 	cgroups, err := p.Cgroups()
 	if err != nil {
 		return "", err
@@ -186,14 +186,14 @@ func (c claim) proveByCgroup(p *proc.Process, noShim error) (string, error) {
 }
 
 // namespace is containerd's, where it is known.
-func (c claim) namespace() string {
+func (c initClaim) namespace() string {
 	if c.found == nil {
 		return ""
 	}
 	return c.found.Namespace
 }
 
-func (c claim) believeCgroup(p *proc.Process) error {
+func (c initClaim) believeCgroup(p *proc.Process) error {
 	trust, err := host.NewTrust()
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (c claim) believeCgroup(p *proc.Process) error {
 
 // proveByState is for a process whose shim serves a bundle, but whose bundle names no init,
 // or another one: the runtime's own state names the process and when it started.
-func (c claim) proveByState(p *proc.Process, b *host.Bundle) (string, error) {
+func (c initClaim) proveByState(p *proc.Process, b *host.Bundle) (string, error) {
 	state, err := b.StateHead()
 	if b.ID != c.id || err != nil || state.ID != c.id || state.InitPID != p.PID || state.InitStart != p.StartTime {
 		return "", c.stale("that is not the init but another process of container %s", b.ID)

@@ -84,7 +84,7 @@ func (s *madeShim) says(t *testing.T, id string, pid int, start uint64) {
 
 // mustVerify wants a claim to be refused with these words, or with none to hold by a proof
 // that says so.
-func mustVerify(t *testing.T, c claim, proof, refusal string) {
+func mustVerify(t *testing.T, c initClaim, proof, refusal string) {
 	t.Helper()
 	v, err := verify(c)
 	var stale *StaleError
@@ -107,18 +107,18 @@ func TestVerifyByBundle(t *testing.T) {
 	start := startOf(t, s.init)
 	const byBundle, byState = "init.pid names", "it started when the runtime's state says"
 
-	mustVerify(t, claim{id: id, pid: s.init}, byBundle, "") // no state is left
+	mustVerify(t, initClaim{id: id, pid: s.init}, byBundle, "") // no state is left
 	s.says(t, id, s.init, start)
-	mustVerify(t, claim{id: id, pid: s.init}, byState, "")
-	mustVerify(t, claim{id: another, pid: s.init}, "", "that is the init of container "+id)
-	mustVerify(t, claim{id: id, pid: s.other}, "", "no shim serves it")
+	mustVerify(t, initClaim{id: id, pid: s.init}, byState, "")
+	mustVerify(t, initClaim{id: another, pid: s.init}, "", "that is the init of container "+id)
+	mustVerify(t, initClaim{id: id, pid: s.other}, "", "no shim serves it")
 	s.says(t, id, s.init, start+1)
-	mustVerify(t, claim{id: id, pid: s.init}, "", "that process started at tick")
+	mustVerify(t, initClaim{id: id, pid: s.init}, "", "that process started at tick")
 	s.says(t, another, s.init, start)
-	mustVerify(t, claim{id: id, pid: s.init}, "", "the runtime's state of it is that of "+another)
-	mustVerify(t, claim{id: id, pid: 1 << 30}, "", "that process is gone")
+	mustVerify(t, initClaim{id: id, pid: s.init}, "", "the runtime's state of it is that of "+another)
+	mustVerify(t, initClaim{id: id, pid: 1 << 30}, "", "that process is gone")
 	// Whoever is shown only is not verified less: no cgroup tells.
-	mustVerify(t, claim{id: id, pid: s.other, shown: true}, "", "no shim serves it")
+	mustVerify(t, initClaim{id: id, pid: s.other, shown: true}, "", "no shim serves it")
 }
 
 func startOf(t *testing.T, pid int) uint64 {
@@ -131,7 +131,7 @@ func startOf(t *testing.T, pid int) uint64 {
 
 // TestVerifyAgreesWithTheState: what the runtime has not noted contradicts nothing.
 func TestVerifyAgreesWithTheState(t *testing.T) {
-	c := claim{id: "web"}
+	c := initClaim{id: "web"}
 	p := &proc.Process{PID: 7, StartTime: 100}
 	for _, at := range []struct {
 		state host.State
@@ -158,7 +158,7 @@ func TestVerifyByCgroup(t *testing.T) {
 
 	s.write(t, s.bundle+"/init.pid", "%d", s.init)
 	s.says(t, id, pid, start)
-	mustVerify(t, claim{id: id, pid: pid}, "the runtime's state names pid", "")
+	mustVerify(t, initClaim{id: id, pid: pid}, "the runtime's state names pid", "")
 	const notInit = "that is not the init but another process of container %s"
 	for what, says := range map[string]func(){
 		"no state":      func() { must(t, os.Remove(s.state+"/state.json")) },
@@ -168,16 +168,16 @@ func TestVerifyByCgroup(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			says()
-			mustVerify(t, claim{id: id, pid: pid}, "", fmt.Sprintf(notInit, id))
+			mustVerify(t, initClaim{id: id, pid: pid}, "", fmt.Sprintf(notInit, id))
 		})
 	}
-	mustVerify(t, claim{id: another, pid: pid}, "", "does not hold the container's ID")
+	mustVerify(t, initClaim{id: another, pid: pid}, "", "does not hold the container's ID")
 	// In dx's own PID namespace, it takes a file of root's to name it.
 	hostPIDs := s.other
 	s.says(t, id, hostPIDs, startOf(t, hostPIDs))
-	mustVerify(t, claim{id: id, pid: hostPIDs}, "", "dx's own PID namespace")
-	mustVerify(t, claim{id: id, pid: hostPIDs, recorded: true}, "the runtime's state names pid", "")
-	mustVerify(t, claim{id: id, pid: hostPIDs, shown: true}, "the runtime's state names pid", "")
+	mustVerify(t, initClaim{id: id, pid: hostPIDs}, "", "dx's own PID namespace")
+	mustVerify(t, initClaim{id: id, pid: hostPIDs, recorded: true}, "the runtime's state names pid", "")
+	mustVerify(t, initClaim{id: id, pid: hostPIDs, shown: true}, "the runtime's state names pid", "")
 }
 
 func childOf(t *testing.T, pid int) int {

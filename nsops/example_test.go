@@ -8,7 +8,7 @@ import (
 )
 
 // Two processes are compared by the namespaces in which they are.
-func ExampleSet_Differing() {
+func ExampleSet_DifferentFromSelf() {
 	self, err := proc.Self()
 	if err != nil {
 		fmt.Println(err)
@@ -24,6 +24,6 @@ func ExampleSet_Differing() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(one.Differing(other))
+	fmt.Println(one.DifferentFromSelf(other))
 	// Output: []
 }

@@ -170,8 +170,8 @@ func identify(d directory, name string) (id ID, listed bool, err error) {
 	return ID{}, listed, err
 }
 
-// Differing lists the types in which a process is elsewhere than the caller.
-func Differing(p *proc.Process) ([]Type, error) {
+// DifferentFromSelf lists the types in which a process is elsewhere than the caller.
+func DifferentFromSelf(p *proc.Process) ([]Type, error) {
 	self, err := proc.Self()
 	if err != nil {
 		return nil, err
@@ -185,12 +185,12 @@ func Differing(p *proc.Process) ([]Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	return theirs.Differing(ours), nil
+	return theirs.DifferentFromSelf(ours), nil
 }
 
-// Differing lists the types of which a process is in another namespace than one with
+// DifferentFromSelf lists the types of which a process is in another namespace than one with
 // the other set.
-func (s Set) Differing(other Set) []Type {
+func (s Set) DifferentFromSelf(other Set) []Type {
 	var out []Type
 	for _, t := range Types {
 		if id, ok := s.Own[t]; ok && id != other.Own[t] {

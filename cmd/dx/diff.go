@@ -40,7 +40,7 @@ func (a *app) diffCommand() *cobra.Command {
 				}
 				return a.runChanges(cmd.Context(), o, refs[0])
 			}
-			return a.trouble(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
+			return a.asFailure(a.runDiff(cmd.Context(), o, all, refs[0], refs[1]))
 		},
 	}
 	o.Register(cmd.Flags())
@@ -49,9 +49,9 @@ func (a *app) diffCommand() *cobra.Command {
 	return cmd
 }
 
-// trouble gives every failure a code that cannot be taken for "they differ", or for a
+// asFailure gives every failure a code that cannot be taken for "they differ", or for a
 // verdict of dx doctor.
-func (a *app) trouble(err error) error {
+func (a *app) asFailure(err error) error {
 	var status *statusError
 	var interrupted *session.Interrupted
 	if err == nil || errors.As(err, &status) || errors.As(err, &interrupted) {

@@ -46,7 +46,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			if err := a.checkDoctor(o); err != nil {
 				return conflict(cmd, err)
 			}
-			return a.trouble(a.runDoctor(cmd.Context(), o, cmd.Flags().Changed("api-timeout")))
+			return a.asFailure(a.runDoctor(cmd.Context(), o, cmd.Flags().Changed("api-timeout")))
 		},
 	}
 	f := cmd.Flags()

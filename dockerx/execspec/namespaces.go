@@ -14,7 +14,7 @@ func (b *builder) namespaces() error {
 	if b.f.ByNumber {
 		elsewhere = b.f.Init.Namespaces // it may have left its container's namespaces
 	}
-	others := elsewhere.Differing(b.f.Self.Namespaces)
+	others := elsewhere.DifferentFromSelf(b.f.Self.Namespaces)
 	if b.f.Owner != 0 {
 		others = append(others, nsops.User)
 		b.out.Realm = true
@@ -40,7 +40,7 @@ func (b *builder) listedNamespaces(others []nsops.Type) {
 // ownNamespaces are all of the process that differ from dx's.
 func (b *builder) ownNamespaces() error {
 	b.from("Namespaces", "%s", b.procFile("ns"))
-	b.out.Namespaces = b.f.Init.Namespaces.Differing(b.f.Self.Namespaces)
+	b.out.Namespaces = b.f.Init.Namespaces.DifferentFromSelf(b.f.Self.Namespaces)
 	return nil
 }
 

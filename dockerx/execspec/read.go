@@ -86,7 +86,7 @@ func (r *reader) apart() error {
 	if !r.f.ByNumber || r.c.Ref == "host" {
 		return nil
 	}
-	differ := r.f.Init.Namespaces.Differing(r.f.Self.Namespaces)
+	differ := r.f.Init.Namespaces.DifferentFromSelf(r.f.Self.Namespaces)
 	for _, t := range differ {
 		if t == nsops.Mnt {
 			return nil

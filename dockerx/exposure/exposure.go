@@ -59,7 +59,7 @@ func OfNamespaces(c *dockerx.Container, joins []nsops.Type, own proc.Status) err
 	case !has(nsops.PID):
 		return nil
 	}
-	watchers, err := tools.Watchers(c.Process, own)
+	watchers, err := tools.Tracers(c.Process, own)
 	if err != nil || len(watchers) == 0 {
 		return err
 	}
@@ -73,7 +73,7 @@ func OfHostTools(c *dockerx.Container, own proc.Status, joinsPIDs bool) error {
 	if err != nil || !joinsPIDs && !pidHost {
 		return err
 	}
-	watchers, err := tools.Watchers(c.Process, own)
+	watchers, err := tools.Tracers(c.Process, own)
 	if err != nil || len(watchers) == 0 {
 		return err
 	}
@@ -86,7 +86,7 @@ func OfHostTools(c *dockerx.Container, own proc.Status, joinsPIDs bool) error {
 
 // HostPIDs reports whether a container's processes see all of the host's.
 func HostPIDs(c *dockerx.Container) (bool, error) {
-	differ, err := nsops.Differing(c.Process)
+	differ, err := nsops.DifferentFromSelf(c.Process)
 	return !slices.Contains(differ, nsops.PID), err
 }
 

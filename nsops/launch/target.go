@@ -184,7 +184,7 @@ var joinOrder = []nsops.Type{nsops.User, nsops.IPC, nsops.UTS, nsops.Net, nsops.
 
 // differing are the kinds of those given in which p is elsewhere, in joinOrder.
 func differing(p *proc.Process, kinds []nsops.Type) ([]nsops.Type, error) {
-	all, err := nsops.Differing(p)
+	all, err := nsops.DifferentFromSelf(p)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func NewHostView(p *proc.Process, emptyProc bool) (*HostView, error) {
 	}
 	defer container.Close()
 	v := &HostView{}
-	err = privately(func() error { return v.build(container, emptyProc) })
+	err = inPrivateMountNS(func() error { return v.build(container, emptyProc) })
 	if err != nil {
 		return nil, fmt.Errorf("make a view of the host: %w", err)
 	}

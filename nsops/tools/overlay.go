@@ -20,7 +20,7 @@ func Layers(origin string, dirs []string) (*Tree, error) {
 		return nil, fmt.Errorf("tools of %s: %d layers, 1 to %d are possible", origin, len(dirs), maxLayers)
 	}
 	var mount *os.File
-	err := privately(func() (err error) {
+	err := inPrivateMountNS(func() (err error) {
 		mount, err = mountLayers(dirs)
 		return err
 	})

@@ -54,11 +54,11 @@ func started(t *testing.T, flags uintptr, script string) *proc.Process {
 
 const waits = "echo ready; read line"
 
-// TestWatchers: root of the same user namespace has power over a command in its PID
+// TestTracers: root of the same user namespace has power over a command in its PID
 // namespace; who has no capability and can get none has not.
-func TestWatchers(t *testing.T) {
+func TestTracers(t *testing.T) {
 	strong := started(t, unix.CLONE_NEWPID, waits)
-	list, err := Watchers(strong, standin.OwnStatus(t))
+	list, err := Tracers(strong, standin.OwnStatus(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestWatchers(t *testing.T) {
 		t.Skip(err)
 	}
 	weak := started(t, unix.CLONE_NEWPID, "exec setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all sh -c '"+waits+"'")
-	if list, err := Watchers(weak, standin.OwnStatus(t)); err != nil || len(list) > 0 {
+	if list, err := Tracers(weak, standin.OwnStatus(t)); err != nil || len(list) > 0 {
 		t.Errorf("%+v, %v, want nobody: pid %d has no rights", list, err, weak.PID)
 	}
 }

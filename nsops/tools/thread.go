@@ -8,9 +8,9 @@ import (
 	"dx/nsops"
 )
 
-// privately runs f on a thread with a mount namespace of its own, which nobody else
+// inPrivateMountNS runs f on a thread with a mount namespace of its own, which nobody else
 // sees and which ends with the thread, unless f keeps it.
-func privately(f func() error) error {
+func inPrivateMountNS(f func() error) error {
 	return nsops.OnOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("make a mount namespace: %w", err)

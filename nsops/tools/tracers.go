@@ -19,11 +19,11 @@ type Watcher struct {
 	Reason string
 }
 
-// Watchers looks for processes that would have the rights over a process with the
+// Tracers looks for processes that would have the rights over a process with the
 // given status, in dx's own user namespace, and that see it once it is in target's
 // PID namespace: those of that namespace and of the ones around it up to dx's own.
 // Where target shares dx's PID namespace, it is those of its mount namespace.
-func Watchers(target *proc.Process, own proc.Status) ([]Watcher, error) {
+func Tracers(target *proc.Process, own proc.Status) ([]Watcher, error) {
 	s, err := newSight(target)
 	if err != nil {
 		return nil, err
