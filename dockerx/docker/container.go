@@ -1,12 +1,9 @@
 // Package docker holds what Docker says of a container, in the fields that GET
 // /containers/ID/json and dockerd's own files have in common, and no more of them than
-// dx uses: encoding/json prepares for every field of a type at each start of dx.
-// engine and host obtain it; dockerx verifies it.
+// dx uses. engine and host obtain it; dockerx verifies it.
 package docker
 
 import (
-	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -77,10 +74,13 @@ type HostConfig struct {
 	NetworkMode    string
 	ReadonlyRootfs bool
 
-	Memory, MemorySwap, MemoryReservation    int64 // bytes; 0: none; swap includes memory, -1: unlimited
-	PidsLimit                                *int64
-	NanoCPUs, CPUQuota, CPUPeriod, CPUShares int64
-	CpusetCpus                               string
+	Memory, MemorySwap, MemoryReservation int64 // bytes; 0: none; swap includes memory, -1: unlimited
+	PidsLimit                             *int64
+	NanoCPUs                              int64 `json:"NanoCpus"`
+	CPUQuota                              int64 `json:"CpuQuota"`
+	CPUPeriod                             int64 `json:"CpuPeriod"`
+	CPUShares                             int64 `json:"CpuShares"`
+	CpusetCpus                            string
 }
 
 // Endpoint is a container's place in a network of Docker's.
@@ -107,26 +107,9 @@ func (c *Container) Mounted() []Mount {
 type Ports map[string][]Binding
 
 // Binding is a port of the host's. It is text, as an engine sends it.
-type Binding struct{ HostIP, HostPort string }
-
-// Parse parses either form of JSON. A container without an ID is an error.
-func Parse(b []byte) (*Container, error) {
-	var c Container
-	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, err
-	}
-	if !IsID(c.ID) {
-		return nil, errors.New("no container ID")
-	}
-	c.Name = strings.TrimPrefix(c.Name, "/")
-	return &c, nil
-}
-
-// ParseHostConfig parses hostconfig.json.
-func ParseHostConfig(b []byte) (HostConfig, error) {
-	var h HostConfig
-	err := json.Unmarshal(b, &h)
-	return h, err
+type Binding struct {
+	HostIP   string `json:"HostIp"`
+	HostPort string
 }
 
 // IsName reports whether a text could be what a container is called, or an ID or the beginning

@@ -1,8 +1,12 @@
 package docker
 
 import (
+	"os"
 	"strings"
 	"testing"
+
+	"dx/dockerx/plain"
+	"dx/dockerx/plain/plaintest"
 )
 
 // TestParse: what GET /containers/ID/json and config.v2.json have in common (moby
@@ -43,4 +47,49 @@ func TestIsID(t *testing.T) {
 			t.Errorf("%q is an ID: %v, want %v", text, !want, want)
 		}
 	}
+}
+
+// TestParseIsEncodingJSONs: no field is forgotten, and what dockerd writes is plain.
+func TestParseIsEncodingJSONs(t *testing.T) {
+	file := func(name string) []byte {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	read := func(c *Container, r *plain.Reader) { c.read(r, &parts{}) }
+	for _, text := range [][]byte{plaintest.Filled[Container](t), file("../engine/testdata/inspect.json"), file("../host/testdata/docker-20.10/config.v2.json")} {
+		if !plaintest.Same(t, text, read) {
+			t.Errorf("%s is left to encoding/json", text)
+		}
+	}
+	for _, text := range [][]byte{plaintest.Filled[HostConfig](t), file("../host/testdata/docker-20.10/hostconfig.json")} {
+		if !plaintest.Same(t, text, (*HostConfig).read) {
+			t.Errorf("%s is left to encoding/json", text)
+		}
+	}
+}
+
+// TestParseAnswer: what an answer lacks is not taken for no.
+func TestParseAnswer(t *testing.T) {
+	id := `{"Id":"` + strings.Repeat("ab", 32) + `"`
+	if _, err := ParseAnswer([]byte(id + `,"State":{},"Config":{},"HostConfig":{}}`)); err != nil {
+		t.Error(err)
+	}
+	for _, rest := range []string{`}`, `,"State":null,"Config":{},"HostConfig":{}}`, `,"State":{},"HostConfig":{}}`, `,"state":{},"Config":{}}`} {
+		if c, err := ParseAnswer([]byte(id + rest)); err == nil {
+			t.Errorf("%s is taken for the container %+v", rest, c)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	id := strings.Repeat("ab", 32)
+	f.Add([]byte(`{"Id":"` + id + `","Name":"/web","State":{"Running":true,"Pid":7},"HostConfig":{"GroupAdd":["staff"]}}`))
+	f.Add([]byte(`{"ID":"` + id + `","NetworkSettings":{"Networks":{"bridge":{"IPAddress":"::1"}},"Ports":{"80/tcp":[{"HostPort":"8080"}]}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		plaintest.Same(t, text, func(c *Container, r *plain.Reader) { c.read(r, &parts{}) })
+		plaintest.Same(t, text, (*HostConfig).read)
+	})
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -192,10 +191,7 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 		if err != nil {
 			return err
 		}
-		if out, err = docker.Parse(answer); err != nil {
-			return err
-		}
-		if err := checkComplete(answer); err != nil {
+		if out, err = docker.ParseAnswer(answer); err != nil {
 			return err
 		}
 		out.Origin = "GET /containers/" + out.ID + "/json"
@@ -206,17 +202,4 @@ func (c *Client) Inspect(ctx context.Context, ref string) (*docker.Container, er
 		return nil, err
 	}
 	return out, nil
-}
-
-// checkComplete rejects an inspection without State, Config or HostConfig, whose fields would
-// read as false.
-func checkComplete(answer []byte) error {
-	var parts struct{ State, Config, HostConfig *struct{} }
-	if err := json.Unmarshal(answer, &parts); err != nil {
-		return err
-	}
-	if parts.State == nil || parts.Config == nil || parts.HostConfig == nil {
-		return errors.New("the answer lacks State, Config or HostConfig")
-	}
-	return nil
 }

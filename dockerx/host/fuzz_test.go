@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dx/dockerx/docker"
+	"dx/dockerx/plain/plaintest"
 	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
@@ -18,6 +19,7 @@ func FuzzParseState(f *testing.F) {
 	f.Add(detachedData(f, "state.json"))
 	f.Add([]byte(`{"id":"x","init_process_pid":1,"init_process_start":2,"config":{"umask":18}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		plaintest.Same(t, data, (*runcState).read)
 		if s, err := ParseState(data); err == nil && (s.ID == "" || s.InitPID <= 0) {
 			t.Errorf("a state without ID or PID is taken: %+v", s)
 		}
@@ -36,6 +38,7 @@ func FuzzParseState(f *testing.F) {
 func FuzzParseSpec(f *testing.F) {
 	f.Add(testdata(f, "config.json"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		plaintest.Same(t, data, (*bundleSpec).read)
 		s, err := ParseSpec(data)
 		if err != nil {
 			return

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"dx/dockerx/docker"
+	"dx/dockerx/plain/plaintest"
 	"dx/nsops/mounts"
 	"dx/nsops/proc"
 )
@@ -265,5 +266,19 @@ func TestInCgroup(t *testing.T) {
 	}
 	if got, ok := CgroupID([]proc.Cgroup{{Path: "/"}, {Path: "/docker/" + other + "/docker/" + id}}); got != id || !ok {
 		t.Errorf("innermost container: %s", got)
+	}
+}
+
+// TestParsersAreEncodingJSONs: no field is forgotten, and what runtimes write is plain.
+func TestParsersAreEncodingJSONs(t *testing.T) {
+	for _, text := range [][]byte{plaintest.Filled[bundleSpec](t), testdata(t, "config.json"), detachedData(t, "config.json")} {
+		if !plaintest.Same(t, text, (*bundleSpec).read) {
+			t.Errorf("%s is left to encoding/json", text)
+		}
+	}
+	for _, text := range [][]byte{plaintest.Filled[runcState](t), testdata(t, "state.json"), detachedData(t, "state.json")} {
+		if !plaintest.Same(t, text, (*runcState).read) {
+			t.Errorf("%s is left to encoding/json", text)
+		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"dx/dockerx/plain"
 )
 
 // State is the part of the runtime's own state of a container that dx uses:
@@ -67,10 +67,34 @@ func (p *presence) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+func readState(b []byte) (s runcState, err error) {
+	if !plain.Read(b, s.read) {
+		s = runcState{}
+		err = decode(b, &s)
+	}
+	return s, err
+}
+
+func (s *runcState) read(r *plain.Reader) {
+	c := &s.Config
+	config := func(r *plain.Reader) {
+		r.Object([]plain.Field{
+			{Key: "umask", To: plain.Pointer(&c.Umask, plain.Number[uint32])}, {Key: "no_new_keyring", To: &c.NoNewKeyring},
+			{Key: "oom_score_adj", To: plain.Pointer(&c.OOMScoreAdj, plain.Number[int])}, {Key: "version", To: &c.Version},
+			{Key: "personality", To: &c.Personality}, {Key: "scheduler", To: &c.Scheduler}, {Key: "io_priority", To: &c.IOPriority},
+			{Key: "memory_policy", To: &c.MemoryPolicy}, {Key: "labels", To: &c.Labels},
+		}...)
+	}
+	r.Object([]plain.Field{
+		{Key: "id", To: &s.ID}, {Key: "init_process_pid", To: &s.InitPID}, {Key: "init_process_start", To: &s.InitStart},
+		{Key: "cgroup_paths", To: &s.CgroupPaths}, {Key: "config", To: config},
+	}...)
+}
+
 // ParseState parses runc's state.json.
 func ParseState(b []byte) (*State, error) {
-	var s runcState
-	if err := decode(b, &s); err != nil {
+	s, err := readState(b)
+	if err != nil {
 		return nil, err
 	}
 	if s.ID == "" || s.InitPID <= 0 {
@@ -154,53 +178,6 @@ func ParseCrunStatus(b []byte) (*State, error) {
 		return nil, errors.New("no pid")
 	}
 	return &State{Crun: true, InitPID: s.PID, InitStart: s.Start, Bundle: s.Bundle}, nil
-}
-
-// ParseSpec parses an OCI bundle's config.json.
-//
-// encoding/json makes a table for every type below the one that it decodes, which for
-// all of specs.Spec takes longer than the decoding. What is for other systems than Linux,
-// hooks, devices and resources are therefore left out: nothing here asks for them.
-func ParseSpec(b []byte) (*specs.Spec, error) {
-	var of struct {
-		Version     string            `json:"ociVersion"`
-		Process     *specs.Process    `json:"process"`
-		Root        *specs.Root       `json:"root"`
-		Hostname    string            `json:"hostname"`
-		Domainname  string            `json:"domainname"`
-		Mounts      []specs.Mount     `json:"mounts"`
-		Annotations map[string]string `json:"annotations"`
-		Linux       *struct {
-			UIDMappings []specs.LinuxIDMapping   `json:"uidMappings"`
-			GIDMappings []specs.LinuxIDMapping   `json:"gidMappings"`
-			Sysctl      map[string]string        `json:"sysctl"`
-			CgroupsPath string                   `json:"cgroupsPath"`
-			Namespaces  []specs.LinuxNamespace   `json:"namespaces"`
-			Seccomp     *specs.LinuxSeccomp      `json:"seccomp"`
-			Personality *specs.LinuxPersonality  `json:"personality"`
-			Memory      *specs.LinuxMemoryPolicy `json:"memoryPolicy"`
-			Propagation string                   `json:"rootfsPropagation"`
-			Masked      []string                 `json:"maskedPaths"`
-			Readonly    []string                 `json:"readonlyPaths"`
-			MountLabel  string                   `json:"mountLabel"`
-		} `json:"linux"`
-	}
-	if err := decode(b, &of); err != nil {
-		return nil, err
-	}
-	l := of.Linux
-	if of.Process == nil || of.Root == nil || l == nil {
-		return nil, errors.New("no process, root or linux object")
-	}
-	return &specs.Spec{
-		Version: of.Version, Process: of.Process, Root: of.Root, Hostname: of.Hostname, Domainname: of.Domainname,
-		Mounts: of.Mounts, Annotations: of.Annotations,
-		Linux: &specs.Linux{
-			UIDMappings: l.UIDMappings, GIDMappings: l.GIDMappings, Sysctl: l.Sysctl, CgroupsPath: l.CgroupsPath,
-			Namespaces: l.Namespaces, Seccomp: l.Seccomp, Personality: l.Personality, MemoryPolicy: l.Memory, RootfsPropagation: l.Propagation,
-			MaskedPaths: l.Masked, ReadonlyPaths: l.Readonly, MountLabel: l.MountLabel,
-		},
-	}, nil
 }
 
 // ParseOptions parses options.json, which containerd's runc shim keeps in the
