@@ -9,7 +9,7 @@ import (
 // TestExamples: every verb has three uses or more, and each is one that dx takes.
 func TestExamples(t *testing.T) {
 	of := examples()
-	for _, cmd := range (&app{}).rootCommand().Commands() {
+	for _, cmd := range (&app{}).rootCommand("").Commands() {
 		lines, ok := of[cmd.Name()]
 		delete(of, cmd.Name())
 		if !ok {
@@ -46,7 +46,7 @@ func mustTake(t *testing.T, verb, command string) {
 		t.Fatalf("%s: %v", command, err)
 	}
 	words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
-	cmd, args, err := (&app{}).rootCommand().Find(words[1:])
+	cmd, args, err := (&app{}).rootCommand("").Find(words[1:])
 	if err == nil {
 		err = cmd.ParseFlags(args)
 	}

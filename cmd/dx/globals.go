@@ -80,6 +80,26 @@ func (f *globalFlags) take() {
 	}
 }
 
+// verbOf is the verb of a command line that globals has sorted; empty: it has none, or
+// another flag in front of it, such as --help.
+func verbOf(args []string) string {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		name, _, inline := strings.Cut(strings.TrimPrefix(args[0], "--"), "=")
+		n := 2
+		if inline {
+			n = 1
+		}
+		if !slices.Contains(valued, name) || len(args) < n {
+			return ""
+		}
+		args = args[n:]
+	}
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
 // valued are the flags before the verb that take a value.
 var valued = []string{"config", "log-level", "tlscacert", "tlscert", "tlskey", "host", "context", "api-timeout", "source", "color"}
 

@@ -13,7 +13,7 @@ import (
 
 func helpOf(t *testing.T, verb string, width int) string {
 	t.Helper()
-	root := (&app{out: os.Stdout}).rootCommand()
+	root := (&app{out: os.Stdout}).rootCommand("")
 	root.InitDefaultHelpCmd()
 	cmd := root
 	if verb != "" {
@@ -64,7 +64,7 @@ func TestHelpAtAWidth(t *testing.T) {
 // are to be pasted.
 func TestHelpFits(t *testing.T) {
 	var verbs []*cobra.Command
-	root := (&app{out: os.Stdout}).rootCommand()
+	root := (&app{out: os.Stdout}).rootCommand("")
 	verbs = append(verbs, root.Commands()...)
 	for _, width := range []int{60, 80, 120} {
 		for _, cmd := range verbs {

@@ -10,7 +10,11 @@
 // libraries and renders; mechanisms live in dockerx, nsops and cmpdiff.
 package main
 
-import "os"
+import (
+	"os"
+
+	_ "dx/cmd/dx/stack" // before anything else
+)
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write docs/man and testdata")
 // so that what makes it is no part of dx.
 func TestManPages(t *testing.T) {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	root := a.rootCommand()
+	root := a.rootCommand("")
 	for _, cmd := range append(root.Commands(), root) {
 		page := manPage(t, cmd)
 		file := filepath.Join("../../docs/man", strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")

@@ -38,7 +38,7 @@ func run(args []string, in, out, err *os.File) int {
 		return a.exitCode(a.printMetadata())
 	}
 	args = a.globals(args)
-	root := a.rootCommand()
+	root := a.rootCommand(verbOf(args))
 	if a.plugin {
 		bePlugin(root)
 	}
@@ -49,7 +49,9 @@ func run(args []string, in, out, err *os.File) int {
 	return a.exitCode(root.Execute())
 }
 
-func (a *app) rootCommand() *cobra.Command {
+// rootCommand has one verb, or all of them if there is none that is called so: what is run
+// in loops does not pay for the flags of the others.
+func (a *app) rootCommand(verb string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "dx [OPTIONS] COMMAND [ARG...]",
 		Short:         shortHelp,
@@ -85,26 +87,37 @@ func (a *app) rootCommand() *cobra.Command {
 	f.Var(newChoice(&a.source, "auto", "engine", "host"), "source", "Where to look up containers: engine, host (no daemon), or auto (engine, falling back to host)")
 	a.dockerFlags(f)
 
-	root.AddCommand(
-		a.completionCommand(),
-		a.debugCommand(),
-		a.diffCommand(),
-		a.doctorCommand(),
-		a.execCommand(),
-		a.inspectCommand(),
-		a.mapCommand(),
-		a.nsCommand(),
-		a.pluginCommand(),
-		a.psCommand(),
-		a.shellCommand(),
-		a.topCommand(),
-		a.unshareCommand(),
-		a.versionCommand(),
-		a.whoCommand(),
-	)
+	verbs := a.verbs()
+	if only, ok := verbs[verb]; ok && verb != "completion" { // which is about all of them
+		verbs = map[string]func() *cobra.Command{verb: only}
+	}
+	for _, name := range slices.Sorted(maps.Keys(verbs)) {
+		root.AddCommand(verbs[name]())
+	}
 	dockerLetters(root)
 	teach(root)
 	return root
+}
+
+// verbs make the commands.
+func (a *app) verbs() map[string]func() *cobra.Command {
+	return map[string]func() *cobra.Command{
+		"completion": a.completionCommand,
+		"debug":      a.debugCommand,
+		"diff":       a.diffCommand,
+		"doctor":     a.doctorCommand,
+		"exec":       a.execCommand,
+		"inspect":    a.inspectCommand,
+		"map":        a.mapCommand,
+		"ns":         a.nsCommand,
+		"plugin":     a.pluginCommand,
+		"ps":         a.psCommand,
+		"shell":      a.shellCommand,
+		"top":        a.topCommand,
+		"unshare":    a.unshareCommand,
+		"version":    a.versionCommand,
+		"who":        a.whoCommand,
+	}
 }
 
 func (a *app) resolver() (*dockerx.Resolver, error) {

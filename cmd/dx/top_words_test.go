@@ -11,7 +11,7 @@ import (
 
 func topCommand(t *testing.T, words ...string) (*cobra.Command, topWords, error) {
 	t.Helper()
-	cmd, args, err := (&app{}).rootCommand().Find(append([]string{"top"}, words...))
+	cmd, args, err := (&app{}).rootCommand("").Find(append([]string{"top"}, words...))
 	if err == nil {
 		err = cmd.ParseFlags(args)
 	}
