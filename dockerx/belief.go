@@ -92,11 +92,14 @@ func doubtPeer(p engine.Peer) (reason string, owner uint32) {
 	if err != nil {
 		return err.Error(), 0
 	}
+	if reason = doubtListening(trust, p); reason == "" {
+		return "", 0
+	}
 	owner, users := userOf(trust, p)
 	if users && int(owner) == os.Geteuid() {
 		return "", 0
 	}
-	return doubtListening(trust, p), owner
+	return reason, owner
 }
 
 // userOf returns the plain user whose engine listens on a unix socket of his.
