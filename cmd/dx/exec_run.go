@@ -16,6 +16,7 @@ import (
 func (a *app) runProgram(ctx context.Context, e *execRequest, plan *launch.Plan, s session.Session) error {
 	o := e.options
 	if o.explain {
+		a.explainEarly(plan)
 		return s.Program.Explain(a.out)
 	}
 	s.In, s.Out, s.Err = a.in, a.out, a.err

@@ -65,6 +65,9 @@ func (a *app) enter(ctx context.Context, o execOptions, ref string, run func(*ex
 	if err := checkRef(ref); err != nil {
 		return err
 	}
+	if !o.explain && !o.part.outsideCgroup() {
+		go writeEarly()
+	}
 	env, keys, err := o.read()
 	if err != nil {
 		return &clientError{err: err, code: exitFailure}
