@@ -62,5 +62,5 @@ var namesEngine = []string{
 }
 
 func isVerbWithCommand(verb string) bool {
-	return slices.Contains([]string{"exec", "shell", "debug"}, verb)
+	return slices.Contains([]string{"exec", "shell", "debug", "top"}, verb)
 }

@@ -23,10 +23,7 @@ func (d dir) stat(name string, st *unix.Stat_t) error {
 	return unix.Fstatat(d.fd, name, st, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// maxNames bounds how many of one directory are looked at.
-const maxNames = 1 << 20
-
-// names reads the directory from its start.
+// names reads the directory from its start: errEnough if it is larger than what is kept.
 func (d dir) names() ([]string, error) {
 	again, err := d.open(".")
 	if err != nil {
@@ -34,14 +31,21 @@ func (d dir) names() ([]string, error) {
 	}
 	f := os.NewFile(uintptr(again.fd), "")
 	defer f.Close()
-	names, err := f.Readdirnames(maxNames)
-	if errors.Is(err, io.EOF) {
-		err = nil
+	var names []string
+	for bytes := 0; bytes <= maxBytes; {
+		some, err := f.Readdirnames(4096)
+		for _, name := range some {
+			bytes += len(name)
+		}
+		names = append(names, some...)
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err == nil && len(names) == maxNames {
-		err = errEnough
-	}
-	return names, err
+	return nil, errEnough
 }
 
 const capabilityXattr = "security.capability"
