@@ -74,7 +74,7 @@ func named(f *host.Found, ref Reference) bool {
 	if f.Engine().Docker {
 		return f.Name() == strings.TrimPrefix(ref.name, "/")
 	}
-	return f.Name() != f.ID && f.Scheme() != "containerd"
+	return f.Name() != f.ID
 }
 
 // situation is what decides whose container may be meant when the host has to tell.

@@ -146,8 +146,8 @@ func (c callers) call(f *host.Found) string {
 
 // qualified is the reference by the name, as long as that means one container.
 func (c callers) qualified(f *host.Found) string {
-	if e := f.Engine(); (e.Docker || e.Manager != "" || f.Scheme() == "k8s") && c.names[f.Called()] == 1 {
-		return f.Called()
+	if called := f.Called(); c.names[called] == 1 {
+		return called
 	}
 	return f.Qualified()
 }

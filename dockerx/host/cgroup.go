@@ -30,6 +30,10 @@ func idsOf(cgroup string) iter.Seq2[string, string] {
 }
 
 func idOf(part string) string {
+	// The monitor's own, which is no part of the container: crio-conmon-ID, libpod-conmon-ID.scope.
+	if strings.HasPrefix(part, "crio-conmon-") || strings.HasPrefix(part, "libpod-conmon-") {
+		return ""
+	}
 	part = strings.TrimPrefix(strings.TrimSuffix(part, ".scope"), "lxc.payload.")
 	if docker.IsID(part) {
 		return part

@@ -16,9 +16,14 @@ func TestCgroupBase(t *testing.T) {
 		"/docker/" + id + "/" + other:                  "/docker/" + id,
 		"/system.slice/docker-" + id + ".scope":        "/system.slice/docker-" + id + ".scope",
 		"/kube/pod7/cri-containerd-" + id + ".scope/x": "/kube/pod7/cri-containerd-" + id + ".scope",
-		"/../" + id:        "/../" + id,
-		"/docker/" + other: "",
-		"/":                "",
+		"/../" + id:                                             "/../" + id,
+		"/docker/" + other:                                      "",
+		"/kubepods/pod7/crio-" + id + "/x":                      "/kubepods/pod7/crio-" + id,
+		"/kubepods/pod7/crio-conmon-" + id:                      "", // who keeps it
+		"/machine.slice/libpod-conmon-" + id + ".scope":         "",
+		"/docker/" + id + "/crio-conmon-" + other:               "/docker/" + id,
+		"/machine.slice/libpod-" + id + ".scope/libpod-conmon-": "/machine.slice/libpod-" + id + ".scope",
+		"/": "",
 	} {
 		if got, ok := CgroupBase(proc.Cgroup{Path: path}, id); got != want || ok != (want != "") {
 			t.Errorf("%s: %q %v, want %q", path, got, ok, want)

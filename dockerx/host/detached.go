@@ -41,7 +41,7 @@ type Detached struct {
 
 // DetachedOf finds the container of a process by the state of its runtime. ErrNoBundle
 // if no state that counts names it, with a DisbeliefError if its bundle does not count.
-func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(allStateRoots(), p) }
+func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(append(allStateRoots(), crunRoots()...), p) }
 
 func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
 	for dir := range statesBelow(roots) {
@@ -101,6 +101,9 @@ func statesIn(root string, wanted []func(string) bool, yield func(handle) bool) 
 // detachedState returns the state in a directory if p is that container's.
 func detachedState(dir handle, p *proc.Process) (*State, *Made, error) {
 	f, err := dir.file("state.json")
+	if errors.Is(err, unix.ENOENT) {
+		return crunState(dir, p)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,6 +129,22 @@ func detachedState(dir handle, p *proc.Process) (*State, *Made, error) {
 	}
 	made, err := ParseMade(data)
 	return state, made, err
+}
+
+// crunState is detachedState of crun, whose status names the init and whose copy of config.json
+// says what the container was made with. It names no cgroups, and so counts for the init alone.
+func crunState(dir handle, p *proc.Process) (*State, *Made, error) {
+	state, err := parse(dir, "status", ParseCrunStatus)
+	if err != nil || state.InitPID != p.PID || state.InitStart != p.StartTime {
+		return nil, nil, err
+	}
+	spec, err := parse(dir, "config.json", ParseSpec)
+	if err != nil {
+		return nil, nil, err
+	}
+	state.ID = path.Base(dir.path)
+	l := spec.Linux
+	return state, &Made{Namespaces: l.Namespaces, Seccomp: l.Seccomp, Personality: l.Personality, MemoryPolicy: l.MemoryPolicy}, nil
 }
 
 // besideInit reports whether a process is in the PID, mount and user namespace of the

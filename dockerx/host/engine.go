@@ -190,7 +190,19 @@ func (f *Found) Image() string {
 	if d := f.Docker(); d != nil {
 		return d.Config.Image
 	}
+	if f.image == "" && f.engine.Manager == "cri-o" && f.dir.fd != none {
+		f.image, _ = parse(f.dir, "config.json", parseImage) // its storage has no name of it
+	}
 	return f.image
+}
+
+// parseImage parses no more of a bundle of CRI-O's than the image's name.
+func parseImage(b []byte) (string, error) {
+	var spec struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	err := decode(b, &spec)
+	return spec.Annotations[crioPrefix+"ImageName"], err
 }
 
 // Command is what the container was started with, by its bundle; nil: not known. Of Docker's

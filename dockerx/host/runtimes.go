@@ -37,6 +37,11 @@ func runtimeRoots() []string {
 // runcRoot is where root's runc keeps its state.
 const runcRoot = "/run/runc"
 
+// crunRoots are those of runtimeRoots in which crun keeps its state.
+func crunRoots() []string {
+	return slices.DeleteFunc(runtimeRoots(), func(root string) bool { return path.Base(root) != "crun" })
+}
+
 // runcRoots are those of runtimeRoots in which containers are that nobody's runtime but runc
 // has made.
 func runcRoots() []string {
