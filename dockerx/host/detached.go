@@ -41,7 +41,9 @@ type Detached struct {
 
 // DetachedOf finds the container of a process by the state of its runtime. ErrNoBundle
 // if no state that counts names it, with a DisbeliefError if its bundle does not count.
-func DetachedOf(p *proc.Process) (*Detached, error) { return detachedIn(append(allStateRoots(), crunRoots()...), p) }
+func DetachedOf(p *proc.Process) (*Detached, error) {
+	return detachedIn(append(allStateRoots(), crunRoots()...), p)
+}
 
 func detachedIn(roots []string, p *proc.Process) (*Detached, error) {
 	for dir := range statesBelow(roots) {
