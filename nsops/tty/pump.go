@@ -15,8 +15,10 @@ const (
 	// growAfter is how much goes through a pipe before it is enlarged: a short
 	// command should not cost 256 pages, nor see pipes other than docker's.
 	growAfter = 256 << 10
-	// growTo is the default of /proc/sys/fs/pipe-max-size.
-	growTo = 1 << 20
+	// growTo is what two of a stream's pipes can hold in a processor's own cache: with a MiB
+	// each, a GiB takes a sixth more time. A user may have as much in each of his pipes
+	// (/proc/sys/fs/pipe-max-size).
+	growTo = 256 << 10
 	// dense is what one splice moves in a stream whose writer does not pause.
 	dense = 64 << 10
 	// ptyCapacity is more than a pty holds: 8 KiB in its flip buffer and 4 KiB in
