@@ -1,8 +1,8 @@
 // Command bench compares dx exec with docker exec, runc exec and nsenter on one
 // container of a private engine: what `true` costs in processor time, page faults and
-// files, how long it takes, and 1 GiB of output. It then compares dx ps and dx ns with
-// docker ps and lsns over many containers, and a command in all of them. The candidates
-// take turns, so that a busy moment meets all of them.
+// files, how long it takes, and 1 GiB of output and of input. It then compares dx ps and
+// dx ns with docker ps and lsns over many containers, and a command in all of them. The
+// candidates take turns, so that a busy moment meets all of them.
 //
 //	go run ./e2e/bench [-runs 40] [-mib 1024] [-scale 10,100,300] [-processes 5000] bin/dx
 package main
@@ -104,7 +104,26 @@ func run(dx string, runs, streams, size int) (err error) {
 	if err := b.compare(title, streams, "dd", "if=/dev/zero", "bs=1M", fmt.Sprintf("count=%d", size)); err != nil {
 		return err
 	}
+	if err := b.input(dx, streams, size); err != nil {
+		return err
+	}
 	return b.whileStopped(dx, runs)
+}
+
+// input compares what is sent to a command that throws it away.
+func (b *bench) input(dx string, runs, size int) error {
+	before := b.candidates
+	defer func() { b.candidates = before }()
+	fed := func(c candidate) candidate {
+		c.args = slices.Concat([]string{"sh", "-c", fmt.Sprintf(`dd if=/dev/zero bs=1M count=%d 2>/dev/null | exec "$@"`, size), "sh"}, c.args)
+		return c
+	}
+	b.candidates = []candidate{
+		fed(candidate{name: "dx exec -i", args: []string{dx, "exec", "-i", "bench"}}),
+		fed(candidate{name: "docker exec -i", args: []string{"docker", "exec", "-i", "bench"}}),
+		fed(before[len(before)-1]),
+	}
+	return b.compare(fmt.Sprintf("%d MiB of stdin", size), runs, "sh", "-c", "cat >/dev/null")
 }
 
 // whileStopped compares what works without dockerd, which is stopped meanwhile.
