@@ -157,6 +157,22 @@ func TestTwoEngines(t *testing.T) {
 func ctr(t *testing.T, e *engine.Engine, namespace, id string) int {
 	t.Helper()
 	address := e.Dir + "/exec/containerd/containerd.sock"
+	run := func(args ...string) engine.Result {
+		return e.Do(t, engine.Command{Args: append([]string{"ctr", "-a", address, "-n", namespace}, args...)})
+	}
+	t.Cleanup(func() {
+		run("task", "kill", "-s", "KILL", id)
+		eventually(t, "ctr deletes "+id, func() bool {
+			run("task", "delete", "-f", id)
+			return run("container", "delete", id).Code == 0
+		})
+	})
+	return ctrAt(t, e, address, namespace, id)
+}
+
+// ctrAt starts one below any containerd.
+func ctrAt(t *testing.T, e *engine.Engine, address, namespace, id string) int {
+	t.Helper()
 	root := filepath.Join(t.TempDir(), "root")
 	if err := os.MkdirAll(root+"/bin", 0o755); err != nil {
 		t.Fatal(err)
@@ -181,13 +197,6 @@ func ctr(t *testing.T, e *engine.Engine, namespace, id string) int {
 	if r := run("run", "-d", "--rootfs", root, id, "/bin/busybox", "sleep", "4242"); r.Code != 0 {
 		t.Fatalf("ctr run %s/%s: %v", namespace, id, r)
 	}
-	t.Cleanup(func() {
-		run("task", "kill", "-s", "KILL", id)
-		eventually(t, "ctr deletes "+id, func() bool {
-			run("task", "delete", "-f", id)
-			return run("container", "delete", id).Code == 0
-		})
-	})
 	for _, line := range lines(run("task", "ls").Stdout) {
 		if f := strings.Fields(line); f[0] == id {
 			pid, err := strconv.Atoi(f[1])

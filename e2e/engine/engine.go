@@ -168,8 +168,13 @@ func (e *Engine) HTTP() *http.Client {
 }
 
 // LogTail is the end of what dockerd wrote.
-func (e *Engine) LogTail() string {
-	b, err := os.ReadFile(e.Dir + "/dockerd.log")
+func (e *Engine) LogTail() string { return tail(e.Dir + "/dockerd.log") }
+
+// SpawnedTail is the end of what programs of Spawn's wrote.
+func (e *Engine) SpawnedTail() string { return tail(e.Dir + "/spawned.log") }
+
+func tail(file string) string {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}

@@ -30,6 +30,10 @@ const (
 	Podman      Need = "podman"
 	LXC         Need = "lxc"
 	Rootlesskit Need = "rootlesskit"
+	Crictl      Need = "crictl, which make e2e-engines builds"
+	Nerdctl     Need = "nerdctl, which make e2e-engines builds"
+	CRIO        Need = "crio and pinns, which make e2e-engines builds"
+	Nspawn      Need = "systemd-nspawn"
 	SysResource Need = "CAP_SYS_RESOURCE" // runc 1.1 cannot run --privileged without
 )
 
@@ -81,6 +85,14 @@ func (n Need) check() error {
 		return inPath("podman", "conmon", "runc", "tar")
 	case LXC:
 		return inPath("lxc-start", "lxc-attach", "lxc-info", "lxc-stop")
+	case Nerdctl:
+		return inPath("nerdctl", "containerd", "runc")
+	case CRIO:
+		return inPath("crio", "pinns", "conmon", "podman", "crictl")
+	case Nspawn:
+		return inPath("systemd-nspawn")
+	case Crictl:
+		return inPath("crictl", "containerd", "ctr", "runc", "tar")
 	case Rootlesskit:
 		return inPath("rootlesskit", "newuidmap", "newgidmap")
 	case Uidmap:
