@@ -212,7 +212,7 @@ func TestMapOfAll(t *testing.T) {
 	volume := e.Name("data")
 	a, b := e.Run(t, engine.Busybox, "--volume", volume+":/data"), e.Run(t, engine.Busybox, "--network", "host")
 	created := e.Create(t, engine.Busybox)
-	for _, format := range []string{"svg", "html", "dot", "mermaid"} {
+	for _, format := range []string{"svg", "html", "text", "dot", "mermaid"} {
 		text := mustMap(t, e, format)
 		for _, want := range []string{a.Name, b.Name, "2 containers"} {
 			if !strings.Contains(text, want) {

@@ -16,7 +16,7 @@ import (
 
 // pictures are the formats of dx map.
 var pictures = map[string]func(draw.Picture) string{
-	"svg": draw.SVG, "html": draw.HTML, "dot": draw.DOT, "mermaid": draw.Mermaid,
+	"svg": draw.SVG, "html": draw.HTML, "text": draw.Text, "dot": draw.DOT, "mermaid": draw.Mermaid,
 }
 
 type mapOptions struct {
@@ -38,8 +38,8 @@ func (a *app) mapCommand() *cobra.Command {
 			"colour is shared with another, orange is the host's. Those that engines leave with\n" +
 			"the host by default (cgroup, time, user) are orange at their border only. Four and\n" +
 			"more containers that share no namespace, network or volume are in one box.\n\n" +
-			"The picture goes to the standard output, or to a file whose name says the format:\n" +
-			"dx map -o map.html. On the page, a click on a container copies the dx exec that gets\n" +
+			"On a terminal the picture is a tree of text, else an SVG. With -o it goes to a file\n" +
+			"whose name says the format: dx map -o map.html. On the page, a click on a container copies the dx exec that gets\n" +
 			"into it. --open shows the page in a browser of the user's, behind sudo of the user who\n" +
 			"called it; a browser is never started as root.",
 		DisableFlagsInUseLine: true,
@@ -47,9 +47,10 @@ func (a *app) mapCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.engines.register(f)
-	f.VarP(&o.to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .dot, .mmd):\n"+
+	f.VarP(&o.to, "output", "o", "Format of the picture, or a file called like one (map.svg, .html, .txt, .dot, .mmd):\n"+
 		"'svg':     an image\n"+
 		"'html':    a page of one file that filters and highlights\n"+
+		"'text':    a tree\n"+
 		"'dot':     for Graphviz\n"+
 		"'mermaid': for Markdown")
 	f.BoolVarP(&o.all, "all", "a", false, "Show containers that do not run, too")
@@ -74,10 +75,10 @@ func (p *pictureFlag) Set(s string) error {
 		return nil
 	}
 	format, ok := map[string]string{
-		".svg": "svg", ".html": "html", ".htm": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid",
+		".svg": "svg", ".html": "html", ".htm": "html", ".txt": "text", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid",
 	}[filepath.Ext(s)]
 	if !ok || strings.TrimSuffix(filepath.Base(s), filepath.Ext(s)) == "" {
-		return errors.New("it must be svg, html, dot or mermaid, or a file that ends in .svg, .html, .dot or .mmd")
+		return errors.New("it must be svg, html, text, dot or mermaid, or a file that ends in .svg, .html, .txt, .dot or .mmd")
 	}
 	*p = pictureFlag{format: format, file: s, set: true}
 	return nil
@@ -98,6 +99,8 @@ func (a *app) runMap(ctx context.Context, o mapOptions, refs []string) error {
 		write = func(text string) error { return a.view(v, o.to, text) }
 	case o.to.file != "":
 		write = func(text string) error { return os.WriteFile(o.to.file, []byte(text), 0o666) }
+	case !o.to.set && a.printsToTerminal():
+		o.to.format = "text"
 	default:
 		if err := a.checkPicture(o.to.format); err != nil {
 			return err
@@ -111,9 +114,11 @@ func (a *app) writeResult(text string) error {
 	return err
 }
 
+func (a *app) printsToTerminal() bool { return output.NewScreen(a.out, "auto", os.Getenv).Terminal }
+
 // checkPicture refuses what nobody could look at.
 func (a *app) checkPicture(format string) error {
-	if (format == "svg" || format == "html") && output.NewScreen(a.out, "auto", os.Getenv).Terminal {
+	if (format == "svg" || format == "html") && a.printsToTerminal() {
 		return &clientError{err: errors.New("a terminal does not show " + format + ": show it in a browser, dx map --open, or write it to a file, dx map -o map." + format), code: exitDx}
 	}
 	return nil

@@ -1,5 +1,5 @@
-// Package draw makes pictures of a cmpdiff.Map: SVG and a page of HTML to look at,
-// DOT and Mermaid for other programs. A picture is text, made of facts alone: the
+// Package draw makes pictures of a cmpdiff.Map: SVG, a page of HTML and a tree of text to
+// look at, DOT and Mermaid for other programs. A picture is text, made of facts alone: the
 // same map gives the same bytes. What belongs to whom is cmpdiff's to say, and
 // nothing here reads, writes or asks.
 //

@@ -15,6 +15,7 @@ import (
 
 	"dx/cmpdiff"
 	"dx/nsops"
+	"dx/nsops/escape"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -182,13 +183,13 @@ func forty() Picture {
 }
 
 // formats are all, by the suffix of their files.
-var formats = map[string]func(Picture) string{"svg": SVG, "html": HTML, "dot": DOT, "mmd": Mermaid}
+var formats = map[string]func(Picture) string{"svg": SVG, "html": HTML, "dot": DOT, "mmd": Mermaid, "txt": Text}
 
 // The golden files are looked at when they are made: golden pictures are no other
 // program's, but a change that nobody meant shows.
 func TestGolden(t *testing.T) {
 	for _, name := range []string{"none", "one", "several", "hostile", "folded", "pods", "eight"} {
-		for _, format := range []string{"dot", "mmd", "svg"} {
+		for _, format := range []string{"dot", "mmd", "svg", "txt"} {
 			path := filepath.Join("testdata", name+"."+format)
 			got := formats[format](pictures[name])
 			if *update {
@@ -217,6 +218,22 @@ func TestLook(t *testing.T) {
 		for format, draw := range formats {
 			if err := os.WriteFile(filepath.Join(dir, name+"."+format), []byte(draw(p)), 0o644); err != nil {
 				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Each line of a tree is one line, whatever names hold.
+func TestTextIsLines(t *testing.T) {
+	for name, p := range pictures {
+		for line := range strings.Lines(Text(p)) {
+			if line = strings.TrimSuffix(line, "\n"); escape.Line(line) != line {
+				t.Errorf("%s: %q is not visible", name, line)
+			}
+		}
+		for i := range p.Subjects {
+			if !p.Boxes[i].Frame && !strings.Contains(Text(p), shorten(newPlan(&p).heads(i), labelRunes)) {
+				t.Errorf("%s lacks %s", name, p.Subjects[i])
 			}
 		}
 	}
