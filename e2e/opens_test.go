@@ -122,6 +122,9 @@ func again(t *testing.T, all []opened) {
 	}
 }
 
+// earlyWrite is there on cgroup v1, unless no write to a cgroup waits.
+var earlyWrite = regexp.MustCompile(`write\((\S+/tasks), TID\)`)
+
 // TestExecOpensNothingTwice also counts where the engine tells of the container. How many
 // files --source host takes depends on what else runs on the host.
 func TestExecOpensNothingTwice(t *testing.T) {
@@ -141,6 +144,11 @@ func TestExecOpensNothingTwice(t *testing.T) {
 			t.Errorf("%d files are opened outside of cgroupfs, %d should be enough:\n%q", elsewhere, mostOpens, all)
 		}
 		t.Logf("%d files are opened, %d outside of cgroupfs", len(all), elsewhere)
+
+		explained := e.Dx(t, "exec", "--explain", c.Name, "true").Stdout
+		if m := earlyWrite.FindStringSubmatch(explained); m != nil && !slices.Contains(all, opened{path: m[1]}) {
+			t.Errorf("%s is said to be written ahead of all, opened are:\n%q", m[1], all)
+		}
 
 		all = opensOf(t, e, "--source", "host", "exec", c.Name, "true")
 		ours := filesOf(t, e, c)
