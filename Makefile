@@ -116,7 +116,7 @@ e2e-vm: ## The same in a virtual machine: systemd, AppArmor, --privileged
 	e2e/vm/run
 
 .PHONY: e2e-dist
-e2e-dist: $(NFPM) $(SBOM) ## Build all packages twice, install and remove them
+e2e-dist: $(NFPM) $(SBOM) ## Build all packages twice, install them, also on a fresh Debian, and remove them; the demo
 	e2e/install-deps packages
 	DX_TEST_DIST=1 $(GO) test -count=1 -timeout 60m ./e2e/dist
 
