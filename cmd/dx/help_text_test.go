@@ -32,8 +32,8 @@ func helpOf(t *testing.T, verb string, width int) string {
 	return wrapText(text, width) + "\n\n" + usageText(cmd, width)
 }
 
-// TestHelpAtAWidth: what people see, on a pipe and on narrow and wide terminals.
-func TestHelpAtAWidth(t *testing.T) {
+// TestHelpBesideManPages is written with them (-run ManPages -update): what people see, on a pipe and on narrow and wide terminals.
+func TestHelpBesideManPages(t *testing.T) {
 	for _, c := range []struct {
 		verb  string
 		width int
