@@ -326,6 +326,7 @@ func (n node) walkPods(t *testing.T, title, engineName, with string) {
 		}
 	})
 	t.Run("list", func(t *testing.T) { n.listsPods(t, engineName, sandbox, deployed, alone) })
+	t.Run("map", func(t *testing.T) { drawsPods(t, e, deployed) })
 	t.Run("exec of the others", func(t *testing.T) {
 		sameExec(t, e, "k8s:prod/"+deployed+"/side", n.execOf(t, side), nil)
 	})
@@ -335,6 +336,23 @@ func (n node) walkPods(t *testing.T, title, engineName, with string) {
 		exec: n.execOf(t, web), sets: [][]string{nil}, monitor: parentOf(t, pid), daemons: []int{n.daemon}, orphan: [][]string{nil},
 	}
 	r.walk(t, e)
+}
+
+// drawsPods: a pod is a frame with its containers, and the sandbox is that frame.
+func drawsPods(t *testing.T, e *engine.Engine, pod string) {
+	t.Helper()
+	r := e.Do(t, engine.Command{Args: []string{e.DxPath(t), "map", "-o", "text"}, Env: nobodyNamed})
+	list := lines(r.Stdout)
+	at := slices.IndexFunc(list, func(l string) bool { return strings.Contains(l, "pod prod/"+pod) })
+	if at < 0 || at+2 >= len(list) {
+		t.Fatalf("the map has no frame of prod/%s: %v", pod, r)
+	}
+	if !strings.HasSuffix(list[at], ": ipc, net, uts") || !strings.Contains(list[at+1], "├─ side · ") || !strings.Contains(list[at+2], "└─ web · ") {
+		t.Errorf("the frame of prod/%s: %q, want side and web in it", pod, list[at:at+3])
+	}
+	if n := strings.Count(r.Stdout, pod); n != 1 {
+		t.Errorf("prod/%s is named %d times: %s", pod, n, r.Stdout)
+	}
 }
 
 // fromAPod runs dx in pods with the rights of docs/kubernetes.md, as far as this machine has
