@@ -37,7 +37,7 @@ runtime = "runc"
 E
 cat >$DIR/as <<E
 #!/bin/sh
-cd /
+cd $DIR/home
 exec setpriv --reuid $ID --regid $ID --clear-groups env -u XDG_CONFIG_HOME -u DOCKER_CONFIG HOME=$DIR/home XDG_RUNTIME_DIR=$DIR/run DOCKER_HOST=unix://$DIR/run/docker.sock CONTAINERS_CONF=$DIR/containers.conf "\$@"
 E
 chmod 755 $DIR/as

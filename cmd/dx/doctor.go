@@ -35,6 +35,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: "Find out where Docker is stuck: the client, the socket, dockerd, the lock of one\n" +
 			"container, containerd, a shim, runc, a mount, a disk, the kernel. Everything is asked\n" +
 			"at once, each with a deadline, and nothing is changed; --dump alone sends a signal.\n" +
+			"Of other engines: containerd by itself and its CRI, CRI-O, Podman's service, conmon.\n" +
 			"--unmount looks at nothing, and takes one dead mount away.\n\n" +
 			"What could not be looked at is said to be not checked, and nothing is concluded from\n" +
 			"it: without root, or of an engine that is not a dockerd of this host.\n\n" +

@@ -33,7 +33,7 @@ var catalogue = sync.OnceValue(newCatalogue)
 // newCatalogue is the table of what is known of the kinds.
 func newCatalogue() map[Kind]entry {
 	all := map[Kind]entry{}
-	for _, table := range []map[Kind]entry{conditions(), engineKinds(), containerKinds()} {
+	for _, table := range []map[Kind]entry{conditions(), engineKinds(), containerKinds(), otherEntries()} {
 		for k, e := range table {
 			all[k] = e
 		}

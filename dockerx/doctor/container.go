@@ -44,7 +44,7 @@ func (p *Examination) looks() []probe {
 			out = append(out, look("process of the shim of "+c.Name, p.checkShim(c)))
 		}
 	}
-	return append(out, look("runc", p.runtimesLeft))
+	return append(out, look("runc", p.runtimesLeft), look("conmons", p.checkKeepers))
 }
 
 // inspectable are the containers of the engine's list, else those of the kernel.

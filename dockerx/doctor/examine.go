@@ -48,10 +48,12 @@ type Examination struct {
 	alive      bool // ping answered
 	dockerd    *proc.Process
 	containerd *proc.Process
-	settings   settings   // of dockerd
-	believed   bool       // dockerd's word counts
-	connected  bool       // somebody takes connections on the socket
-	others     []settings // of the dockerds that were not asked, where nobody listens
+	settings   settings      // of dockerd
+	believed   bool          // dockerd's word counts
+	connected  bool          // somebody takes connections on the socket
+	others     []settings    // of the dockerds that were not asked, where nobody listens
+	beside     []otherEngine // daemons of other engines
+	keepers    []keeper      // of containers of other engines
 	open       []*proc.Process
 	engine     Engine
 }
@@ -119,13 +121,13 @@ func (p *Examination) Examine(ctx context.Context) *Report {
 	p.runner.run(ctx, []probe{look("unix sockets", p.findSockets), look("shims", p.findShims), look("containers", p.findContainers)})
 	p.runner.run(ctx, []probe{look("socket", p.socket)})
 	p.runner.run(ctx, []probe{look("settings of dockerd", p.learn)})
-	p.runner.run(ctx, []probe{question("containerd", p.askContainerd), question("data root", p.checkStorage)})
+	p.runner.run(ctx, []probe{question("containerd", p.askContainerd), question("data root", p.checkStorage), look("other engines", p.findOthers)})
 	asked.Wait()
 	p.runner.run(ctx, []probe{look("process of dockerd", p.checkDockerd), look("process of containerd", p.checkContainerd)})
 	p.mu.Lock()
 	p.scope()
 	p.mu.Unlock()
-	p.runner.run(ctx, p.questions())
+	p.runner.run(ctx, append(p.questions(), p.askOthers()...))
 	p.runner.run(ctx, p.looks())
 	p.runner.run(ctx, []probe{look("records", p.reconcile), look("restarts", p.life)})
 	return p.report(time.Since(begin))
@@ -184,7 +186,7 @@ func (p *Examination) findContainers(context.Context) []Finding {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kernel = list
+	p.kernel, p.keepers = list, keepersOf(list)
 	return out
 }
 

@@ -119,5 +119,6 @@ var order = slices.Concat(
 	[]Kind{initZombie, containerFrozen}, cross([]condition{stopped, traced}, initRole),
 	[]Kind{restartLoop, oomKilled, mountBroken, memoryLimit, pidsLimit},
 	[]Kind{noProcess, pidRecycled, stateStale, noRecord, nameTwice},
+	cross(standing, otherRoles...), otherKinds,
 	[]Kind{engineRefuses, probeLate, noDocker, unchecked, info},
 )

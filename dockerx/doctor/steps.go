@@ -36,7 +36,9 @@ func meanwhile(f Finding) Step {
 // looking is what tells more and changes nothing that lasts.
 func looking(f Finding, e Engine) []Step {
 	switch {
-	case f.Kind.isOne(traced, dockerdRole, containerdRole, shimRole, initRole):
+	case f.Kind == otherSilent || f.Kind == criSilent || f.Kind == crioSilent || f.Kind == podmanSilent:
+		return []Step{{Why: "see where its threads are in the kernel", Command: fmt.Sprintf("cat /proc/%d/task/*/stack", f.PID)}}
+	case f.Kind.isOne(traced, append([]role{dockerdRole, containerdRole, shimRole, initRole}, otherRoles...)...):
 		return []Step{{Why: "see who traces it", Command: fmt.Sprintf("grep TracerPid /proc/%d/status", f.PID)}}
 	case f.Kind.isOne(noFiles, daemons...):
 		return []Step{{Why: "see what is open", Command: fmt.Sprintf("ls -l /proc/%d/fd", f.PID)}}
@@ -73,12 +75,14 @@ func looking(f Finding, e Engine) []Step {
 // what was seen of it, not for what was not.
 func mending(f Finding, e Engine) []Step {
 	switch {
+	case f.Kind.isOther():
+		return mendOther(f)
 	case f.Kind.isOne(stopped, daemons...):
 		return append([]Step{goOn(f)}, restart(f, e)...)
 	case f.Kind == initRole.is(stopped):
 		return []Step{goOn(f)}
 	case f.Kind.isOne(traced, dockerdRole, containerdRole, shimRole, initRole):
-		return []Step{change("end the debugger, which lets it go on", "kill $(awk '/TracerPid/ && $2 {print $2}' /proc/"+fmt.Sprint(f.PID)+"/status)")}
+		return []Step{endDebugger(f)}
 	case f.Kind.isOne(frozen, daemons...):
 		return []Step{change("thaw its cgroup", thaw(f.Path))}
 	case f.Kind == initRole.is(blocked):

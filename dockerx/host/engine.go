@@ -177,6 +177,14 @@ func (f *Found) EngineName() string {
 	return "docker"
 }
 
+// MonitorPID is what keeps a container of a manager's; 0: nothing does.
+func (f *Found) MonitorPID() int {
+	if f.record == nil || f.record.monitor == nil {
+		return 0
+	}
+	return f.record.monitor.PID
+}
+
 // Pod returns what Kubernetes calls the container; zero if it is none of its.
 func (f *Found) Pod() Pod {
 	if !f.Engine().Docker {

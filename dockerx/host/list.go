@@ -200,7 +200,7 @@ func (l *Listing) Close() {
 }
 
 // findShims makes the one pass over /proc. One system call tells of a process in a
-// container, and two of any other, that it is no shim of the host's.
+// container, and three of any other, that it keeps none of the host's.
 func (l *Listing) findShims() error {
 	pids, err := proc.PIDs()
 	if err != nil {
@@ -261,9 +261,7 @@ func (l *Listing) asKeeper(pid int) (*believed, *monitor, *Doubt) {
 		}
 		return shim, nil, doubt
 	}
-	if !mayMonitor(cutDeleted(cwd)) {
-		return nil, nil, nil
-	}
+	// A conmon is where `podman run` was typed.
 	m, doubt := l.asMonitor(pid)
 	return nil, m, doubt
 }

@@ -60,10 +60,6 @@ func (r *record) close() { r.bundle.close() }
 // maxArguments bounds the command line of a monitor: conmon's has some 3 KiB.
 const maxArguments = 64 << 10
 
-// monitorDirs are the working directories of monitors, as far as the name goes: that of
-// every other process costs no second look.
-func mayMonitor(cwd string) bool { return cwd == "/" || path.Base(cwd) == "userdata" }
-
 // asMonitor opens a process that keeps a container of some manager's, if its word counts.
 // Until that is known, no more than its program's name and its arguments are looked at.
 func (l *Listing) asMonitor(pid int) (*monitor, *Doubt) {
