@@ -43,6 +43,7 @@ type Listed struct {
 	Networks map[string]string // their IDs by their names
 	Mounts   []docker.Mount
 
+	bare   string            // its name by itself, also where Name has to say whose it is
 	stored *docker.Container // Docker's files, which tell more; nil: the engine has told
 }
 
@@ -164,7 +165,7 @@ func (r *Resolver) listHosts(l *host.Listing) []Listed {
 	l.AddRecorded(r.daemons())
 	s := r.shownOn(l.Found)
 	defer s.close()
-	call := r.callers(r.listSituation(false), s.list)
+	call := r.callers(r.listSituation(false), l.Found) // also those that do not run
 	var out []Listed
 	shown := map[*host.Found]bool{}
 	for _, c := range s.list {
@@ -233,7 +234,7 @@ func (l *Listed) called(f *host.Found, call callers) {
 	l.Name, l.Engine, l.Source, l.Image = call.call(f), f.EngineName(), SourceHost, f.Image()
 	pod := f.Pod()
 	l.Sandbox, l.Namespace, l.Pod = pod.Sandbox, pod.Namespace, pod.Name
-	l.Reference = call.qualified(f)
+	l.Reference, l.bare = call.qualified(f), f.Name()
 	l.Command = joined(f.Command())
 	if d := f.Docker(); d != nil {
 		l.recorded(d)
@@ -317,7 +318,7 @@ func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
 	if r.from == SourceEngine || len(left) == 0 || remote(r.engine.Host()) != "" {
 		return out
 	}
-	call := r.callers(r.listSituation(true), s.list)
+	call := r.callers(r.listSituation(true), s.found())
 	for _, c := range left {
 		one := listedOf(c)
 		one.called(c.found, call)

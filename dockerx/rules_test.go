@@ -367,15 +367,11 @@ func TestListedNames(t *testing.T) {
 		of(a, fakeengine.ID("aa"), "web", 10), of(b, fakeengine.ID("bb"), "web", 20), of(ctr, "web", "", 30),
 		of(b, fakeengine.ID("dd"), "onlyb", 50), of(ctr, "onlyc", "", 60),
 	}
-	var list []*shownContainer
-	for _, f := range found {
-		list = append(list, &shownContainer{found: f})
-	}
 	for what, s := range map[string]situation{
 		"nobody named one, its default is known": {own: a}, "nobody named one": {}, "only the host is asked": {forced: true, own: a},
 		"an engine was named": {named: true, own: a}, "it has said which it knows": {named: true, own: a, denied: true},
 	} {
-		names := (&Resolver{}).callers(s, list)
+		names := (&Resolver{}).callers(s, found)
 		for _, f := range found {
 			name := names.call(f)
 			ref, err := ParseReference(name)

@@ -107,7 +107,7 @@ func (r *Resolver) others(s *shown, denied bool) []*Container {
 	if len(left) == 0 {
 		return nil
 	}
-	call := r.callers(r.listSituation(denied), s.list)
+	call := r.callers(r.listSituation(denied), s.found())
 	var out []*Container
 	for _, c := range left {
 		c.named(call.call(c.found), c.found)

@@ -124,16 +124,25 @@ type callers struct {
 	bare  map[string]int // by Name
 }
 
-func (r *Resolver) callers(s situation, list []*shownContainer) callers {
+func (r *Resolver) callers(s situation, all []*host.Found) callers {
 	rules := s.rules(Reference{})
 	c := callers{own: s.own, names: map[string]int{}, bare: map[string]int{}, plain: func(f *host.Found) bool {
 		return rules.first != nil && rules.first(f) || rules.second != nil && rules.second(f)
 	}}
-	for _, one := range list {
-		c.names[one.found.Called()]++
-		c.bare[one.found.Name()]++
+	for _, f := range all {
+		c.names[f.Called()]++
+		c.bare[f.Name()]++
 	}
 	return c
+}
+
+// found are those of a list as they were found.
+func (s *shown) found() []*host.Found {
+	var out []*host.Found
+	for _, c := range s.list {
+		out = append(out, c.found)
+	}
+	return out
 }
 
 func (c callers) call(f *host.Found) string {

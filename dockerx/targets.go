@@ -50,7 +50,7 @@ func (r *Resolver) Targets(ctx context.Context) (*Targets, error) {
 	if len(left) == 0 {
 		return out, nil
 	}
-	call := r.callers(r.listSituation(s.heard), s.shown.list)
+	call := r.callers(r.listSituation(s.heard), s.shown.found())
 	for _, c := range left {
 		if c.found.Pod().Sandbox || c.found.Engine().Foreign() {
 			continue
