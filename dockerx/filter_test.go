@@ -57,6 +57,13 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s holds: %v, want %v", text, got, want)
 		}
 	}
+	// Where its name means another one, a list has a reference, and the name is still its.
+	l.Name, l.bare = "docker:abababababab", "web"
+	for _, name := range []string{"^web$", "^docker:ab"} {
+		if !(Filters{"name": {name}}).match(l, nil) {
+			t.Errorf("name=%s does not find %s, which its engine calls %s", name, l.Name, l.bare)
+		}
+	}
 }
 
 // TestSelectAsksTheEngine: what only the engine knows of its containers is asked of it.

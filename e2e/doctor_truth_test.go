@@ -200,9 +200,9 @@ func TestDoctorBlamesTheRightWaiter(t *testing.T) {
 	c := e.Run(t, engine.Busybox)
 	m := newMallory(t)
 	// A parent outside that does not reap what has died in the user's PID namespace.
-	m.start(t, `unshare -U -r -p --fork sh -c 'sleep 0.1' & echo $! >$DIR/unshare; sleep 0.05
+	m.start(t, `unshare -U -r -p --fork sh -c 'until [ -e $DIR/stopped ]; do sleep 0.01; done' & echo $! >$DIR/unshare
 until [ -n "$(cat /proc/$(cat $DIR/unshare)/task/*/children)" ]; do sleep 0.01; done
-kill -STOP $(cat $DIR/unshare); cat $DIR/unshare >$DIR/ready; wait`)
+kill -STOP $(cat $DIR/unshare); touch $DIR/stopped; cat $DIR/unshare >$DIR/ready; wait`)
 	guilty := m.wait(t, "ready")
 	keepInitFromEnding(t, e, c)
 	r, _ := examine(t, e, patient...)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,7 +41,24 @@ func mountAll() error {
 	if err := unix.Mount("tmpfs", temporary, "tmpfs", 0, "mode=1777"); err != nil {
 		return fmt.Errorf("mount a tmpfs on %s: %w", temporary, err)
 	}
+	if err := ownNull(); err != nil {
+		return err
+	}
 	return mountSys()
+}
+
+// ownNull makes a null device of the world's own: crun gives the one that is its input to
+// the container's user, and the host's would stay his.
+func ownNull() error {
+	const path = "/run/null"
+	err := errors.Join(unix.Mknod(path, unix.S_IFCHR, int(unix.Mkdev(1, 3))), os.Chmod(path, 0o666)) // whatever the umask is
+	if err != nil {
+		return fmt.Errorf("make the device %s: %w", path, err)
+	}
+	if err := unix.Mount(path, os.DevNull, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", path, os.DevNull, err)
+	}
+	return nil
 }
 
 // mountSys mounts a sysfs of the world's network namespace, with the file systems
