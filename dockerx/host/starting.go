@@ -15,8 +15,16 @@ import (
 // created"; crun has it by the same name). The FIFO is looked for only where the process is
 // called like a runtime.
 func (f *Found) Starting(p *proc.Process) bool {
-	if !isRuntime(p) || f.shim == nil || f.record != nil && f.record.state == "" {
+	if !isRuntime(p) || f.shim == nil && f.record == nil || f.record != nil && f.record.state == "" {
 		return false
+	}
+	if f.shim == nil { // nobody keeps it
+		dir, err := openOwned(f.record.state)
+		if err != nil {
+			return true
+		}
+		defer dir.close()
+		return unix.Faccessat(dir.fd, "exec.fifo", unix.F_OK, 0) == nil
 	}
 	b := f.bundle()
 	if f.record != nil && f.record.place != "" {

@@ -41,7 +41,8 @@ func (c *compiler) setCredentials() {
 	}
 	c.call("keep no capabilities over later setuids", "runc", "prctl", unix.SYS_PRCTL, keep, num(0))
 	c.capset(c.withFilterRight(sets))
-	c.raiseAmbient(sets.ambient)
+	// Others the kernel refuses (capabilities(7)), which runc overlooks: buildah names some.
+	c.raiseAmbient(sets.ambient & sets.permitted & sets.inheritable)
 }
 
 // withFilterRight adds what it takes to install a filter late, without
