@@ -192,6 +192,14 @@ func ended(t *testing.T, pid int) {
 // object is a JSON object of the CRI's (k8s.io/cri-api).
 type object map[string]any
 
+// forgedAnnotations are as anybody who may make a pod can give it: they say that it is
+// another's, by the words of each engine.
+var forgedAnnotations = object{
+	"io.kubernetes.cri.sandbox-name": "forged", "io.kubernetes.cri.sandbox-namespace": "forged", "io.kubernetes.cri.container-name": "forged",
+	"io.kubernetes.cri.container-type": "container", "io.kubernetes.pod.name": "forged", "io.kubernetes.pod.namespace": "forged",
+	"io.kubernetes.container.name": "forged", "io.kubernetes.cri-o.Name": "k8s_forged_forged_forged_0_0", "io.container.manager": "libpod", "nerdctl/name": "forged",
+}
+
 // Whose PIDs a container sees (k8s.io/cri-api, NamespaceMode).
 const (
 	ownPIDs  = 1
@@ -203,7 +211,7 @@ func (n node) pod(t *testing.T, namespace, name string, pids int) (id, config st
 	t.Helper()
 	uid := "0b7c-" + name
 	config = n.write(t, name+"-pod", object{
-		"metadata": object{"name": name, "namespace": namespace, "uid": uid}, "hostname": name, "log_directory": n.dir + "/log",
+		"metadata": object{"name": name, "namespace": namespace, "uid": uid}, "hostname": name, "log_directory": n.dir + "/log", "annotations": forgedAnnotations,
 		"linux": object{"cgroup_parent": "/kubepods/burstable/pod" + uid, "security_context": object{"namespace_options": object{"pid": pids}}},
 	})
 	id = n.must(t, "runp", config)
@@ -232,7 +240,7 @@ func (n node) write(t *testing.T, name string, o object) string {
 func (n node) container(t *testing.T, pod, podConfig, name string, security object, more object) (id string, pid int) {
 	t.Helper()
 	o := object{
-		"metadata": object{"name": name}, "image": object{"image": "localhost/app:latest"}, "log_path": name + ".log",
+		"metadata": object{"name": name}, "annotations": forgedAnnotations, "image": object{"image": "localhost/app:latest"}, "log_path": name + ".log",
 		"envs":  []object{{"key": "FOO", "value": "bar"}},
 		"linux": object{"security_context": security, "resources": object{"cpu_shares": 512, "memory_limit_in_bytes": 64 << 20, "oom_score_adj": 500}},
 	}

@@ -112,3 +112,24 @@ func TestHostileAnnotations(t *testing.T) {
 		t.Errorf("a container of ctr's calls itself %v", f.pod)
 	}
 }
+
+// TestStorageBeforeAnnotations: whose a container is whose conmon has died, its storage says,
+// not what whoever made its pod has annotated.
+func TestStorageBeforeAnnotations(t *testing.T) {
+	standin.NeedRoot(t)
+	store := ownRoot(t, "overlay-containers")
+	bundle := filepath.Join(ownRoot(t, "overlay-containers"), someID, "userdata") // in the runroot
+	spec := `{"process":{"args":["x"],"cwd":"/","user":{"uid":0,"gid":0}},"root":{"path":"` + filepath.Dir(store) + `/overlay/x/merged"},"linux":{},"annotations":
+		{"io.container.manager":"libpod","io.kubernetes.cri-o.Name":"k8s_forged_forged_forged_0_0"}}`
+	stored := `[{"id":"` + someID + `","names":["k8s_web_nginx_prod_0b7c_0"],"metadata":"{\"pod-name\":\"nginx\",\"pod-id\":\"x\",\"name\":\"k8s_web_nginx_prod_0b7c_0\",\"image-name\":\"bb\"}"}]`
+	standin.Must(t, errors.Join(
+		os.MkdirAll(bundle, 0o755), os.WriteFile(filepath.Join(bundle, "config.json"), []byte(spec), 0o644),
+		os.WriteFile(filepath.Join(store, "volatile-containers.json"), []byte(stored), 0o600),
+	))
+	r := &record{id: someID, bundle: handle{fd: none}}
+	r.bundleAt(bundle, newStores())
+	defer r.close()
+	if want := (Pod{Namespace: "prod", Name: "nginx", Container: "web"}); r.engine.Manager != "cri-o" || r.pod != want || r.image != "bb" {
+		t.Errorf("%+v, pod %v, want CRI-O's of %v", r.engine, r.pod, want)
+	}
+}

@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"path"
 	"strings"
 	"time"
@@ -200,7 +201,11 @@ func (s stores) in(dir handle) map[string]storedName {
 	at := dir.at()
 	list, read := s.read[at]
 	if !read {
-		list, _ = parse(dir, "containers.json", parseStore)
+		list = map[string]storedName{}
+		for _, name := range storeNames {
+			more, _ := parse(dir, name, parseStore)
+			maps.Copy(list, more)
+		}
 		s.read[at] = list
 	}
 	return list

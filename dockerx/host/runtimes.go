@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -160,7 +161,7 @@ func (r *record) bundleAt(name string, known stores) {
 }
 
 // ofStore is for a container of Podman's or CRI-O's whose conmon has died.
-func (r *record) ofStore(store string, known stores) {
+func (r *record) ofStore(store string, read stores) {
 	spec, err := parse(r.bundle, "config.json", ParseSpec)
 	if err != nil {
 		return
@@ -171,5 +172,38 @@ func (r *record) ofStore(store string, known stores) {
 		return
 	}
 	defer dir.close()
-	r.storedIn(dir, store, known)
+	r.storedIn(dir, store, read)
+	r.vouchedFor(dir, spec.Root.Path, read)
+}
+
+// vouchedFor takes whose it is from the storage, which its engine alone writes: annotations
+// may be of whoever made the pod. CRI-O's bundles lie below its runroot, and its storage where
+// the root file system is.
+func (r *record) vouchedFor(dir handle, rootfs string, read stores) {
+	c, ok := read.in(dir)[r.id]
+	if name := storageOf(rootfs); !ok && name != "" {
+		if dir, err := openOwned(name); err == nil {
+			c = read.in(dir)[r.id]
+			dir.close()
+		}
+	}
+	r.image = cmp.Or(r.image, c.image)
+	switch c.manager() {
+	case "cri-o":
+		pod, _ := parseK8sName(c.name)
+		r.engine.Manager, r.name, r.pod = "cri-o", c.name, known(pod)
+	case "podman":
+		r.engine.Manager, r.name, r.pod = "podman", c.name, Pod{}
+	}
+}
+
+// storageOf returns the directory in which the storage of a root file system keeps what it
+// knows of containers (containers/storage, drivers); empty: it is in none.
+func storageOf(rootfs string) string {
+	for driver, part := range map[string]string{"overlay": "/overlay/", "vfs": "/vfs/dir/"} {
+		if i := strings.LastIndex(rootfs, part); i > 0 {
+			return rootfs[:i] + "/" + driver + "-containers"
+		}
+	}
+	return ""
 }
