@@ -48,6 +48,9 @@ func newTmpfs() (*os.File, error) {
 	if errors.Is(err, unix.ENOSYS) {
 		return nil, ErrOldKernel
 	}
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("make a file system for the tools: %w: it takes root, or root of a user namespace, as in podman unshare", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fsopen tmpfs: %w", err)
 	}
