@@ -172,7 +172,11 @@ type stores struct {
 	read    map[nsops.ID]map[string]storedName
 	ofUsers map[usersStore]map[string]storedName
 	files   map[usersRoot]*userFiles
+	silent  map[uint32]*bool // by user
 }
+
+// maxUsersFiles bounds how many are open at a time: any user can make thousands of namespaces.
+const maxUsersFiles = 8
 
 // usersRoot is a mount namespace in a plain user's: what keeps his containers there sees the
 // same files.
@@ -186,7 +190,7 @@ type usersStore struct {
 func newStores() stores {
 	return stores{
 		read: map[nsops.ID]map[string]storedName{}, ofUsers: map[usersStore]map[string]storedName{},
-		files: map[usersRoot]*userFiles{},
+		files: map[usersRoot]*userFiles{}, silent: map[uint32]*bool{},
 	}
 }
 
@@ -215,7 +219,14 @@ func (s stores) in(dir handle) map[string]storedName {
 func (s stores) filesOf(m *monitor) *userFiles {
 	at := rootOf(m)
 	if s.files[at] == nil {
-		s.files[at] = &userFiles{keeper: m.Process}
+		if len(s.files) >= maxUsersFiles {
+			s.close()
+			clear(s.files)
+		}
+		if s.silent[m.owner] == nil {
+			s.silent[m.owner] = new(bool)
+		}
+		s.files[at] = &userFiles{keeper: m.Process, silent: s.silent[m.owner]}
 	}
 	return s.files[at]
 }

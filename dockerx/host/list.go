@@ -120,6 +120,7 @@ type Listing struct {
 	foreign []foreigner
 
 	monitors []*monitor
+	ofUsers  perUser
 
 	mu     sync.Mutex // while bundles and Docker's files are looked at
 	dirs   []*bundlesDir

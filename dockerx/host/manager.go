@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -74,6 +75,7 @@ func (l *Listing) asMonitor(pid int) (*monitor, *Doubt) {
 	m, err := l.trust.monitor(p)
 	var not *DisbeliefError
 	switch {
+	case err == nil && m.owner != 0 && !l.ofUsers.take(m.owner):
 	case err == nil:
 		return m, nil
 	case errors.As(err, &not):
@@ -82,6 +84,26 @@ func (l *Listing) asMonitor(pid int) (*monitor, *Doubt) {
 	}
 	p.Close()
 	return nil, nil
+}
+
+// maxOfUser bounds how many containers of one plain user's are found: each costs descriptors.
+const maxOfUser = 256
+
+// perUser counts what has been found of each user.
+type perUser struct {
+	mu sync.Mutex
+	n  map[uint32]int
+}
+
+// take reports whether one more may be found.
+func (c *perUser) take(owner uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[uint32]int{}
+	}
+	c.n[owner]++
+	return c.n[owner] <= maxOfUser
 }
 
 func isMonitor(program string) bool {
@@ -120,7 +142,7 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 func (l *Listing) addManaged() {
 	known := newStores()
 	defer known.close()
-	have := map[int]bool{}
+	have, told := map[int]bool{}, map[uint32]bool{}
 	for _, f := range l.Found {
 		have[f.PID] = true
 	}
@@ -136,7 +158,10 @@ func (l *Listing) addManaged() {
 	}
 	for _, m := range l.monitors {
 		r, err := keptBy(m, known)
-		l.report(err)
+		if m.owner == 0 || err != nil && !told[m.owner] { // one word of each user is enough
+			l.report(err)
+			told[m.owner] = err != nil
+		}
 		add(r)
 	}
 	for _, m := range managers {

@@ -15,6 +15,7 @@ import (
 
 	"dx/e2e/await"
 	"dx/e2e/standin"
+	"dx/nsops/launch"
 	"dx/nsops/proc"
 )
 
@@ -156,6 +157,29 @@ func TestForgedUsersContainer(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, spec, err)
 		}
 		_ = os.Remove(name)
+	}
+}
+
+// TestUsersAreBounded: how many containers of a user's are found, and how often one who does not
+// answer is asked.
+func TestUsersAreBounded(t *testing.T) {
+	var c perUser
+	taken := 0
+	for range maxOfUser + 100 {
+		if c.take(1000) {
+			taken++
+		}
+	}
+	if taken != maxOfUser || !c.take(1001) {
+		t.Errorf("%d of one user's are found", taken)
+	}
+	silent := false
+	u := &userFiles{silent: &silent}
+	if err := u.asked(fmt.Errorf("read: %w", launch.ErrSilent)); !errors.Is(err, launch.ErrSilent) || !silent {
+		t.Errorf("%v, %v: a silence is forgotten", err, silent)
+	}
+	if _, err := u.read("/x"); !errors.Is(err, launch.ErrSilent) {
+		t.Errorf("%v: one who does not answer is asked again", err)
 	}
 }
 

@@ -23,9 +23,21 @@ type userFiles struct {
 	keeper *proc.Process // stays its owner's
 	deputy launch.Deputy
 	root   *rootfs.Root // nil: not opened yet
+	silent *bool        // a file of that user's has not answered: none is asked for any more; nil: nobody remembers
+}
+
+// asked remembers a silence, which costs some seconds, for all files of that user.
+func (u *userFiles) asked(err error) error {
+	if u.silent != nil && errors.Is(err, launch.ErrSilent) {
+		*u.silent = true
+	}
+	return err
 }
 
 func (u *userFiles) open() error {
+	if u.silent != nil && *u.silent {
+		return launch.ErrSilent
+	}
 	if u.root != nil {
 		return nil
 	}
@@ -58,7 +70,8 @@ func (u *userFiles) read(name string) ([]byte, error) {
 	if err := u.open(); err != nil {
 		return nil, err
 	}
-	return u.root.ReadFile(name)
+	data, err := u.root.ReadFile(name)
+	return data, u.asked(err)
 }
 
 // directory opens one with O_PATH: what lies in it is for a deputy to look at.
