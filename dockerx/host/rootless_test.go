@@ -53,11 +53,13 @@ func keeps(t *testing.T, program string, before []string, pidfile string) usersE
 	standin.Must(t, cmd.Start())
 	t.Cleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL); _ = cmd.Wait() })
 	u.keeper = cmd.Process.Pid
+	// Until it is sleep, the child is a second one that is called so.
 	await.Until(t, program+" has a child", func() bool {
 		b, _ := os.ReadFile(dir + "/child")
 		u.init, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-		_, err := os.Stat(u.bundle + "/init.pid")
-		return u.init != 0 && err == nil
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", u.init))
+		file, _ := os.ReadFile(u.bundle + "/init.pid")
+		return string(comm) == "sleep\n" && len(file) > 0
 	})
 	return u
 }
