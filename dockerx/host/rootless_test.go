@@ -38,7 +38,7 @@ func keeps(t *testing.T, program string, before []string, pidfile string) usersE
 	if program != "conmon" {
 		u.bundle = dir + "/io.containerd.runtime.v2.task/moby/" + u.id
 	}
-	script := "(cd /; exec sleep 1000) & echo $! >" + dir + "/child; [ -e " + dir + "/pidfile ] || echo $! >" + dir + "/pidfile; cp " + dir + "/pidfile init.pid; wait"
+	script := "(cd /; exec sh -c 'echo >" + dir + "/another; exec sleep 1000') & echo $! >" + dir + "/child; [ -e " + dir + "/pidfile ] || echo $! >" + dir + "/pidfile; read -r n <" + dir + "/pidfile; echo $n >init.pid; wait"
 	standin.Must(t, errors.Join(os.MkdirAll(u.bundle, 0o755), os.WriteFile(dir+"/"+program, shell, 0o755), os.WriteFile(dir+"/script", []byte(script), 0o644)))
 	if pidfile != "" {
 		standin.Must(t, os.WriteFile(dir+"/pidfile", []byte(pidfile), 0o644))
@@ -53,13 +53,13 @@ func keeps(t *testing.T, program string, before []string, pidfile string) usersE
 	standin.Must(t, cmd.Start())
 	t.Cleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL); _ = cmd.Wait() })
 	u.keeper = cmd.Process.Pid
-	// Until it is sleep, the child is a second one that is called so.
+	// Until it is another program elsewhere, the child is a second one that is called so.
 	await.Until(t, program+" has a child", func() bool {
 		b, _ := os.ReadFile(dir + "/child")
 		u.init, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", u.init))
+		_, err := os.Stat(dir + "/another")
 		file, _ := os.ReadFile(u.bundle + "/init.pid")
-		return string(comm) == "sleep\n" && len(file) > 0
+		return u.init != 0 && err == nil && len(file) > 0
 	})
 	return u
 }
