@@ -231,7 +231,7 @@ func walkNspawn(t *testing.T) {
 	})
 	r := row{
 		engine: "systemd-nspawn", with: versionOf(t, e, "systemd-nspawn"), refs: []string{"machine:" + name, name}, id: name, pid: pid,
-		monitor: monitor,
+		monitor: monitor, forgotten: true,
 	}
 	r.walk(t, e)
 }
