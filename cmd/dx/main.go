@@ -12,8 +12,6 @@ package main
 
 import (
 	"os"
-
-	_ "dx/cmd/dx/stack" // before anything else
 )
 
 func main() {

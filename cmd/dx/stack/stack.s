@@ -1,3 +1,0 @@
-// func grow()
-TEXT ·grow(SB), 0, $40960-0
-	RET
