@@ -158,7 +158,10 @@ func attackByClaim(t *testing.T, e *engine.Engine, c engine.Container, f forgedC
 			id, rest, _ := strings.Cut(line, " ")
 			pid, called, _ := strings.Cut(rest, " ")
 			if strings.Contains(called, fmt.Sprintf(":%d/", malloryID)) {
-				continue // a container of the user's own, and of no other name
+				// A container of the user's own, and of no other name: entered, it is the user's.
+				r := e.Dx(t, "--source", "host", "exec", "--ignore-caller-limits", called, "true")
+				m.mustGainNothing(t, fmt.Sprintf("exec %s: %+v", called, r))
+				continue
 			}
 			if verb == "ps" && !slices.Contains(e.KnownIDs(), id) {
 				t.Errorf("%s lists %q, which no engine knows", verb, line)

@@ -40,9 +40,13 @@ func FindEarly() *Early {
 	if err != nil || slices.ContainsFunc(mounts, favored) {
 		return nil
 	}
-	for _, l := range locateIn(cgroups, mounts) {
-		if l.Controller != "" {
-			return &Early{File: path.Join(l.Path, "tasks")}
+	return earlyIn(locateIn(cgroups, mounts))
+}
+
+func earlyIn(own []located) *Early {
+	for _, d := range own {
+		if d.Controller != "" {
+			return &Early{File: path.Join(d.Path, "tasks")}
 		}
 	}
 	return nil
