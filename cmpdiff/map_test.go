@@ -175,13 +175,13 @@ func FuzzMap(f *testing.F) {
 		}
 		var families []Family
 		for i := 2; i < len(subjects); i += 3 {
-			families = append(families, Family{Name: "g", Members: []int{i - 2, i}})
+			families = append(families, Family{Name: "FAMILY", Members: []int{i - 2, i}})
 		}
 		m := Compare(host, subjects...).Map(families...)
 		drawn := map[int]int{}
 		count(drawn, Region{Direct: m.Outside, Within: m.Regions})
-		if text := outline(m); strings.Count(text, "g") != len(families) || strings.Contains(text, "~g") {
-			t.Errorf("not every group is a region: %s", text)
+		if text := outline(m); strings.Count(text, "FAMILY") != len(families) || strings.Contains(text, "~FAMILY") {
+			t.Errorf("not every family is a region: %s", text)
 		}
 		for i := range subjects {
 			if drawn[i] != 1 {
