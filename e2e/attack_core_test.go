@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,14 +40,15 @@ func TestAttackCoreDump(t *testing.T) {
 			c := e.Run(t, engine.Busybox, test.run...)
 			e.MustDocker(t, "cp", suite.Build(t, "dx/e2e/attacker/coredumper"), c.Name+":/coredumper")
 			attacker := e.Command(t.Context(), "docker", "exec", c.Name, "/coredumper", "sleep "+seconds)
-			said := startAttacker(t, attacker)
+			rest := startAttacker(t, attacker)
 			victim := e.Command(t.Context(), slices.Concat(e.DxArgs(t), test.flags, []string{c.Name, "sleep", seconds})...)
 			victim.Dir, victim.Env = dir, append(os.Environ(), "OF_THE_CALLER="+hostSecret)
 			out, _ := victim.CombinedOutput()
+			said := rest()
 			if err := attacker.Wait(); err != nil {
 				t.Fatalf("the attacker: %v\n%s\nits victim: %s", err, said, out)
 			}
-			if !strings.Contains(said.String(), "ended: <nil>") {
+			if !strings.Contains(said, "ended: <nil>") {
 				t.Errorf("the attacker did not find the command: %s\n%s", said, out)
 			}
 			copied := t.TempDir()
@@ -57,14 +60,32 @@ func TestAttackCoreDump(t *testing.T) {
 	}
 }
 
-func startAttacker(t *testing.T, cmd *exec.Cmd) *bytes.Buffer {
+// startAttacker waits until it looks for its victim: until then it is runc's, which has
+// rights for which dx starts no command beside it. rest is what it says from then on.
+func startAttacker(t *testing.T, cmd *exec.Cmd) (rest func() string) {
 	t.Helper()
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return &said
+	t.Cleanup(func() { r.Close() })
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(r)
+	if line, err := said.ReadString('\n'); err != nil {
+		t.Fatalf("the attacker says %q: %v", line, err)
+	}
+	return func() string {
+		b, err := io.ReadAll(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
 }
 
 // grepSecret looks for the caller's variable in core files below a directory.

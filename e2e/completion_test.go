@@ -20,13 +20,13 @@ var completingShells = map[string]struct {
 	setUp   []string
 }{
 	"bash": {"bash --norc --noprofile", []string{
-		"PS1='" + prompt + " '", "PATH=DX:$PATH", ". /usr/share/bash-completion/bash_completion", "source <(dx completion bash)",
+		"PS1='" + prompt + " '", "export PATH=DX:$PATH DX_API_TIMEOUT=1m", ". /usr/share/bash-completion/bash_completion", "source <(dx completion bash)",
 	}},
 	"zsh": {"zsh -f", []string{
-		"PS1='" + prompt + " '", "PATH=DX:$PATH", "autoload -U compinit && compinit -u -d TMP/zcompdump", "source <(dx completion zsh)",
+		"PS1='" + prompt + " '", "export PATH=DX:$PATH DX_API_TIMEOUT=1m", "autoload -U compinit && compinit -u -d TMP/zcompdump", "source <(dx completion zsh)",
 	}},
 	"fish": {"fish --no-config", []string{
-		"function fish_prompt; echo '" + prompt + " '; end", "set -gx PATH DX $PATH", "dx completion fish | source",
+		"function fish_prompt; echo '" + prompt + " '; end", "set -gx PATH DX $PATH; set -gx DX_API_TIMEOUT 1m", "dx completion fish | source",
 	}},
 }
 

@@ -102,6 +102,7 @@ func mayOpenTwice(o opened) bool {
 // openTwice has the reasons.
 var openTwice = map[string]string{
 	`^/proc/\d+/(mountinfo|cgroup)$`: "Go's runtime looks for a limit of processors before main, whatever it is told",
+	`^/proc/\d+/stat ENOENT$`:        "a child that has ended meanwhile: dx looks at it whenever the kernel wakes it",
 }
 
 // filesOf are the files of a container, of its init, shim and dockerd: --source host looks at

@@ -23,12 +23,11 @@ func standInBrowser(t *testing.T, status string) (note string) {
 	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for path, mode := range map[string]os.FileMode{dir: 0o755, note: 0o666} {
-		if path == note {
-			if err := os.WriteFile(note, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+	if err := os.WriteFile(note, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever the umask is.
+	for path, mode := range map[string]os.FileMode{dir: 0o755, note: 0o666, filepath.Join(dir, "xdg-open"): 0o755} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,34 @@ func startVictim(t *testing.T, cgroup string) (*exec.Cmd, belongings) {
 	if err := json.NewDecoder(out).Decode(&b); err != nil {
 		t.Fatalf("the victim says nothing: %v", err)
 	}
+	b.hold(t)
 	return cmd, b
+}
+
+// hold keeps the world's PID namespace open, or another may get its number once it has gone.
+func (b belongings) hold(t *testing.T) {
+	t.Helper()
+	for _, link := range namespaceLinks(t) {
+		f, err := os.Open(link)
+		if err != nil {
+			continue // its process has ended
+		}
+		if to, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); err == nil && to == b.PIDNS {
+			t.Cleanup(func() { f.Close() })
+			return
+		}
+		f.Close()
+	}
+	t.Fatalf("nobody is in %s", b.PIDNS)
+}
+
+func namespaceLinks(t *testing.T) []string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return links
 }
 
 func (b belongings) mustVanish(t *testing.T) {
@@ -162,11 +189,7 @@ func (b belongings) leftovers(t *testing.T) []string {
 			return nil
 		})
 	}
-	links, err := filepath.Glob("/proc/[0-9]*/ns/pid")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range links {
+	for _, link := range namespaceLinks(t) {
 		if to, err := os.Readlink(link); err == nil && to == b.PIDNS {
 			left = append(left, link)
 		}

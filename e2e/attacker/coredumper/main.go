@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	fmt.Println("looking")
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if pid := find(os.Args[1]); pid > 0 {
 			dump(pid)
