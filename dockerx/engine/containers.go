@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -102,8 +103,8 @@ func readList(r *bounded) ([]Summary, error) {
 	switch begin, err := in.Token(); {
 	case err != nil:
 		return nil, err
-	case begin == nil: // null
-		return nil, nil
+	case begin == nil: // neither dockerd nor Podman says that
+		return nil, errors.New("the answer is no list: it is null")
 	case begin != json.Delim('['):
 		return nil, fmt.Errorf("the answer is no list: it begins with %v", begin)
 	}

@@ -138,6 +138,9 @@ func TestPartOfAnAnswer(t *testing.T) {
 		if d, err := c.Inspect(context.Background(), "web"); !errors.As(err, &e) {
 			t.Errorf("%s: %+v, %v, want an engine error", answer, d, err)
 		}
+		if list, err := c.List(context.Background(), false); !errors.As(err, &e) {
+			t.Errorf("%s, as a list: %+v, %v, want an engine error", answer, list, err)
+		}
 	}
 }
 
