@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -109,7 +110,7 @@ func identifyOwn(d directory, t Type) (id ID, listed bool, err error) {
 
 // directory is the part of proc.Process that read needs.
 type directory interface {
-	Identity(name string) (unix.Stat_t, error)
+	NamespaceInode(name string) (uint64, error)
 	Has(name string) (bool, error)
 }
 
@@ -159,9 +160,10 @@ func stillThere(d directory, t Type) error {
 // identify returns what a link leads to: the zero ID if it is listed and leads
 // nowhere. listed is false for a type that the kernel lacks.
 func identify(d directory, name string) (id ID, listed bool, err error) {
-	st, err := d.Identity(name)
+	inode, err := d.NamespaceInode(name)
 	if err == nil {
-		return IDOf(&st), true, nil
+		device, err := nsfs()
+		return ID{Device: device, Inode: inode}, true, err
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return ID{}, false, err
@@ -169,6 +171,16 @@ func identify(d directory, name string) (id ID, listed bool, err error) {
 	listed, err = d.Has(name)
 	return ID{}, listed, err
 }
+
+// nsfs is the device of all namespaces, of which the kernel mounts one (fs/nsfs.c).
+var nsfs = sync.OnceValues(func() (uint64, error) {
+	self, err := proc.Self()
+	if err != nil {
+		return 0, err
+	}
+	st, err := self.Identity("ns/mnt")
+	return st.Dev, err
+})
 
 // DifferentFromSelf lists the types in which a process is elsewhere than the caller.
 func DifferentFromSelf(p *proc.Process) ([]Type, error) {

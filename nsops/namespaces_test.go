@@ -347,17 +347,25 @@ func forAnybody(t *testing.T) string {
 	return file
 }
 
+func device(t *testing.T) uint64 {
+	t.Helper()
+	dev, err := nsfs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev
+}
+
 // kernel is a directory as an older kernel or a dying process shows it: a link that
 // leads nowhere has the zero ID.
 type kernel map[string]ID
 
-func (k kernel) Identity(name string) (st unix.Stat_t, err error) {
+func (k kernel) NamespaceInode(name string) (uint64, error) {
 	id := k[name]
 	if id.IsZero() {
-		return st, fmt.Errorf("stat %s: %w", name, unix.ENOENT)
+		return 0, fmt.Errorf("readlink %s: %w", name, unix.ENOENT)
 	}
-	st.Dev, st.Ino = id.Device, id.Inode
-	return st, nil
+	return id.Inode, nil
 }
 
 func (k kernel) Has(name string) (bool, error) {
@@ -369,7 +377,7 @@ func TestReadOnOlderKernels(t *testing.T) {
 	own := func(types ...Type) (kernel, map[Type]ID) {
 		k, want := kernel{}, map[Type]ID{}
 		for i, typ := range types {
-			want[typ] = ID{Device: 4, Inode: uint64(100 + i)}
+			want[typ] = ID{Device: device(t), Inode: uint64(100 + i)}
 			k["ns/"+string(typ)] = want[typ]
 		}
 		return k, want
@@ -394,7 +402,7 @@ func TestReadOnOlderKernels(t *testing.T) {
 func TestReadWhenLinksLeadNowhere(t *testing.T) {
 	k := kernel{}
 	for i, typ := range Types {
-		k["ns/"+string(typ)] = ID{Device: 4, Inode: uint64(100 + i)}
+		k["ns/"+string(typ)] = ID{Device: device(t), Inode: uint64(100 + i)}
 	}
 	k["ns/uts"] = ID{}
 	if _, err := read(k); !errors.Is(err, proc.ErrGone) {
