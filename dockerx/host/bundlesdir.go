@@ -19,7 +19,8 @@ type bundlesDir struct {
 	id        nsops.ID
 	namespace string
 
-	containers *handle // <data-root>/containers; nil: not known yet
+	containers *dockersDir // the latest that was found; nil: not known yet
+	former     []dockersDir
 
 	// config.json of the first bundle of which it was read, and whose that is: no more than
 	// one for each directory, as it may take a hundred kilobytes.
@@ -28,6 +29,12 @@ type bundlesDir struct {
 
 	root   *os.File // of that bundle's shim, for who reads the runtime's state next
 	rootOf string
+}
+
+// dockersDir is a <data-root>/containers.
+type dockersDir struct {
+	handle
+	id nsops.ID
 }
 
 // bundlesDirOf is the directory above a bundle, also where the bundle has been removed.
@@ -53,6 +60,9 @@ func (f *bundlesDir) closeAll() {
 	f.close()
 	if f.containers != nil {
 		f.containers.close()
+	}
+	for _, dir := range f.former {
+		dir.close()
 	}
 	if f.root != nil {
 		f.root.Close()
@@ -111,7 +121,7 @@ func (f *Found) handDown(b *Bundle) {
 	if f.above.rootOf == f.ID {
 		b.root, f.above.root, f.above.rootOf = f.above.root, nil, ""
 	}
-	if f.docker == nil || f.above.containers == nil || f.root != f.above.containers.at() {
+	if f.docker == nil || f.above.containers == nil || f.root != f.above.containers.id {
 		return
 	}
 	if dir, err := f.above.containers.dup(); err == nil {
@@ -137,15 +147,8 @@ func (f *Found) keepRoot(b *Bundle) {
 	}
 }
 
-// readDocker reads config.v2.json. Once the data root is known, the long config.json
-// need not be read.
+// readDocker reads config.v2.json from where the bundle's config.json leads to.
 func (f *Found) readDocker() (*docker.Container, error) {
-	if f.above.containers != nil {
-		if d, err := readConfig(*f.above.containers, f.ID); err == nil {
-			f.root = f.above.containers.at()
-			return d, nil
-		}
-	}
 	b := f.bundle()
 	spec, err := b.Spec()
 	if err != nil {
@@ -160,10 +163,10 @@ func (f *Found) readDocker() (*docker.Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.above.containers != nil {
-		f.above.containers.close()
+	if f.above.containers != nil { // somebody may be reading there
+		f.above.former = append(f.above.former, *f.above.containers)
 	}
-	f.above.containers = &containers
-	f.root = containers.at()
+	f.above.containers = &dockersDir{containers, containers.at()}
+	f.root = f.above.containers.id
 	return readConfig(containers, f.ID)
 }

@@ -2,11 +2,13 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +23,7 @@ type Daemon struct {
 	Root string   // its data root, as its own root names it
 	At   nsops.ID // <data-root>/containers: see Engine
 
-	start uint64   // of the process: its number may have become another's
-	links []string // what its descriptors led to; nil: that could not be seen
+	start uint64 // of the process: its number may have become another's
 }
 
 // Engine is whose its containers are.
@@ -37,14 +38,25 @@ func Daemons() []Daemon {
 	if err != nil {
 		return nil
 	}
-	var out []Daemon
-	for _, pid := range pids {
+	var mu sync.Mutex
+	var called []int
+	nsops.Spread(len(pids), func(i int) {
 		// One system call for each that is none. Whose program dx may not see, it could not
 		// believe either.
-		exe, err := proc.ReadlinkOf(pid, "exe")
-		if err != nil || !strings.HasPrefix(path.Base(exe), "dockerd") {
-			continue
+		if exe, err := proc.ReadlinkOf(pids[i], "exe"); err == nil && isDockerd(exe) {
+			mu.Lock()
+			defer mu.Unlock()
+			called = append(called, pids[i])
 		}
+	})
+	slices.Sort(called)
+	return DaemonsAmong(called)
+}
+
+// DaemonsAmong is Daemons where it is known already whose program is called so.
+func DaemonsAmong(pids []int) []Daemon {
+	var out []Daemon
+	for _, pid := range pids {
 		p, err := proc.Open(pid)
 		if err != nil {
 			continue
@@ -57,6 +69,8 @@ func Daemons() []Daemon {
 	return out
 }
 
+func isDockerd(exe string) bool { return strings.HasPrefix(path.Base(exe), "dockerd") }
+
 // DaemonOf returns what dockerd a process is; ok is false if it is none, or if its word
 // does not count.
 func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
@@ -64,20 +78,45 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 	if err != nil || !trust.Host(p) {
 		return Daemon{}, false
 	}
-	links := linksOf(p.PID)
-	for _, root := range dataRoots(p, links) {
-		dir, err := OpenPath(p, root+"/containers")
-		if err != nil {
-			continue
-		}
-		var st unix.Stat_t
-		err = unix.Fstat(int(dir.Fd()), &st)
-		dir.Close()
-		if err == nil && trusted(&st) && p.Alive() == nil { // else its number may be another's
-			return Daemon{PID: p.PID, Root: root, At: nsops.IDOf(&st), start: p.StartTime, links: links}, true
+	root := dataRoot(p)
+	if root == "" {
+		return Daemon{}, false
+	}
+	dir, err := OpenPath(p, root+"/containers")
+	if err != nil {
+		return Daemon{}, false
+	}
+	defer dir.Close()
+	var st unix.Stat_t
+	if unix.Fstat(int(dir.Fd()), &st) != nil || !trusted(&st) || p.Alive() != nil { // else its number may be another's
+		return Daemon{}, false
+	}
+	return Daemon{PID: p.PID, Root: root, At: nsops.IDOf(&st), start: p.StartTime}, true
+}
+
+// has reports whether a descriptor of the dockerd leads there, if it still lives.
+func (d Daemon) has(link string) bool {
+	p, err := proc.Open(d.PID)
+	if err != nil {
+		return false
+	}
+	defer p.Close()
+	return d.Is(p) && slices.Contains(linksOf(d.PID), link)
+}
+
+// firstOpened is how many descriptors of a dockerd are looked at for what it opens first.
+const firstOpened = 64
+
+// hasOpen reports whether one of the first descriptors of a dockerd is a database of that
+// data root.
+func hasOpen(p *proc.Process, root string) bool {
+	for fd := range firstOpened {
+		to, err := p.Readlink("fd/" + strconv.Itoa(fd))
+		if err == nil && dataRootAmong([]string{to}) == root {
+			return true
 		}
 	}
-	return Daemon{}, false
+	return false
 }
 
 // UserDaemonOf returns whose the containers are of a process that is a plain user's dockerd, in
@@ -117,24 +156,28 @@ func dataRootAmong(links []string) (root string) {
 	return root
 }
 
-// dataRoots are where a dockerd may keep its containers, the likeliest first: above what
-// it has open; where that cannot be seen, where its command line says.
-func dataRoots(p *proc.Process, links []string) []string {
-	if root := dataRootAmong(links); root != "" {
-		return []string{root}
+// dataRoot is where a dockerd keeps its containers: above what it has open; where that cannot
+// be seen, where its command line says; empty if neither tells. Of what it has open, which is
+// four descriptors for each container, as little is looked at as will do.
+func dataRoot(p *proc.Process) string {
+	named := namedRoot(p)
+	if named != "" && hasOpen(p, named) {
+		return named
 	}
+	return cmp.Or(dataRootAmong(linksOf(p.PID)), named)
+}
+
+// namedRoot is the data root by a dockerd's command line; empty if it is none.
+func namedRoot(p *proc.Process) string {
 	st, err := p.Stat()
 	if err != nil || !strings.HasPrefix(st.Comm, "dockerd") {
-		return nil
+		return ""
 	}
 	line, err := p.ReadFile("cmdline")
 	if err != nil {
-		return nil
+		return ""
 	}
-	if root := flagOf(line, "data-root", "graph", "g"); root != "" {
-		return []string{root}
-	}
-	return []string{path.Dir(defaultContainers)}
+	return cmp.Or(flagOf(line, "data-root", "graph", "g"), path.Dir(defaultContainers))
 }
 
 // flagOf is the value of a flag of a command line as /proc has it: its last one.
@@ -188,7 +231,7 @@ func ListenersOn(path string, inode uint64, daemons []Daemon) (dockerds []Daemon
 		}
 		// This spares a look at all descriptors of all processes where it can.
 		link := "socket:[" + strconv.FormatUint(uint64(s.Inode), 10) + "]"
-		if i := slices.IndexFunc(daemons, func(d Daemon) bool { return slices.Contains(d.links, link) }); i >= 0 {
+		if i := slices.IndexFunc(daemons, func(d Daemon) bool { return d.has(link) }); i >= 0 {
 			dockerds = append(dockerds, daemons[i])
 		} else {
 			others = append(others, Holders(uint64(s.Inode))...)

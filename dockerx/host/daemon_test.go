@@ -26,8 +26,8 @@ func daemonAt(t *testing.T, args []string, open ...*os.File) (*proc.Process, str
 	return standin.Start(t, cmd), file
 }
 
-// dataRoot makes a directory as dockerd's, and opens the database in it.
-func dataRoot(t *testing.T) (root string, database *os.File) {
+// makeDataRoot makes a directory as dockerd's, and opens the database in it.
+func makeDataRoot(t *testing.T) (root string, database *os.File) {
 	t.Helper()
 	root, err := filepath.EvalSymlinks(t.TempDir())
 	standin.Must(t, err)
@@ -43,8 +43,8 @@ func dataRoot(t *testing.T) (root string, database *os.File) {
 // TestDaemons: a dockerd is known by what it has open, else by its command line; its word
 // counts by the rules for any process, and its directory has to be root's.
 func TestDaemons(t *testing.T) {
-	root, database := dataRoot(t)
-	other, _ := dataRoot(t)
+	root, database := makeDataRoot(t)
+	other, _ := makeDataRoot(t)
 	var at unix.Stat_t
 	standin.Must(t, unix.Stat(root+"/containers", &at))
 	open, file := daemonAt(t, nil, database)
@@ -78,6 +78,22 @@ func TestDaemons(t *testing.T) {
 		standin.Must(t, os.Chown(file, standin.Nobody, standin.Nobody))
 		if d, ok := byPID()[open.PID]; ok {
 			t.Errorf("a program of another user's: %+v", d)
+		}
+	}
+}
+
+// TestDaemonNamesItsRoot: where the command line names what is open, not all that is open is
+// looked at, and the answer is the same.
+func TestDaemonNamesItsRoot(t *testing.T) {
+	root, database := makeDataRoot(t)
+	other, _ := makeDataRoot(t)
+	for args, named := range map[string]bool{"--data-root=" + root: true, "--data-root=" + other: false, "": false} {
+		p, _ := daemonAt(t, []string{"--", "-", args}, database)
+		if d, ok := DaemonOf(p); !ok || d.Root != root {
+			t.Errorf("%q: %+v (%v), want %s", args, d, ok, root)
+		}
+		if hasOpen(p, namedRoot(p)) != named {
+			t.Errorf("%q: that its command line names what it has open is not %v", args, named)
 		}
 	}
 }
@@ -142,7 +158,7 @@ func TestListenersOn(t *testing.T) {
 	standin.Must(t, unix.Stat(dir+"/s", &st))
 	both := []int{daemon.PID, holder.PID}
 	slices.Sort(both)
-	daemons := []Daemon{{PID: holder.PID + 1<<28}, {PID: daemon.PID, links: linksOf(daemon.PID)}}
+	daemons := []Daemon{{PID: holder.PID + 1<<28}, {PID: daemon.PID, start: daemon.StartTime}}
 	for what, test := range map[string]struct{ got, want []int }{
 		"by the file":           {pidsOfAll(ListenersOn(dir+"/s", st.Ino, nil)), both},
 		"by the name alone":     {pidsOfAll(ListenersOn(dir+"/./s", 0, nil)), both},

@@ -1,11 +1,15 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"dx/e2e/await"
 	"dx/e2e/standin"
 )
 
@@ -48,4 +52,23 @@ func TestListingClosesTheState(t *testing.T) {
 	if open := leadingBelow(t, s.root); len(open) != 0 {
 		t.Errorf("left open: %q", open)
 	}
+}
+
+// TestGrowTable: there is room before it is needed.
+func TestGrowTable(t *testing.T) {
+	const want = 5000
+	var limit unix.Rlimit
+	standin.Must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	if limit.Cur < want {
+		t.Skipf("it takes %d descriptors, and this process may have %d", want, limit.Cur)
+	}
+	growTable(want)
+	await.Until(t, "the table is that large", func() bool {
+		b, err := os.ReadFile("/proc/self/status")
+		standin.Must(t, err)
+		_, rest, _ := strings.Cut(string(b), "\nFDSize:")
+		var size int
+		_, err = fmt.Sscan(rest, &size)
+		return err == nil && size > want
+	})
 }

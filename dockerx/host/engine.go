@@ -83,12 +83,18 @@ func (f *Found) inBundlesDir() (at nsops.ID, ok bool) {
 	}
 	f.listing.mu.Lock()
 	defer f.listing.mu.Unlock()
+	if f.lies != (nsops.ID{}) {
+		return f.lies, true
+	}
 	if f.above == nil || f.above.containers == nil {
 		return nsops.ID{}, false
 	}
 	dir := *f.above.containers
-	err := unix.Faccessat(dir.fd, f.ID, unix.F_OK, 0)
-	return dir.at(), err == nil
+	if unix.Faccessat(dir.fd, f.ID, unix.F_OK, 0) != nil {
+		return nsops.ID{}, false
+	}
+	f.lies = dir.id
+	return f.lies, true
 }
 
 // IsDockers reports whether a namespace of containerd's is called as dockerd calls its

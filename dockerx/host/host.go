@@ -16,8 +16,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"dx/nsops"
 	"dx/nsops/proc"
 )
@@ -210,7 +208,7 @@ func open(p *proc.Process, match func(*bundleDir) bool) (*Bundle, error) {
 		switch {
 		case errors.As(err, &disbelief) && !errors.Is(err, errNoShim):
 			err = fmt.Errorf("pid %d: %w (%w)", p.PID, ErrNoBundle, err)
-		case errors.Is(err, errNoShim), errors.Is(err, unix.ENOENT), errors.Is(err, fs.ErrPermission) && !isShim(shim):
+		case errors.Is(err, errNoShim), IsGone(err), errors.Is(err, fs.ErrPermission) && !isShim(shim):
 			err = fmt.Errorf("pid %d: %w", p.PID, ErrNoBundle)
 		}
 		shim.Close()

@@ -3,7 +3,6 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
 	"os"
@@ -37,6 +36,7 @@ type Found struct {
 	dir     handle // the bundle
 	docker  *docker.Container
 	root    nsops.ID // <data-root>/containers, where they lie
+	lies    nsops.ID // the same, where it was seen to lie there without a look into them
 	engine  Engine   // see Engine
 	alias   string   // its manager's name of it, if it is not Docker's
 	image   string   // the same
@@ -81,7 +81,7 @@ func (f *Found) Docker() *docker.Container {
 	}
 	f.listing.mu.Lock()
 	defer f.listing.mu.Unlock()
-	if f.read {
+	if f.read || f.readWhereOthersAre() {
 		return f.docker
 	}
 	f.read = true
@@ -95,6 +95,23 @@ func (f *Found) Docker() *docker.Container {
 	return f.docker
 }
 
+// readWhereOthersAre reads config.v2.json in the data root of another container of the
+// directory, as most have one: then the long config.json need not be read. The listing is
+// not locked meanwhile.
+func (f *Found) readWhereOthersAre() bool {
+	if f.above == nil || f.above.containers == nil {
+		return false
+	}
+	dir := *f.above.containers
+	f.listing.mu.Unlock()
+	d, err := readConfig(dir.handle, f.ID)
+	f.listing.mu.Lock()
+	if err == nil && !f.read {
+		f.docker, f.root, f.read = d, dir.id, true
+	}
+	return f.read
+}
+
 // IsInit reports whether a process that was opened after the container was found is its
 // init: the bundle's init.pid named it, and it is a child of the bundle's shim, which
 // lives. False also if it cannot be told so cheaply.
@@ -105,6 +122,9 @@ func (f *Found) IsInit(p *proc.Process) bool {
 	return f.shim != nil && p.PID == f.PID && p.ParentPID == f.shim.PID && f.shim.Alive() == nil
 }
 
+// HasShim reports whether a shim of containerd's serves the container.
+func (f *Found) HasShim() bool { return f.shim != nil && f.record == nil }
+
 // Listing is the running containers of the host. It owns what it takes to ask more
 // of them.
 type Listing struct {
@@ -113,6 +133,10 @@ type Listing struct {
 	// Hidden is how many processes could not be looked at for lack of rights: any of them
 	// may be a shim.
 	Hidden int
+
+	// Dockerds are the processes whose program is called so: see DaemonsAmong. Whoever stands
+	// in a bundle is none.
+	Dockerds []int
 
 	warn    func(error)
 	trust   Trust
@@ -211,39 +235,46 @@ func (l *Listing) findShims() error {
 		return err
 	}
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
-	shims := make([]*believed, len(pids))
-	monitors := make([]*monitor, len(pids))
-	foreign := make([]string, len(pids))
-	doubts := make([]*Doubt, len(pids))
-	hidden := make([]bool, len(pids))
-	nsops.Spread(len(pids), func(i int) {
-		ns, err := proc.ReadlinkOf(pids[i], "ns/pid")
+	seen := make([]glance, len(pids))
+	nsops.Spread(len(pids), func(i int) { seen[i] = glanceAt(pids[i], here) })
+	var keepers []glance
+	for _, g := range seen {
 		switch {
-		case errors.Is(err, fs.ErrPermission):
-			// Root that lacks rights may be unable to look at init, which is no shim.
-			hidden[i] = pids[i] != 1 || os.Geteuid() != 0
-		case err != nil: // gone
-		case ns != here:
-			foreign[i] = ns
-		default:
-			shims[i], monitors[i], doubts[i] = l.asKeeper(pids[i])
-		}
-	})
-	for i, pid := range pids {
-		switch {
-		case hidden[i]:
+		case g.hidden:
 			l.Hidden++
-		case foreign[i] != "":
-			l.foreign = append(l.foreign, foreigner{pid, foreign[i]})
+		case g.pidns != "":
+			l.foreign = append(l.foreign, foreigner{g.pid, g.pidns})
+		case g.serves != "" || g.monitors:
+			keepers = append(keepers, g)
+		case g.dockerd:
+			l.Dockerds = append(l.Dockerds, g.pid)
+		}
+	}
+	l.open(keepers)
+	return nil
+}
+
+// descriptors is how many a container takes while it is listed: of its shim, its bundle
+// and its init.
+const descriptors = 3
+
+// open opens those whose word counts.
+func (l *Listing) open(keepers []glance) {
+	growTable(descriptors * len(keepers))
+	shims := make([]*believed, len(keepers))
+	monitors := make([]*monitor, len(keepers))
+	doubts := make([]*Doubt, len(keepers))
+	nsops.Spread(len(keepers), func(i int) { shims[i], monitors[i], doubts[i] = l.asKeeper(keepers[i]) })
+	for i := range keepers {
+		switch {
 		case shims[i] != nil:
-			l.shims[pid] = shims[i]
+			l.shims[shims[i].PID] = shims[i]
 		case monitors[i] != nil:
 			l.monitors = append(l.monitors, monitors[i])
 		case doubts[i] != nil && len(l.doubts) < maxDoubts:
 			l.doubts = append(l.doubts, *doubts[i])
 		}
 	}
-	return nil
 }
 
 // ownBundle adds the container of a shim's own working directory, and notes the
@@ -345,7 +376,7 @@ func (f *Found) Inits() iter.Seq[int] {
 		if !yield(f.PID) {
 			return
 		}
-		if f.shim != nil && f.record == nil {
+		if f.HasShim() {
 			if state, err := f.stateHead(); err == nil && !yield(state.InitPID) {
 				return
 			}

@@ -61,13 +61,9 @@ func (r *record) close() { r.bundle.close() }
 // maxArguments bounds the command line of a monitor: conmon's has some 3 KiB.
 const maxArguments = 64 << 10
 
-// asMonitor opens a process that keeps a container of some manager's, if its word counts.
-// Until that is known, no more than its program's name and its arguments are looked at.
+// asMonitor opens a process whose program keeps a container of some manager's, if its word
+// counts. Until that is known, no more than its arguments are looked at.
 func (l *Listing) asMonitor(pid int) (*monitor, *Doubt) {
-	exe, err := proc.ReadlinkOf(pid, "exe")
-	if err != nil || !isMonitor(path.Base(cutDeleted(exe))) {
-		return nil, nil
-	}
 	p, err := proc.Open(pid)
 	if err != nil {
 		return nil, nil

@@ -45,11 +45,8 @@ func (t Trust) checkOfUser(p *proc.Process) (exe proc.Executable, st proc.Status
 	if reason == "" && err == nil {
 		exe, reason, err = doubtProgramOf(p, owner)
 	}
-	switch {
-	case err != nil:
-		return exe, st, 0, &DisbeliefError{PID: p.PID, Reason: fmt.Sprintf("it cannot be looked at (%v)", err), Err: err}
-	case reason != "":
-		return exe, st, 0, &DisbeliefError{PID: p.PID, Reason: reason}
+	if err := disbelief(p, reason, err); err != nil {
+		return exe, st, 0, err
 	}
 	return exe, st, owner, nil
 }

@@ -70,7 +70,7 @@ func shimBundle(shim *proc.Process, match func(*bundleDir) bool) (*bundleDir, pr
 	return sibling, status, err
 }
 
-// believeShim comes before the working directory is touched: see asShim.
+// believeShim comes before the working directory is touched: see glanceAt.
 func believeShim(p *proc.Process) (proc.Status, error) {
 	cwd, err := p.Readlink("cwd")
 	if err != nil {

@@ -52,7 +52,7 @@ func (s *stored) walk(found []*Found, daemons []Daemon) {
 			continue
 		}
 		s.known[recordKey{f.Engine(), f.ID}] = true
-		if f.above == nil || f.above.containers == nil || f.above.containers.at() != f.root {
+		if f.above == nil || f.above.containers == nil || f.above.containers.id != f.root {
 			roots = append(roots, path.Dir(path.Dir(d.Origin)))
 		}
 	}

@@ -121,7 +121,8 @@ func (t Trust) Host(p *proc.Process) bool {
 	return err == nil
 }
 
-// Check returns the program of a process whose word counts, else a DisbeliefError.
+// Check returns the program of a process whose word counts, else a DisbeliefError, or
+// proc.ErrGone or os.ErrNotExist for one that is about to be gone.
 // What the process itself can shape (its working directory) is not touched.
 func (t Trust) Check(p *proc.Process) (proc.Executable, error) {
 	exe, _, err := t.check(p)
@@ -141,13 +142,21 @@ func (t Trust) check(p *proc.Process) (exe proc.Executable, st proc.Status, err 
 	if reason == "" && err == nil {
 		exe, reason, err = t.doubtProgram(p)
 	}
+	return exe, st, disbelief(p, reason, err)
+}
+
+// disbelief is nil if there is no reason for it. Who has just ended claims nothing: it loses its
+// program first.
+func disbelief(p *proc.Process, reason string, err error) error {
 	switch {
+	case IsGone(err):
+		return err
 	case err != nil:
-		return exe, st, &DisbeliefError{PID: p.PID, Reason: fmt.Sprintf("it cannot be looked at (%v)", err), Err: err}
+		return &DisbeliefError{PID: p.PID, Reason: fmt.Sprintf("it cannot be looked at (%v)", err), Err: err}
 	case reason != "":
-		return exe, st, &DisbeliefError{PID: p.PID, Reason: reason}
+		return &DisbeliefError{PID: p.PID, Reason: reason}
 	}
-	return exe, st, nil
+	return nil
 }
 
 func (t Trust) doubtIDs(st proc.Status) string {

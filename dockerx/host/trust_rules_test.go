@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/await"
 	"dx/e2e/standin"
 	"dx/nsops/proc"
 )
@@ -160,17 +161,19 @@ func TestTrustWantsAllIDs(t *testing.T) {
 	}
 }
 
-// TestTrustRefusesWhoCannotBeSeen: what has ended, or may not be looked at, is not
-// believed.
-func TestTrustRefusesWhoCannotBeSeen(t *testing.T) {
+// TestTrustRefusesWhoHasEnded: it is not believed, and its claim to be a shim is no more
+// worth a warning.
+func TestTrustRefusesWhoHasEnded(t *testing.T) {
 	cmd := exec.Command("cat")
 	p := standin.Start(t, cmd)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // "signal: killed"
+	if err := shimDoubt(ownTrustOf(t), p); !IsGone(err) {
+		t.Errorf("Shim of a process that has ended: %v", err)
+	}
 	for name, err := range map[string]error{
-		"Shim":        shimDoubt(ownTrustOf(t), p),
 		"Cgroup":      ownTrustOf(t).Cgroup(p, webID),
 		"CgroupNamed": ownTrustOf(t).CgroupNamed(p, webID),
 	} {
@@ -188,6 +191,26 @@ func inCgroup(t *testing.T, dir string, namespaces uintptr) *proc.Process {
 	cmd := exec.Command("/bin/sh", "-c", enter)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	return standin.Start(t, cmd)
+}
+
+// Who is about to be gone makes no claim that one would have to be warned of.
+func TestTrustDoubtsNoZombie(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	p, err := proc.OpenDir(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	await.Until(t, "true has ended", func() bool { st, err := p.Stat(); return err == nil && st.Dead() })
+	_, err = ownTrustOf(t).Shim(p, webID)
+	var disbelief *DisbeliefError
+	if err == nil || errors.As(err, &disbelief) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestTrustRefusesContainers: who is in a container's cgroup is no shim of the host's,
