@@ -47,8 +47,6 @@ type Container struct {
 	// "cri-o", "runc", "lxc", "machine"; else empty.
 	Manager string
 
-	Paused bool // read from the freezer
-
 	// Process is the verified init process, held open: see Resolve.
 	Process *proc.Process
 
@@ -74,6 +72,9 @@ type Container struct {
 	// Proof says in words why Process is believed to be the container's init; empty for
 	// a reference to a process.
 	Proof string
+
+	saidPaused bool  // by the source
+	paused     *bool // see Paused; nil: not asked yet
 
 	bundle  *host.Bundle  // by which Process was verified; nil: by something else
 	cgroups []proc.Cgroup // of Process; nil: not read yet

@@ -13,7 +13,11 @@ import (
 )
 
 func (r *Resolver) listHost() (*host.Listing, error) {
-	return host.List(func(err error) { r.warn(err.Error()) })
+	l, err := host.List(func(err error) { r.warn(err.Error()) })
+	if err == nil {
+		r.dockerds.Store(&l.Dockerds)
+	}
+	return l, err
 }
 
 // fromHost resolves a reference without asking an engine.
@@ -249,7 +253,6 @@ func (r *Resolver) fromFound(ref string, f *host.Found) (*Container, error) {
 			if v.bundle != nil {
 				c.Manager = v.bundle.Manager
 			}
-			c.readFreezer(false)
 			c.named(ref, f)
 			return c, nil
 		}

@@ -1,6 +1,7 @@
 package dockerx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,9 +44,12 @@ type Listed struct {
 	Networks map[string]string // their IDs by their names
 	Mounts   []docker.Mount
 
-	bare   string            // its name by itself, also where Name has to say whose it is
+	bare   string            // see BareName
 	stored *docker.Container // Docker's files, which tell more; nil: the engine has told
 }
+
+// BareName returns its name by itself, also where Name has to say whose it is.
+func (l *Listed) BareName() string { return cmp.Or(l.bare, l.Name) }
 
 // UnseenError says that a list has what could be seen, and that this may not be all.
 type UnseenError struct {
@@ -107,8 +111,11 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 	}
 	defer l.Close()
 	l.AddOrphans()
+	early := r.showEarly(l)
+	early.readFreezers()
 	told := <-known
 	if told.err != nil {
+		early.close()
 		switch elsewhere := r.whose().elsewhere; {
 		case r.from == SourceEngine:
 			return nil, told.err
@@ -124,7 +131,7 @@ func (r *Resolver) List(ctx context.Context, all bool) ([]Listed, error) {
 	if r.from == SourceHost || told.err != nil {
 		list = r.listHosts(l)
 	} else {
-		list = r.listBoth(l, told.value)
+		list = r.listBoth(l, early, told.value)
 	}
 	if all && r.from != SourceEngine {
 		list = append(list, r.stopped(l)...)
@@ -165,6 +172,8 @@ func (r *Resolver) listHosts(l *host.Listing) []Listed {
 	l.AddRecorded(r.daemons())
 	s := r.shownOn(l.Found)
 	defer s.close()
+	s.report(r)
+	s.readFreezers()
 	call := r.callers(r.listSituation(false), l.Found) // also those that do not run
 	var out []Listed
 	shown := map[*host.Found]bool{}
@@ -247,7 +256,7 @@ func listedOf(c *shownContainer) Listed {
 		l.StartedAt = started.Truncate(time.Second)
 		l.Status = "Up " + units.HumanDuration(time.Since(started))
 	}
-	if c.Paused {
+	if c.Paused() {
 		l.State = "paused"
 		l.Status += " (Paused)"
 	}
@@ -280,10 +289,10 @@ func storedOne(d *docker.Container) Listed {
 	return l
 }
 
-// listBoth joins the engine's list and what the host shows.
-func (r *Resolver) listBoth(l *host.Listing, known []engine.Summary) []Listed {
-	s := r.shownOn(l.Found)
+// listBoth joins the engine's list and what the host shows, which it closes.
+func (r *Resolver) listBoth(l *host.Listing, s *shown, known []engine.Summary) []Listed {
 	defer s.close()
+	s.report(r)
 	r.addRecorded(l, s, known)
 	var out []Listed
 	unverified := 0
@@ -338,7 +347,9 @@ func (r *Resolver) addRecorded(l *host.Listing, s *shown, known []engine.Summary
 			missing[k.ID] = true
 		}
 	}
-	for _, c := range r.shownOn(r.recordedOf(l, missing)).list {
+	more := r.shownOn(r.recordedOf(l, missing))
+	more.report(r)
+	for _, c := range more.list {
 		s.add(c)
 	}
 }

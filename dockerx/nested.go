@@ -67,7 +67,6 @@ func (r *Resolver) nested(ctx context.Context, text, outer, inner string) (*Cont
 	if in.Docker != nil {
 		c.Image = in.Docker.Config.Image
 	}
-	c.readFreezer(false)
 	return c, nil
 }
 

@@ -20,7 +20,7 @@ func TestHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if c.Process.PID != 1 || c.Name != "host" || c.Paused {
+	if c.Process.PID != 1 || c.Name != "host" || c.Paused() {
 		t.Errorf("host is %+v, want pid 1, not paused", c)
 	}
 	for _, ref := range []string{"pid:", "pid:0", "pid:-1", "pid:x", "pid:99999999999"} {

@@ -134,8 +134,8 @@ func TestResolvePaused(t *testing.T) {
 		if _, _, known := cgroup.Freezer(dirs); !known {
 			t.Error("no cgroup of the container has a freezer, want one that tells whether it is paused")
 		}
-		if c.Paused != paused {
-			t.Errorf("Paused is %v, want %v", c.Paused, paused)
+		if c.Paused() != paused {
+			t.Errorf("Paused is %v, want %v", c.Paused(), paused)
 		}
 		c.Close()
 	}

@@ -14,7 +14,6 @@ import (
 	"dx/dockerx/docker"
 	"dx/dockerx/engine"
 	"dx/dockerx/host"
-	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
@@ -46,6 +45,8 @@ type Resolver struct {
 	answered atomic.Bool // the engine has answered
 	memory   memory
 	belief   belief
+
+	dockerds atomic.Pointer[[]int] // see lookDaemons
 
 	once  sync.Once
 	found whose // see whose
@@ -262,24 +263,7 @@ func (r *Resolver) process(ref string, pid int) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{Ref: ref, Name: ref, Source: SourcePID, Process: p, warn: r.warn}
-	c.readFreezer(false)
-	return c, nil
-}
-
-// readFreezer asks the kernel whether the container is frozen. What the source
-// says, which may lag, counts only where no freezer can be read.
-func (c *Container) readFreezer(claimed bool) {
-	var dirs []cgroup.Dir
-	cgroups, err := c.Cgroups()
-	if err == nil {
-		dirs, err = cgroup.DirsOf(cgroups)
-	}
-	frozen, _, known := cgroup.Freezer(dirs)
-	c.Paused = frozen
-	if !known || err != nil {
-		c.Paused = claimed
-	}
+	return &Container{Ref: ref, Name: ref, Source: SourcePID, Process: p, warn: r.warn}, nil
 }
 
 // fromEngine resolves a reference by the Engine API. The engine itself applies
@@ -353,10 +337,11 @@ func (r *Resolver) fromInspect(ref string, d *docker.Container) (*Container, err
 		doubt = r.doubtOf(v.bundle)
 	}
 	c := &Container{
+		saidPaused: d.State.Paused,
+
 		Ref: ref, ID: d.ID, Name: d.Name, Image: d.Config.Image, Engine: r.engine.Host(), Source: SourceEngine,
 		Process: v.process, warn: r.warn, Docker: d, Proof: v.proof, bundle: v.bundle, doubt: doubt,
 	}
 	c.connected(d)
-	c.readFreezer(d.State.Paused)
 	return c, nil
 }

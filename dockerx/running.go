@@ -60,16 +60,20 @@ func (r *Resolver) see(ctx context.Context) (*seen, error) {
 		return nil, err
 	}
 	l.AddOrphans()
+	early := r.showEarly(l)
 	told := <-known
 	if err := r.silence(told.err); err != nil {
+		early.close()
 		l.Close()
 		return nil, err
 	}
-	heard := r.from != SourceHost && told.err == nil
-	if !heard {
+	s := &seen{told: told.value, heard: r.from != SourceHost && told.err == nil, shown: early, listing: l}
+	if !s.heard {
+		early.close()
 		l.AddRecorded(r.daemons())
+		s.shown = r.shownOn(l.Found)
 	}
-	s := &seen{told: told.value, heard: heard, shown: r.shownOn(l.Found), listing: l}
+	s.shown.report(r)
 	r.addRecorded(l, s.shown, s.told)
 	return s, nil
 }

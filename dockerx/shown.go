@@ -8,15 +8,15 @@ import (
 
 	"dx/dockerx/host"
 	"dx/nsops"
-	"dx/nsops/cgroup"
 	"dx/nsops/proc"
 )
 
 // shown are the containers of a list whose init is alive and theirs. What they are called
 // is yet to be looked up. Two engines may have the same ID.
 type shown struct {
-	list []*shownContainer
-	byID map[string][]*shownContainer
+	list    []*shownContainer
+	byID    map[string][]*shownContainer
+	leftOut []string // what is to be said of others
 }
 
 type shownContainer struct {
@@ -25,7 +25,7 @@ type shownContainer struct {
 	taken bool // an engine has told its name
 }
 
-// shownOn makes containers of all that is found on the host.
+// shownOn makes containers of all that is found on the host. It says nothing yet.
 func (r *Resolver) shownOn(found []*host.Found) *shown {
 	containers := make([]*Container, len(found))
 	errs := make([]error, len(found))
@@ -41,10 +41,26 @@ func (r *Resolver) shownOn(found []*host.Found) *shown {
 		case containers[i] != nil:
 			out.add(&shownContainer{Container: containers[i], found: f})
 		case errs[i] != nil && !errors.As(errs[i], &stale): // else a runtime's files have outlived its process
-			r.warn(fmt.Sprintf("%s is left out: %v", f.Name(), errs[i]))
+			out.leftOut = append(out.leftOut, fmt.Sprintf("%s is left out: %v", f.Name(), errs[i]))
 		}
 	}
 	return out
+}
+
+// showEarly is shownOn while the engine makes its list; nil where it is not asked. If it
+// then has none to give, all is to be looked at again beside Docker's files, by which a
+// container may have ended.
+func (r *Resolver) showEarly(l *host.Listing) *shown {
+	if r.from == SourceHost {
+		return nil
+	}
+	return r.shownOn(l.Found)
+}
+
+func (s *shown) report(r *Resolver) {
+	for _, line := range s.leftOut {
+		r.warn(line)
+	}
 }
 
 func (s *shown) add(c *shownContainer) {
@@ -81,26 +97,28 @@ func (s *shown) left() []*shownContainer {
 }
 
 func (s *shown) close() {
+	if s == nil {
+		return
+	}
 	for _, c := range s.list {
 		c.Close()
 	}
 }
 
-// show makes a container of no more than what the kernel shows: its init is the child
-// of the bundle's shim that init.pid names, in a cgroup that holds the ID. For one that
-// is to be entered, or where that cannot be told, see verify.
+// show makes a container of no more than what the kernel shows: its init is the child of the
+// bundle's shim that init.pid names. Of another manager's it is in a cgroup that holds the ID
+// as well. For one that is to be entered, or where that cannot be told, see verify.
 func (r *Resolver) show(f *host.Found) (*Container, error) {
 	p, err := proc.Open(f.PID)
 	if err == nil && f.Starting(p) {
 		return nil, p.Close()
 	}
 	if err == nil && f.IsInit(p) {
-		cgroups, err := p.Cgroups()
-		if err == nil && host.InCgroup(cgroups, f.Namespace, f.ID) {
-			c := &Container{ID: f.ID, Process: p, warn: r.warn}
-			if dirs, err := cgroup.DirsOf(cgroups, "freezer", ""); err == nil {
-				c.Paused, _, _ = cgroup.Freezer(dirs)
-			}
+		c := &Container{ID: f.ID, Process: p, warn: r.warn}
+		if f.HasShim() {
+			return c, nil
+		}
+		if cgroups, err := c.Cgroups(); err == nil && host.InCgroup(cgroups, f.Namespace, f.ID) {
 			return c, nil
 		}
 	}

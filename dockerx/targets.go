@@ -69,7 +69,7 @@ func (r *Resolver) toldTarget(k engine.Summary, c *shownContainer) *Target {
 		}
 		return t
 	}
-	t.Paused = c.Paused
+	t.Paused = c.Paused()
 	found := c.found
 	t.open = func(context.Context) (*Container, error) {
 		c, err := r.fromFound(k.Name, found)
@@ -86,7 +86,7 @@ func (r *Resolver) toldTarget(k engine.Summary, c *shownContainer) *Target {
 func (r *Resolver) foundTarget(name string, c *shownContainer) *Target {
 	found := c.found
 	return &Target{
-		ID: c.ID, Name: name, Engine: found.EngineName(), Paused: c.Paused, Labels: labelsOf(found),
+		ID: c.ID, Name: name, Engine: found.EngineName(), Paused: c.Paused(), Labels: labelsOf(found),
 		open: func(context.Context) (*Container, error) {
 			c, err := r.fromFound(name, found)
 			if err == nil {

@@ -59,7 +59,7 @@ func (r *Resolver) own() host.Engine {
 }
 
 func (r *Resolver) lookWhose() whose {
-	w := whose{daemons: host.Daemons()}
+	w := whose{daemons: r.lookDaemons()}
 	address := r.engine.Host()
 	if p, ok := strings.CutPrefix(address, "unix://"); ok {
 		r.unixOwner(&w, p)
@@ -70,6 +70,14 @@ func (r *Resolver) lookWhose() whose {
 	}
 	r.tcpOwner(&w)
 	return w
+}
+
+// lookDaemons takes the dockerds that a list of the host has met, if there was one.
+func (r *Resolver) lookDaemons() []host.Daemon {
+	if met := r.dockerds.Load(); met != nil {
+		return host.DaemonsAmong(*met)
+	}
+	return host.Daemons()
 }
 
 // unixOwner takes who has called listen(2), or whoever has the socket now: systemd may

@@ -271,9 +271,13 @@ func (c *completer) filters(cmd *cobra.Command, _ []string, typed string) ([]str
 		out = []string{"false", "true"}
 	case "status":
 		out = []string{"created", "dead", "exited", "paused", "removing", "restarting", "running"}
-	case "before", "name", "since":
+	case "before", "since":
 		for _, l := range c.list(cmd, true) {
 			out = append(out, l.Name)
+		}
+	case "name":
+		for _, l := range c.list(cmd, true) {
+			out = append(out, l.BareName())
 		}
 	case "label":
 		for _, l := range c.list(cmd, true) {

@@ -142,7 +142,7 @@ func (a *app) mayExec(o execOptions, c *dockerx.Container) error {
 	if o.tty && o.interactive && !o.detach && !term.IsTerminal(a.in.Fd()) {
 		return &clientError{code: exitFailure, err: errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")}
 	}
-	if c.Paused && !o.ignorePaused && !o.part.outsideCgroup() {
+	if c.Paused() && !o.ignorePaused && !o.part.outsideCgroup() {
 		err := &dockerx.StateError{State: dockerx.Paused, ID: c.ID, Ref: c.Ref}
 		if c.Source == dockerx.SourceEngine {
 			err.Engine = c.Engine // as it would say

@@ -194,7 +194,7 @@ func (g *postureGathering) read(ctx context.Context, ref string) (*postureSubjec
 	}
 	s := &postureSubject{
 		ref: ref, id: c.ID, name: c.Name, image: c.Image, engine: c.Engine, pid: c.Process.PID, source: c.Source,
-		posture: p, facts: p.Facts(c.Process.PID), docker: claims.Docker(c), paused: c.Paused,
+		posture: p, facts: p.Facts(c.Process.PID), docker: claims.Docker(c), paused: c.Paused(),
 	}
 	s.judgements = cmpdiff.Judge(s.facts, claimed)
 	g.noteUnread(s)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"runtime"
+	"runtime/debug"
+
 	"dx/cmd/dx/output"
 	"dx/dockerx"
 )
@@ -12,7 +15,16 @@ func (a *app) withResolver(run func(*dockerx.Resolver) error) error {
 		return err
 	}
 	defer r.Close()
+	collectLate()
 	return run(r)
+}
+
+// collectLate puts the first collection of garbage off until the heap has 16 MiB, which few
+// lists reach: at 4 MiB it takes a fifth of the time of a list of 100. From then on all is
+// as usual, or a list of 10,000 would take several times the memory that it needs.
+func collectLate() {
+	usual := debug.SetGCPercent(400)
+	runtime.AddCleanup(new(*byte), func(usual int) { debug.SetGCPercent(usual) }, usual)
 }
 
 // failures reports what failed and lets a verb go on: as docker inspect does, an

@@ -12,6 +12,7 @@ import (
 	"dx/cmd/dx/output"
 	"dx/cmpdiff/draw"
 	"dx/dockerx"
+	"dx/dockerx/namespaces"
 )
 
 // pictures are the formats of dx map.
@@ -132,7 +133,7 @@ type mapFinder interface {
 }
 
 func (a *app) drawMap(ctx context.Context, find mapFinder, o mapOptions, refs []string, write func(string) error) error {
-	g, err := a.gather(ctx, o.engines.finder(find), refs, false)
+	g, err := a.gather(ctx, o.engines.finder(find), refs, namespaces.Wish{Paused: true})
 	if err != nil {
 		return err
 	}

@@ -87,15 +87,12 @@ func (a *app) runNS(ctx context.Context, o nsOptions, refs []string) error {
 	if err != nil {
 		return err
 	}
-	resolver, err := a.sourceFor(refs).resolver()
-	if err != nil {
-		return err
-	}
-	defer resolver.Close()
-	if o.tree || o.procs || (len(refs) > 0 && namespaces.IsRef(refs[0])) {
-		return a.showSpaces(ctx, resolver, out, o, refs)
-	}
-	return a.showNamespaces(ctx, o.engines.finder(resolver), out, o.inodes, refs)
+	return a.sourceFor(refs).withResolver(func(r *dockerx.Resolver) error {
+		if o.tree || o.procs || (len(refs) > 0 && namespaces.IsRef(refs[0])) {
+			return a.showSpaces(ctx, r, out, o, refs)
+		}
+		return a.showNamespaces(ctx, o.engines.finder(r), out, o.inodes, refs)
+	})
 }
 
 // sourceFor is a itself, or where no reference needs an engine, one that asks none:
@@ -113,7 +110,7 @@ func (a *app) sourceFor(refs []string) *app {
 }
 
 func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *output.Printer, inodes bool, refs []string) error {
-	g, err := a.gather(ctx, find, refs, true)
+	g, err := a.gather(ctx, find, refs, namespaces.Wish{Neighbours: true})
 	if err != nil {
 		return err
 	}
@@ -135,8 +132,8 @@ func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *o
 }
 
 // gather reads namespaces, and says on stderr what it could not have.
-func (a *app) gather(ctx context.Context, find namespaces.Finder, refs []string, neighbours bool) (*namespaces.Gathering, error) {
-	g, err := namespaces.Gather(ctx, find, refs, neighbours, namespaces.Report{Error: func(err error) { a.exitCode(err) }, Say: a.say})
+func (a *app) gather(ctx context.Context, find namespaces.Finder, refs []string, wish namespaces.Wish) (*namespaces.Gathering, error) {
+	g, err := namespaces.Gather(ctx, find, refs, wish, namespaces.Report{Error: func(err error) { a.exitCode(err) }, Say: a.say})
 	if err == nil {
 		a.sayUnread(g)
 	}

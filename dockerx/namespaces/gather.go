@@ -38,7 +38,7 @@ type Subject struct {
 
 	// Of a container, as in dockerx.Container.
 	Ref      string
-	Paused   bool
+	Paused   bool // see Wish
 	Ports    []dockerx.Port
 	Networks []string
 	Mounts   []docker.Mount
@@ -59,6 +59,7 @@ type Gathering struct {
 	Hidden int      // processes in containers for which rights are missing
 
 	find Finder
+	wish Wish
 	to   Report
 }
 
@@ -68,18 +69,23 @@ type Report struct {
 	Say   func(format string, args ...any)
 }
 
+// Wish is what is gathered beside the namespaces.
+type Wish struct {
+	Neighbours bool // who shares them, and what in the containers is elsewhere than their init
+	Paused     bool // whether the containers are
+}
+
 // Gather reads the host's namespaces and those of refs, by default of all running
-// containers. With neighbours it also finds out who shares them, and what in the
-// containers is elsewhere than their init.
-func Gather(ctx context.Context, find Finder, refs []string, neighbours bool, to Report) (*Gathering, error) {
-	g := &Gathering{find: find, to: to, Host: Subject{Name: "host", PID: 1, Source: dockerx.SourcePID}}
+// containers.
+func Gather(ctx context.Context, find Finder, refs []string, wish Wish, to Report) (*Gathering, error) {
+	g := &Gathering{find: find, wish: wish, to: to, Host: Subject{Name: "host", PID: 1, Source: dockerx.SourcePID}}
 	if err := g.readHost(); err != nil {
 		return nil, err
 	}
 	switch {
 	case len(refs) == 0:
 		g.running(ctx)
-	case neighbours:
+	case wish.Neighbours:
 		g.named(ctx, refs)
 	default:
 		g.resolved(ctx, refs)
@@ -105,6 +111,9 @@ func (g *Gathering) running(ctx context.Context) {
 	errs := make([]error, len(list))
 	nsops.Spread(len(list), func(i int) {
 		sets[i], errs[i] = nsops.Read(list[i].Process)
+		if g.wish.Paused {
+			list[i].Paused() // which it knows from then on
+		}
 		list[i].Close()
 	})
 	for i, c := range list {
@@ -221,7 +230,7 @@ func isHost(c *dockerx.Container) bool { return c.Ref == "host" && c.Source == d
 func (g *Gathering) subject(c *dockerx.Container, set nsops.Set, err error) (Subject, error) {
 	s := Subject{
 		ID: c.ID, Name: c.Name, Engine: c.Engine, Image: c.Image, PID: c.Process.PID, Source: c.Source, Set: set,
-		Ref: c.Ref, Paused: c.Paused, Ports: c.Ports, Networks: c.Networks, Mounts: c.Mounts, Pod: c.Pod,
+		Ref: c.Ref, Paused: g.wish.Paused && c.Paused(), Ports: c.Ports, Networks: c.Networks, Mounts: c.Mounts, Pod: c.Pod,
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -85,7 +85,7 @@ func TestGather(t *testing.T) {
 		"none, plain":           {refs: []string{"no"}, failed: true},
 	} {
 		var r reports
-		g, err := Gather(t.Context(), world, test.refs, test.neighbours, r.to())
+		g, err := Gather(t.Context(), world, test.refs, Wish{Neighbours: test.neighbours}, r.to())
 		standin.Must(t, err)
 		if !slices.Equal(names(g.Found), test.found) || !slices.Equal(names(g.Others), test.others) || g.Failed != test.failed || (len(r.errs) > 0) != test.failed {
 			t.Errorf("%s: found %v, others %v, failed %v (%v)", name, names(g.Found), names(g.Others), g.Failed, r.errs)
@@ -115,7 +115,7 @@ func TestInside(t *testing.T) {
 	child := standin.Child(t, standin.Cat(t, 0, "nsenter", "--pid", "--mount", "--target", fmt.Sprint(init.PID), "unshare", "--uts"))
 	standin.Enter(t, dir, init)
 	standin.Enter(t, dir, child)
-	g, err := Gather(t.Context(), fixed{id, init}, []string{"web"}, true, (&reports{}).to())
+	g, err := Gather(t.Context(), fixed{id, init}, []string{"web"}, Wish{Neighbours: true}, (&reports{}).to())
 	standin.Must(t, err)
 	if len(g.Found) != 1 || len(g.Found[0].Inside) != 1 || g.Found[0].Inside[0].PID != child.PID {
 		t.Errorf("found %+v, want pid %d inside", g.Found, child.PID)
