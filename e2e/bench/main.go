@@ -50,6 +50,7 @@ const attempts = 10
 type bench struct {
 	engine     *engine.Engine
 	candidates []candidate
+	procs      string // the file by which one joins a cgroup of the container's; empty: it has none of v1
 }
 
 func main() {
@@ -69,6 +70,9 @@ func main() {
 		dx, err := filepath.Abs(flag.Arg(0))
 		if err == nil && *runs > 0 {
 			err = run(dx, *runs, *streams, *size)
+		}
+		if err == nil && *runs > 0 && !engine.HostIsCgroup2() {
+			err = onV2(dx, *runs)
 		}
 		if err == nil {
 			err = scale(dx, *listings, containers, *processes)
@@ -110,6 +114,39 @@ func run(dx string, runs, streams, size int) (err error) {
 	return b.whileStopped(dx, runs)
 }
 
+// onV2 compares on cgroup v2, where a process can be born in its cgroup.
+func onV2(dx string, runs int) (err error) {
+	e, err := engine.Start(engine.Options{Cgroup: engine.V2})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	b, err := prepare(e, dx)
+	if err != nil {
+		return err
+	}
+	fmt.Println("cgroup v2:")
+	if err := b.compare("exec c true", runs, "true"); err != nil {
+		return err
+	}
+	if err := b.wide(); err != nil {
+		return err
+	}
+	return b.whileStopped(dx, runs)
+}
+
+// wide runs a hundred at a time, sixteen side by side.
+func (b *bench) wide() error {
+	before := b.candidates
+	defer func() { b.candidates = before }()
+	b.candidates = nil
+	for _, c := range before {
+		c.args = slices.Concat([]string{"sh", "-c", `seq 100 | xargs -P 16 -I {} "$@"`, "sh"}, c.args)
+		b.candidates = append(b.candidates, c)
+	}
+	return b.compare("exec c true, 100 times, 16 wide", everywhereRuns, "true")
+}
+
 // input compares what is sent to a command that throws it away.
 func (b *bench) input(dx string, runs, size int) error {
 	before := b.candidates
@@ -134,6 +171,10 @@ func (b *bench) whileStopped(dx string, runs int) error {
 	defer func() { _ = syscall.Kill(b.engine.PID, syscall.SIGCONT) }()
 	nsenter := b.candidates[len(b.candidates)-1]
 	b.candidates = []candidate{{name: "dx exec (host)", args: []string{dx, "--source", "host", "exec", "bench"}}, nsenter}
+	if b.procs != "" {
+		join := []string{"sh", "-c", `echo 0 >"$0" && exec "$@"`, b.procs}
+		b.candidates = append(b.candidates, candidate{name: "into a cgroup, nsenter -a", args: slices.Concat(join, nsenter.args)})
+	}
 	if err := b.compare("dockerd stopped: exec c true", runs, "true"); err != nil {
 		return err
 	}
@@ -154,6 +195,11 @@ func prepare(e *engine.Engine, dx string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Cgroup != engine.V2 {
+		if b.procs, err = procsFile(pid); err != nil {
+			return nil, err
+		}
+	}
 	b.candidates = []candidate{
 		{name: "dx exec", args: []string{dx, "exec", "bench"}, slow: []string{dx, "--source", "engine", "exec", "bench"}},
 		{name: "docker exec", args: []string{"docker", "exec", "bench"}},
@@ -161,6 +207,17 @@ func prepare(e *engine.Engine, dx string) (*bench, error) {
 		{name: "nsenter -a", args: []string{"nsenter", "-a", "-t", pid}},
 	}
 	return b, nil
+}
+
+// procsFile is the cgroup.procs of a process's cgroup in the hierarchy of memory on v1.
+func procsFile(pid string) (string, error) {
+	text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	for line := range strings.Lines(string(text)) {
+		if _, dir, ok := strings.Cut(line, ":memory:"); ok {
+			return "/sys/fs/cgroup/memory" + strings.TrimSpace(dir) + "/cgroup.procs", err
+		}
+	}
+	return "", err
 }
 
 func (b *bench) output(args ...string) (string, error) {
@@ -221,7 +278,7 @@ func (b *bench) print(title string, runs int, times [][]time.Duration) {
 	first := median(times[0])
 	for n, c := range b.candidates {
 		m := median(times[n])
-		fmt.Printf("  %-14s %10.1f ms   dx takes %5.2f of it   at best %.1f ms\n", c.name, ms(m), float64(first)/float64(m), ms(slices.Min(times[n])))
+		fmt.Printf("  %-25s %10.1f ms   dx takes %5.2f of it   at best %.1f ms\n", c.name, ms(m), float64(first)/float64(m), ms(slices.Min(times[n])))
 	}
 }
 
