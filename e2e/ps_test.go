@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,10 @@ func TestPsIsDockerPs(t *testing.T) {
 	e.Run(t, engine.Busybox, "--health-cmd", "true", "--health-interval", "1h", "-v", "/proc/version:/mnt/version", "--network", "host")
 	e.Create(t, engine.Busybox, "--expose", "8000-8002/udp")
 	e.MustDocker(t, "pause", paused.Name)
+	if base, ok := ownV1Cgroup(t, up); ok { // its cgroups do not lie where those of the others do
+		elsewhere := e.Run(t, engine.Busybox, "--network", "none", "--cgroup-parent", path.Dir(base)+"/elsewhere")
+		e.MustDocker(t, "pause", elsewhere.Name)
+	}
 	e.KillContainer(t, stopped.Name)
 	for _, flags := range [][]string{
 		nil, {"-a"}, {"-l"}, {"-n", "3"}, {"-n", "1", "--filter", "status=exited"},

@@ -60,6 +60,7 @@ func (f *bundlesDir) closeAll() {
 	f.close()
 	if f.containers != nil {
 		f.containers.close()
+		f.containers = nil // who still asks goes by the path
 	}
 	for _, dir := range f.former {
 		dir.close()

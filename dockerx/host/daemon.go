@@ -23,7 +23,8 @@ type Daemon struct {
 	Root string   // its data root, as its own root names it
 	At   nsops.ID // <data-root>/containers: see Engine
 
-	start uint64 // of the process: its number may have become another's
+	start uint64   // of the process: its number may have become another's
+	links []string // what some of its descriptors led to: see has
 }
 
 // Engine is whose its containers are.
@@ -78,7 +79,7 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 	if err != nil || !trust.Host(p) {
 		return Daemon{}, false
 	}
-	root := dataRoot(p)
+	root, links := dataRoot(p)
 	if root == "" {
 		return Daemon{}, false
 	}
@@ -91,11 +92,15 @@ func DaemonOf(p *proc.Process) (d Daemon, ok bool) {
 	if unix.Fstat(int(dir.Fd()), &st) != nil || !trusted(&st) || p.Alive() != nil { // else its number may be another's
 		return Daemon{}, false
 	}
-	return Daemon{PID: p.PID, Root: root, At: nsops.IDOf(&st), start: p.StartTime}, true
+	return Daemon{PID: p.PID, Root: root, At: nsops.IDOf(&st), start: p.StartTime, links: links}, true
 }
 
-// has reports whether a descriptor of the dockerd leads there, if it still lives.
+// has reports whether a descriptor of the dockerd leads there, if it still lives. It listens
+// before it opens anything else.
 func (d Daemon) has(link string) bool {
+	if slices.Contains(d.links, link) {
+		return true
+	}
 	p, err := proc.Open(d.PID)
 	if err != nil {
 		return false
@@ -107,16 +112,20 @@ func (d Daemon) has(link string) bool {
 // firstOpened is how many descriptors of a dockerd are looked at for what it opens first.
 const firstOpened = 64
 
-// hasOpen reports whether one of the first descriptors of a dockerd is a database of that
-// data root.
-func hasOpen(p *proc.Process, root string) bool {
+// opens reports whether one of the first descriptors of a dockerd is a database of that data
+// root, and what those up to it lead to.
+func opens(p *proc.Process, root string) (links []string, ok bool) {
 	for fd := range firstOpened {
 		to, err := p.Readlink("fd/" + strconv.Itoa(fd))
-		if err == nil && dataRootAmong([]string{to}) == root {
-			return true
+		if err != nil {
+			continue
+		}
+		links = append(links, to)
+		if dataRootAmong([]string{to}) == root {
+			return links, true
 		}
 	}
-	return false
+	return links, false
 }
 
 // UserDaemonOf returns whose the containers are of a process that is a plain user's dockerd, in
@@ -158,19 +167,30 @@ func dataRootAmong(links []string) (root string) {
 
 // dataRoot is where a dockerd keeps its containers: above what it has open; where that cannot
 // be seen, where its command line says; empty if neither tells. Of what it has open, which is
-// four descriptors for each container, as little is looked at as will do.
-func dataRoot(p *proc.Process) string {
+// four descriptors for each container, as little is looked at as will do; links are what that
+// led to.
+func dataRoot(p *proc.Process) (root string, links []string) {
 	named := namedRoot(p)
-	if named != "" && hasOpen(p, named) {
-		return named
+	if named != "" {
+		if links, ok := opens(p, named); ok {
+			return named, links
+		}
 	}
-	return cmp.Or(dataRootAmong(linksOf(p.PID)), named)
+	links = linksOf(p.PID)
+	return cmp.Or(dataRootAmong(links), named), links
 }
 
 // namedRoot is the data root by a dockerd's command line; empty if it is none.
 func namedRoot(p *proc.Process) string {
-	st, err := p.Stat()
-	if err != nil || !strings.HasPrefix(st.Comm, "dockerd") {
+	comm := p.Comm
+	if comm == "" { // who it is was not looked at
+		st, err := p.Stat()
+		if err != nil {
+			return ""
+		}
+		comm = st.Comm
+	}
+	if !strings.HasPrefix(comm, "dockerd") {
 		return ""
 	}
 	line, err := p.ReadFile("cmdline")

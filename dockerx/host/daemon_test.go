@@ -92,7 +92,7 @@ func TestDaemonNamesItsRoot(t *testing.T) {
 		if d, ok := DaemonOf(p); !ok || d.Root != root {
 			t.Errorf("%q: %+v (%v), want %s", args, d, ok, root)
 		}
-		if hasOpen(p, namedRoot(p)) != named {
+		if _, ok := opens(p, namedRoot(p)); ok != named {
 			t.Errorf("%q: that its command line names what it has open is not %v", args, named)
 		}
 	}
