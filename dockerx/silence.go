@@ -62,12 +62,14 @@ func (r *Resolver) inspect(ctx context.Context, name string) (*docker.Container,
 		return nil, err
 	}
 	var d *docker.Container
+	lives, cancel := r.pingMeanwhile(ctx)
+	defer cancel()
 	err := r.attended(ctx, func(ctx context.Context) (err error) {
 		d, err = r.engine.Inspect(ctx, name)
 		return err
 	})
 	r.answered.Store(err == nil || errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrRefused))
-	r.memory.heard(err, r.locked(ctx, err))
+	r.memory.heard(err, isLate(err) && lives())
 	return d, err
 }
 
@@ -85,18 +87,35 @@ func (r *Resolver) list(ctx context.Context, all bool) ([]engine.Summary, error)
 	return list, err
 }
 
-// pingPatience is how long a ping may take that only tells why inspect did not answer.
+// pingPatience is how much longer than an inspect a ping may take that tells why that did not
+// answer.
 const pingPatience = 20 * time.Millisecond
 
-// locked reports whether an inspect has hung because of that one container: ping answers.
-func (r *Resolver) locked(ctx context.Context, err error) bool {
-	var e *EngineError
-	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(e.Op, "inspect ") {
-		return false
+// pingMeanwhile pings the engine when half of a call's time is over: if an inspect hangs and
+// the ping is answered (lives), it is because of that one container. So nobody waits for it,
+// and it has time on a busy machine.
+func (r *Resolver) pingMeanwhile(ctx context.Context) (lives func() bool, cancel func()) {
+	ctx, cancelPing := context.WithCancel(ctx)
+	answer := make(chan error, 1)
+	timer := time.AfterFunc(r.engine.Timeout()/2, func() { answer <- r.engine.Ping(ctx) })
+	lives = func() bool {
+		if timer.Stop() {
+			return false // it was not asked
+		}
+		select {
+		case err := <-answer:
+			return err == nil
+		case <-time.After(pingPatience):
+			return false
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingPatience)
-	defer cancel()
-	return r.engine.Ping(ctx) == nil
+	return lives, func() { timer.Stop(); cancelPing() }
+}
+
+// isLate reports whether an error is that the engine did not answer in time.
+func isLate(err error) bool {
+	var e *EngineError
+	return errors.As(err, &e) && errors.Is(err, context.DeadlineExceeded)
 }
 
 // isUnavailable reports whether host discovery should be tried: the engine gave no answer, or
