@@ -67,6 +67,24 @@ func TestPsIsDockerPs(t *testing.T) {
 	}
 }
 
+// TestPsShowsWhatIsPaused on both kinds of freezer, also where the cgroups of the first container
+// tell where those of the others are.
+func TestPsShowsWhatIsPaused(t *testing.T) {
+	onBoth(t, func(t *testing.T, e *engine.Engine) {
+		e.Run(t, engine.Busybox)
+		paused := e.Run(t, engine.Busybox)
+		e.Run(t, engine.Busybox)
+		e.MustDocker(t, "pause", paused.Name)
+		for _, source := range []string{"engine", "host"} {
+			r := e.Dx(t, "--source", source, "ps", "--no-trunc", "--filter", "status=paused", "--format", "{{.ID}}")
+			if got := ours(e, r.Stdout); !slices.Equal(got, []string{paused.ID}) {
+				t.Errorf("%s: paused are %q, want %s: %v", source, got, paused.ID, r)
+			}
+		}
+		e.MustDocker(t, "unpause", paused.Name)
+	})
+}
+
 // ours are the lines of this engine's containers, sorted: the host may run others.
 func ours(e *engine.Engine, out string) []string {
 	known := e.KnownIDs()
