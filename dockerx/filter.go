@@ -227,7 +227,7 @@ func (l *Listed) holds(key, v string) bool {
 	case "id":
 		return strings.HasPrefix(l.ID, v)
 	case "name":
-		return matches(v, l.Name) || matches(v, "/"+l.Name) || l.bare != "" && (matches(v, l.bare) || matches(v, "/"+l.bare))
+		return matches(v, l.Name) || matches(v, "/"+l.Name) || matches(v, l.BareName()) || matches(v, "/"+l.BareName())
 	case "status":
 		return l.State == v
 	case "engine":

@@ -69,10 +69,10 @@ func main() {
 	os.Exit(world.Enter(func() int {
 		dx, err := filepath.Abs(flag.Arg(0))
 		if err == nil && *runs > 0 {
-			err = run(dx, *runs, *streams, *size)
+			err = on(engine.Options{}, dx, func(b *bench) error { return b.all(dx, *runs, *streams, *size) })
 		}
 		if err == nil && *runs > 0 && !engine.HostIsCgroup2() {
-			err = onV2(dx, *runs)
+			err = on(engine.Options{Cgroup: engine.V2}, dx, func(b *bench) error { return b.v2(dx, *runs) })
 		}
 		if err == nil {
 			err = scale(dx, *listings, containers, *processes)
@@ -85,8 +85,9 @@ func main() {
 	}))
 }
 
-func run(dx string, runs, streams, size int) (err error) {
-	e, err := engine.Start(engine.Options{})
+// on measures on an engine that is started for it.
+func on(o engine.Options, dx string, measure func(*bench) error) (err error) {
+	e, err := engine.Start(o)
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,10 @@ func run(dx string, runs, streams, size int) (err error) {
 	if err != nil {
 		return err
 	}
+	return measure(b)
+}
+
+func (b *bench) all(dx string, runs, streams, size int) error {
 	if err := b.costs(runs, "true"); err != nil {
 		return err
 	}
@@ -114,17 +119,8 @@ func run(dx string, runs, streams, size int) (err error) {
 	return b.whileStopped(dx, runs)
 }
 
-// onV2 compares on cgroup v2, where a process can be born in its cgroup.
-func onV2(dx string, runs int) (err error) {
-	e, err := engine.Start(engine.Options{Cgroup: engine.V2})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Close()) }()
-	b, err := prepare(e, dx)
-	if err != nil {
-		return err
-	}
+// v2 compares on cgroup v2, where a process can be born in its cgroup.
+func (b *bench) v2(dx string, runs int) error {
 	fmt.Println("cgroup v2:")
 	if err := b.compare("exec c true", runs, "true"); err != nil {
 		return err
