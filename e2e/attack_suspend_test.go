@@ -37,7 +37,9 @@ func execBeside(t *testing.T, e *engine.Engine, c engine.Container, flags ...str
 	b := &beside{cmd: cmd}
 	eventually(t, "the command runs", func() bool {
 		for _, pid := range insideOf(t, c) {
-			if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); !slices.Contains(before, pid) && string(comm) == "sleep\n" {
+			// Not the container's own sleep, which docker-init may start a moment later.
+			cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			if !slices.Contains(before, pid) && string(cmdline) == "sleep\x00100000\x00" {
 				b.command = pid
 			}
 		}
