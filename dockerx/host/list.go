@@ -224,8 +224,8 @@ func (l *Listing) Close() {
 	}
 }
 
-// findShims makes the one pass over /proc. One system call tells of a process in a
-// container, and three of any other, that it keeps none of the host's.
+// findShims makes the one pass over /proc. One system call or two tell of a process in a
+// container, and four of any other, that it keeps none of the host's.
 func (l *Listing) findShims() error {
 	pids, err := proc.PIDs()
 	if err != nil {
@@ -235,8 +235,7 @@ func (l *Listing) findShims() error {
 		return err
 	}
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
-	seen := make([]glance, len(pids))
-	nsops.Spread(len(pids), func(i int) { seen[i] = glanceAt(pids[i], here) })
+	seen := glances(pids, func(pid int) glance { return glanceAt(pid, here) })
 	var keepers []glance
 	for _, g := range seen {
 		switch {
