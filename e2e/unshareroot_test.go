@@ -99,10 +99,12 @@ func startUnshared(t *testing.T, flags ...string) int {
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		t.Fatalf("dx unshare %q does not start: %q", flags, line)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(hostRun(t, "pgrep", "-P", strconv.Itoa(cmd.Process.Pid)).Stdout))
-	if err != nil {
-		t.Fatal(err)
-	}
+	// By its name: a deputy of dx's may not have been waited for yet.
+	pid := 0
+	eventually(t, "the command sleeps", func() bool {
+		pid, err = strconv.Atoi(strings.TrimSpace(hostRun(t, "pgrep", "-x", "-P", strconv.Itoa(cmd.Process.Pid), "sleep").Stdout))
+		return err == nil
+	})
 	return pid
 }
 

@@ -2,7 +2,8 @@
 // container of a private engine: what `true` costs in processor time, page faults and
 // files, how long it takes, and 1 GiB of output and of input. It then compares dx ps and
 // dx ns with docker ps and lsns over many containers, and a command in all of them. The
-// candidates take turns, so that a busy moment meets all of them.
+// candidates take turns, so that a busy moment meets all of them, in an order that is drawn
+// anew each time: whoever always came after lsns would find the caches that it leaves.
 //
 //	go run ./e2e/bench [-runs 40] [-mib 1024] [-scale 10,100,300] [-processes 5000] bin/dx
 package main
@@ -13,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,7 +230,8 @@ func (b *bench) output(args ...string) (string, error) {
 func (b *bench) compare(title string, runs int, command ...string) error {
 	times := make([][]time.Duration, len(b.candidates))
 	for i := range runs + 1 {
-		for n, c := range b.candidates {
+		for _, n := range rand.Perm(len(b.candidates)) {
+			c := b.candidates[n]
 			took, err := b.once(slices.Concat(c.args, command))
 			for n := 1; err != nil && c.fickle && n < attempts; n++ {
 				took, err = b.once(c.args)
