@@ -55,12 +55,12 @@ func glanceAt(pid int, here string) glance {
 // glances looks at processes, but at none whose session was begun in another PID namespace
 // than dx's. It is in that one or in one below, since a session is entered by being born in
 // it alone: it is no keeper, nor the first process of a namespace right below dx's. Asking
-// for the session costs a twentieth of a look.
+// for the session costs a sixth of a look.
 func glances(pids []int, look func(pid int) glance) []glance {
 	pids = slices.Sorted(slices.Values(pids))
 	seen := make([]glance, len(pids))
 	var leaders, members []int // indices
-	leader := make([]int, len(pids))
+	leaderOf := make([]int, len(pids))
 	for i, pid := range pids {
 		sid, err := unix.Getsid(pid)
 		at, known := slices.BinarySearch(pids, sid)
@@ -68,14 +68,14 @@ func glances(pids []int, look func(pid int) glance) []glance {
 			leaders = append(leaders, i)
 			continue
 		}
-		leader[i] = at
+		leaderOf[i] = at
 		members = append(members, i)
 	}
 	lookAt := func(which []int) {
 		nsops.Spread(len(which), func(n int) { seen[which[n]] = look(pids[which[n]]) })
 	}
 	lookAt(leaders)
-	lookAt(slices.DeleteFunc(members, func(i int) bool { return seen[leader[i]].pidns != "" }))
+	lookAt(slices.DeleteFunc(members, func(i int) bool { return seen[leaderOf[i]].pidns != "" }))
 	return seen
 }
 
