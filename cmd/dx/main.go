@@ -12,8 +12,6 @@ package main
 
 import (
 	"os"
-
-	_ "dx/cmd/dx/sysmon"
 )
 
 func main() {
