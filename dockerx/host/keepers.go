@@ -55,7 +55,8 @@ func glanceAt(pid int, here string) glance {
 // glances looks at processes, but at none whose session was begun in another PID namespace
 // than dx's. It is in that one or in one below, since a session is entered by being born in
 // it alone: it is no keeper, nor the first process of a namespace right below dx's. Asking
-// for the session costs a sixth of a look.
+// for the session costs a sixth of a look. Its number means no other process as long as
+// anybody is in it.
 func glances(pids []int, look func(pid int) glance) []glance {
 	pids = slices.Sorted(slices.Values(pids))
 	seen := make([]glance, len(pids))
