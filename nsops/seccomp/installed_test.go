@@ -92,7 +92,8 @@ func stopUntilKilled(pid int) {
 	if err == nil {
 		err = whileStopped(context.Background(), p, func() error {
 			fmt.Println("stopped")
-			select {}
+			_, err := io.Copy(io.Discard, os.Stdin) // Go ends a program of which all goroutines wait for each other
+			return err
 		})
 	}
 	fmt.Println(err)
