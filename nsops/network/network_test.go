@@ -2,6 +2,7 @@ package network
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -25,10 +26,23 @@ func TestReadOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer self.Close()
-	n, err := Read(self)
-	if err != nil {
-		t.Fatal(err)
+	var faults []string
+	await.Holds(func() bool { // meanwhile anybody may have made or removed one
+		n, err := Read(self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = unlikeNet(t, n)
+		return len(faults) == 0
+	})
+	if len(faults) > 0 {
+		t.Errorf("unlike what net reads: %s", strings.Join(faults, "; "))
 	}
+}
+
+// unlikeNet says what net reads of this process's interfaces and n does not have.
+func unlikeNet(t *testing.T, n *Network) (faults []string) {
+	t.Helper()
 	want, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
@@ -36,22 +50,22 @@ func TestReadOwn(t *testing.T) {
 	for _, i := range want {
 		l, ok := n.Interface(i.Index)
 		if !ok || l.Name != i.Name {
-			t.Errorf("%s (%d) is %+v", i.Name, i.Index, l)
+			faults = append(faults, fmt.Sprintf("%s (%d) is %+v", i.Name, i.Index, l))
 		}
 		addrs, err := i.Addrs()
 		if err != nil {
-			t.Fatal(err)
+			faults = append(faults, err.Error())
 		}
 		for _, a := range addrs {
-			p := netip.MustParsePrefix(a.String())
-			if !slices.Contains(l.Addresses, p) {
-				t.Errorf("%s lacks %v: %v", i.Name, p, l.Addresses)
+			if p := netip.MustParsePrefix(a.String()); !slices.Contains(l.Addresses, p) {
+				faults = append(faults, fmt.Sprintf("%s lacks %v: %v", i.Name, p, l.Addresses))
 			}
 		}
 	}
 	if len(n.Interfaces) < len(want) {
-		t.Errorf("%d links, want %d", len(n.Interfaces), len(want))
+		faults = append(faults, fmt.Sprintf("%d links, want %d", len(n.Interfaces), len(want)))
 	}
+	return faults
 }
 
 // TestReadOther makes a network namespace with a veth whose other end stays here.
