@@ -12,6 +12,8 @@ package main
 
 import (
 	"os"
+
+	_ "dx/cmd/dx/sysmon"
 )
 
 func main() {

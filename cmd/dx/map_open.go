@@ -8,11 +8,16 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dx/nsops/proc"
 )
 
 // viewer is a program that shows a file to the user, in the browser of that user.
@@ -165,7 +170,7 @@ func (v *viewer) show(file string) error {
 	cmd := exec.Command(v.program, file)
 	cmd.Dir, cmd.Env = "/", v.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: v.as}
-	if err := cmd.Start(); err != nil {
+	if err := startAsCaller(cmd); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
@@ -176,4 +181,15 @@ func (v *viewer) show(file string) error {
 	case <-time.After(showWait):
 		return nil
 	}
+}
+
+// startAsCaller starts a program that outlives dx with the timer slack of dx's caller, which
+// not all threads of dx have (cmd/dx/sysmon).
+func startAsCaller(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(proc.OwnTimerSlack), 0, 0, 0); err != nil {
+		return err
+	}
+	return cmd.Start()
 }

@@ -182,7 +182,7 @@ func (a *app) runUnshare(ctx context.Context, o *unshareOptions, u *launch.Unsha
 	if err != nil {
 		return err
 	}
-	u.IgnoredSignals = launch.IgnoredSignals(own)
+	u.IgnoredSignals, u.TimerSlack = launch.IgnoredSignals(own), proc.OwnTimerSlack
 	prog, err := launch.CompileUnshare(u)
 	if err != nil {
 		return &clientError{code: exitDx, err: fmt.Errorf("dx: %w", err)}

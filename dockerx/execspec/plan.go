@@ -29,7 +29,7 @@ func NewPlan(c *dockerx.Container, spec *Spec) (*Plan, error) {
 	}
 	p := &Plan{container: c, caller: spec.Caller, target: target, Plan: &launch.Plan{
 		Process: spec.Process, Keyring: spec.Keyring, Personality: spec.Personality, MemoryPolicy: spec.MemoryPolicy, Origins: spec.Origins,
-		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, Realm: spec.Realm,
+		Joins: target.Joins, Root: target.Root, SetgroupsDenied: target.SetgroupsDenied, Realm: spec.Realm, TimerSlack: proc.OwnTimerSlack,
 	}}
 	if spec.Realm && !joinsUser(target) {
 		p.Close()

@@ -67,7 +67,7 @@ func (v *Visit) plan(c *dockerx.Container, o Options) error {
 	}
 	v.Visit = &launch.Visit{Plan: &launch.Plan{
 		Process: &specs.Process{Args: o.Args, Env: withVariables(os.Environ(), o.Env), Cwd: o.Cwd, Terminal: o.Tty},
-		Joins:   v.target.Joins,
+		Joins:   v.target.Joins, TimerSlack: proc.OwnTimerSlack,
 		Origins: map[string]string{"Args": "the command line", "Namespaces": fmt.Sprintf("--ns, /proc/%d/ns", c.Process.PID), "Env[PATH]": "your PATH"},
 	}}
 	return v.place(c, joins)

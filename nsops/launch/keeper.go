@@ -47,6 +47,7 @@ func (c *compiler) beKept() (mask Arg) {
 		named(unix.SIG_SETMASK, "SIG_SETMASK"), allSignals, old, num(8))
 	// Nor stop it: a terminal's signals are for the caller's session.
 	c.call("leave the caller's session", "", "setsid", unix.SYS_SETSID)
+	c.takeTimerSlack()
 	p := newLabel()
 	c.keep(c.startP(p))
 	c.kept = true
@@ -56,6 +57,13 @@ func (c *compiler) beKept() (mask Arg) {
 		c.stop("stop until the keeper's end is the child's as well")
 	}
 	return Arg{text: "&old", share: &block.Args[2]}
+}
+
+// takeTimerSlack gives all that follow that of dx's caller, as a default too (prctl(2)).
+func (c *compiler) takeTimerSlack() {
+	if ns := c.plan.TimerSlack; ns != 0 {
+		c.call("have the caller's timer slack", "", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(ns))
+	}
 }
 
 // restoreSignals lets P have the signal mask of dx's caller again.

@@ -3,8 +3,10 @@ package launch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -43,6 +45,31 @@ func TestSiblingIsNotTheCommand(t *testing.T) {
 		t.Errorf("%q, %s, %v, want exit code 3", out, statusText(status), err)
 	}
 	checkNoChildren(t)
+}
+
+// A command has the timer slack of dx's caller, whichever thread of dx starts it.
+func TestTimerSlackIsTheCallers(t *testing.T) {
+	needRoot(t)
+	plan := planFor(t, unshared(t, "--mount"), "cat", "/proc/self/timerslack_ns")
+	plan.TimerSlack = proc.OwnTimerSlack
+	joining, err := Compile(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	making, err := CompileUnshare(&Unshare{Args: plan.Process.Args, Env: plan.Process.Env, Kernel: plan.Kernel, TimerSlack: plan.TimerSlack})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // without an unlock: the thread ends with the test
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(2*proc.OwnTimerSlack), 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for name, prog := range map[string]*Program{"of a container": joining, "of new namespaces": making} {
+		got, status, err := run(t, prog)
+		if want := fmt.Sprintln(proc.OwnTimerSlack); err != nil || status != 0 || got != want {
+			t.Errorf("%s: timer slack %q, status %#x, error %v, want %q", name, got, status, err, want)
+		}
+	}
 }
 
 // A keeper that has borne nobody when the start is given up bears nobody later.

@@ -55,6 +55,9 @@ type Plan struct {
 	Kernel          Kernel
 
 	Shed Shed
+	// TimerSlack is that of dx's caller in nanoseconds, which not every thread of dx has
+	// (cmd/dx/sysmon); 0: not known.
+	TimerSlack uint64
 
 	// Realm says that what is wanted is a plain user's word, whose user namespace Joins
 	// has: it is joined first, so that no right of the caller's is used for any of it.

@@ -117,6 +117,12 @@ func runPlan(t *testing.T, plan *Plan) (string, unix.WaitStatus, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run(t, prog)
+}
+
+// run runs a program and returns its output and exit status.
+func run(t *testing.T, prog *Program) (string, unix.WaitStatus, error) {
+	t.Helper()
 	null := devNull(t)
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -34,6 +34,7 @@ type Unshare struct {
 
 	// IgnoredSignals were ignored by the caller, and stay so (nohup(1)).
 	IgnoredSignals []int
+	TimerSlack     uint64 // as in a Plan
 	Kernel         Kernel
 }
 
@@ -105,10 +106,11 @@ func CompileUnshare(u *Unshare) (*Program, error) {
 		return nil, err
 	}
 	c := &compiler{plan: &Plan{
-		Process: &specs.Process{Args: u.Args, Env: u.Env, Cwd: u.Cwd}, Kernel: u.Kernel,
+		Process: &specs.Process{Args: u.Args, Env: u.Env, Cwd: u.Cwd}, Kernel: u.Kernel, TimerSlack: u.TimerSlack,
 		Origins: map[string]string{"Args": "the command line", "Cwd": "--wd", "Env[PATH]": "your PATH"},
 	}}
 	c.mapReport()
+	c.takeTimerSlack()
 	c.keepIgnored(u.IgnoredSignals)
 	c.newNamespaces(u)
 	if u.Init {

@@ -37,8 +37,8 @@ func (p *Process) Attributes() (Attributes, error) {
 	a.IOPriority = int(prio)
 	login := uint64(a.LoginUID)
 	files := []number{{"timerslack_ns", 10, &a.TimerSlack}, {"coredump_filter", 16, &a.CoredumpFilter}, {"loginuid", 10, &login}}
-	if p.shared && ownTimerSlack(&a.TimerSlack) {
-		files = files[1:]
+	if p.shared && OwnTimerSlack != 0 {
+		a.TimerSlack, files = OwnTimerSlack, files[1:]
 	}
 	for _, f := range files {
 		err := p.readNumber(f.name, f.base, f.to)
@@ -63,14 +63,17 @@ type number struct {
 	to   *uint64
 }
 
-// ownTimerSlack asks for that of the calling thread (prctl(2)): all of dx's have the one
-// that the first was born with.
-func ownTimerSlack(to *uint64) bool {
+// OwnTimerSlack is the timer slack in nanoseconds with which this process was started
+// (prctl(2)): that of its first thread, on which packages are initialised. Its other
+// threads may have another one (cmd/dx/sysmon).
+var OwnTimerSlack = firstTimerSlack()
+
+func firstTimerSlack() uint64 {
 	n, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err == nil {
-		*to = uint64(n)
+	if err != nil {
+		return 0
 	}
-	return err == nil
+	return uint64(n)
 }
 
 // readNumber reads a file that holds one number. A file that this kernel lacks
