@@ -163,48 +163,45 @@ func (p *Examination) dialIn(from *proc.Process, path string) (net.Conn, error) 
 // will do, an error too: it is asked whether somebody is there. gRPC is HTTP/2 without
 // TLS, which net/http speaks: its own client would cost each start of dx.
 func askContainerd(ctx context.Context, conn net.Conn) (version, tasks error) {
-	transport := grpcTransport(conn)
-	defer transport.CloseIdleConnections()
-	if version = callContainerd(ctx, transport, "version.v1.Version/Version"); version != nil {
+	grpc, err := grpcOver(ctx, conn)
+	if err != nil {
+		return err, nil
+	}
+	defer grpc.Close()
+	if version = callContainerd(ctx, grpc, "version.v1.Version/Version"); version != nil {
 		return version, nil
 	}
-	return nil, callContainerd(ctx, transport, "tasks.v1.Tasks/List")
+	return nil, callContainerd(ctx, grpc, "tasks.v1.Tasks/List")
 }
 
 // maxGRPCHeader bounds the headers of an answer. Its body is not read.
 const maxGRPCHeader = 64 << 10
 
-// grpcTransport speaks HTTP/2 over one connection, and makes no other.
-func grpcTransport(conn net.Conn) *http.Transport {
+// grpcOver speaks HTTP/2 over one connection, and makes no other. A Transport's own pool
+// would not do: what it has dialled is there for a second request only a moment after the
+// first one, which may by then be answered.
+func grpcOver(ctx context.Context, conn net.Conn) (*http.ClientConn, error) {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	unused := make(chan net.Conn, 1)
-	unused <- conn
-	return &http.Transport{
+	transport := &http.Transport{
 		Protocols: &protocols, MaxResponseHeaderBytes: maxGRPCHeader,
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			select {
-			case c := <-unused:
-				return c, nil
-			default:
-				return nil, errors.New("the connection has ended")
-			}
-		},
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
+	return transport.NewClientConn(ctx, "http", "localhost:80")
 }
 
 // noMessage is an empty message of gRPC: a flag, and a length (gRPC over HTTP2,
 // PROTOCOL-HTTP2.md).
 var noMessage = make([]byte, 5)
 
-func callContainerd(ctx context.Context, transport *http.Transport, method string) error {
+func callContainerd(ctx context.Context, grpc *http.ClientConn, method string) error {
 	begin := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/containerd.services."+method, bytes.NewReader(noMessage))
 	if err != nil {
 		return err
 	}
 	req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Containerd-Namespace": {"moby"}}
-	resp, err := transport.RoundTrip(req)
+	resp, err := grpc.RoundTrip(req)
 	if err != nil {
 		_, name, _ := strings.Cut(method, ".v1.")
 		return fmt.Errorf("%s: no answer in %v: %w", name, time.Since(begin).Round(10*time.Millisecond), err)

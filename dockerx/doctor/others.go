@@ -222,16 +222,23 @@ func askService(ctx context.Context, r role, conn net.Conn) (Kind, error) {
 	if r == podmanRole {
 		return silentUnless(podmanSilent, ping(ctx, conn))
 	}
-	transport := grpcTransport(conn)
-	defer transport.CloseIdleConnections()
+	silent := otherSilent
+	if r == crioRole {
+		silent = crioSilent
+	}
+	grpc, err := grpcOver(ctx, conn)
+	if err != nil {
+		return silent, err
+	}
+	defer grpc.Close()
 	const cri = "runtime.v1.RuntimeService/Version"
 	if r == crioRole {
-		return silentUnless(crioSilent, callGRPC(ctx, transport, cri))
+		return silentUnless(silent, callGRPC(ctx, grpc, cri))
 	}
-	if err := callGRPC(ctx, transport, "containerd.services.version.v1.Version/Version"); err != nil {
-		return otherSilent, err
+	if err := callGRPC(ctx, grpc, "containerd.services.version.v1.Version/Version"); err != nil {
+		return silent, err
 	}
-	return silentUnless(criSilent, callGRPC(ctx, transport, cri))
+	return silentUnless(criSilent, callGRPC(ctx, grpc, cri))
 }
 
 func silentUnless(k Kind, err error) (Kind, error) {
@@ -242,14 +249,14 @@ func silentUnless(k Kind, err error) (Kind, error) {
 }
 
 // callGRPC makes a call with no message. That there is no such service is an answer.
-func callGRPC(ctx context.Context, transport *http.Transport, method string) error {
+func callGRPC(ctx context.Context, grpc *http.ClientConn, method string) error {
 	begin := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/"+method, bytes.NewReader(noMessage))
 	if err != nil {
 		return err
 	}
 	req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}}
-	resp, err := transport.RoundTrip(req)
+	resp, err := grpc.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("%s: no answer in %v: %w", method, time.Since(begin).Round(10*time.Millisecond), err)
 	}
