@@ -78,15 +78,15 @@ func scriptCondition(cond string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
 
-// cmdExits is: exits CODE COMMAND [ARG...]. The command has to end with that code.
+// cmdExits is: exits CODE[|CODE] COMMAND [ARG...]. The command has to end with that code, or
+// one of those.
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE COMMAND [ARG...]")
+		ts.Fatalf("usage: exits CODE[|CODE] COMMAND [ARG...]")
 	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	if code := scriptExec(ts, args[1], args[2:]...); code != want {
-		ts.Fatalf("%q ended with %d, want %d", args[1:], code, want)
+	code := strconv.Itoa(scriptExec(ts, args[1], args[2:]...))
+	if !slices.Contains(strings.Split(args[0], "|"), code) {
+		ts.Fatalf("%q ended with %s, want %s", args[1:], code, args[0])
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dx/e2e/standin"
 	"dx/nsops/launch"
 )
 
@@ -161,25 +162,7 @@ func TestOwnDescriptors(t *testing.T) {
 
 // A file system that never answers is an error.
 func TestSilent(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounts need root")
-	}
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no FUSE here: %v", err)
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("silent", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
-		unix.Close(fd)
-		t.Skipf("FUSE cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd) // aborts the connection
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := Read(dir+"/config.json", limit); !errors.Is(err, launch.ErrSilent) {
+	if _, err := Read(standin.SilentMount(t)+"/config.json", limit); !errors.Is(err, launch.ErrSilent) {
 		t.Errorf("%v, want %v", err, launch.ErrSilent)
 	}
 }

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dx/e2e/await"
+	"dx/e2e/standin"
 )
 
 // A deputy that waits for a silent file system is left behind, and the next call
 // finds another.
 func TestDeputyOutlivesSilence(t *testing.T) {
 	needRoot(t)
-	silent := mountSilentFUSE(t)
+	silent := standin.SilentMount(t)
 	var d Deputy
 	defer d.Close()
 	stat := func(path string) error {

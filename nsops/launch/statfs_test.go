@@ -2,13 +2,13 @@ package launch
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"dx/e2e/await"
+	"dx/e2e/standin"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +17,7 @@ import (
 // nobody but the process that asked, and the rest is told.
 func TestStatFSOutlivesSilence(t *testing.T) {
 	needRoot(t)
-	silent := mountSilentFUSE(t)
+	silent := standin.SilentMount(t)
 	root, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -45,27 +45,4 @@ func TestStatFSOutlivesSilence(t *testing.T) {
 			t.Fatalf("within %v the answers are %v, %v, want %v", wait, got, err, want)
 		}
 	}
-}
-
-// mountSilentFUSE mounts a file system whose server is this test, which never
-// reads a request: INIT stays unanswered, and statfs(2) waits for it.
-func mountSilentFUSE(t *testing.T) string {
-	t.Helper()
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skipf("no FUSE here: %v", err)
-	}
-	dir := t.TempDir()
-	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
-	if err := unix.Mount("silent", dir, "fuse", 0, data); err != nil {
-		unix.Close(fd)
-		t.Skipf("FUSE cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		unix.Close(fd) // aborts the connection: whoever waits gets an error
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }

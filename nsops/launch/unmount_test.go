@@ -1,29 +1,31 @@
 package launch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"slices"
-	"strings"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
 
 	"dx/e2e/await"
+	"dx/e2e/standin"
 	"dx/nsops"
-	"dx/nsops/proc"
 )
 
-// mountAt is the mount that a process has at a path; nil if it has none.
-func mountAt(t *testing.T, p *proc.Process, path string) *mountinfo.Info {
+// mountAt is the mount that a process or thread, NUMBER or thread-self, has at a path; nil if
+// it has none.
+func mountAt(t *testing.T, who, path string) *mountinfo.Info {
 	t.Helper()
-	b, err := p.ReadFile("mountinfo")
+	b, err := os.ReadFile("/proc/" + who + "/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	infos, err := mountinfo.GetMountsFromReader(strings.NewReader(string(b)), nil)
+	infos, err := mountinfo.GetMountsFromReader(bytes.NewReader(b), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,20 +39,21 @@ func mountAt(t *testing.T, p *proc.Process, path string) *mountinfo.Info {
 // TestUnmount: the mount that is meant, in the mount namespace that is meant.
 func TestUnmount(t *testing.T) {
 	needRoot(t)
-	silent := mountSilentFUSE(t)
+	silent := standin.SilentMount(t)
 	p := unshared(t, "--mount", "--propagation", "private", "--pid")
 	target, err := OpenTarget(p, nil, []nsops.Type{nsops.Mnt})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	m := mountAt(t, p, silent)
+	inside := strconv.Itoa(p.PID)
+	m := mountAt(t, inside, silent)
 	if m == nil {
 		t.Fatalf("%s is not mounted there", silent)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	defer cancel()
-	if err := Unmount(ctx, target, silent, m.ID+1); !errors.Is(err, ErrMountChanged) || mountAt(t, p, silent) == nil {
+	if err := Unmount(ctx, target, silent, m.ID+1); !errors.Is(err, ErrMountChanged) || mountAt(t, inside, silent) == nil {
 		t.Errorf("with another ID: %v", err)
 	}
 	if err := Unmount(ctx, target, silent+"x", m.ID); !errors.Is(err, os.ErrNotExist) {
@@ -61,15 +64,10 @@ func TestUnmount(t *testing.T) {
 	if err := Unmount(brief, target, silent+"/below", m.ID); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("below the silent one: %v", err)
 	}
-	if err := Unmount(ctx, target, silent, m.ID); err != nil || mountAt(t, p, silent) != nil {
+	if err := Unmount(ctx, target, silent, m.ID); err != nil || mountAt(t, inside, silent) != nil {
 		t.Errorf("the one that is meant: %v", err)
 	}
-	self, err := proc.Self()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer self.Close()
-	if mountAt(t, self, silent) == nil {
+	if mountAt(t, "thread-self", silent) == nil {
 		t.Error("it is gone from the caller's own mount namespace")
 	}
 }
