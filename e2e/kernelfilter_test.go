@@ -25,9 +25,11 @@ func orphan(t *testing.T, e *engine.Engine, containers ...engine.Container) {
 	stopContainerd(t, e)
 	stop(t, e.PID)
 	for _, c := range containers {
-		if err := syscall.Kill(parentOf(t, c.PID), syscall.SIGKILL); err != nil {
+		shim := parentOf(t, c.PID)
+		if err := syscall.Kill(shim, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		eventually(t, "the shim of "+c.Name+" is gone", func() bool { return parentOf(t, c.PID) != shim })
 	}
 }
 

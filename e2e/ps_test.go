@@ -105,19 +105,15 @@ func lines(out string) []string {
 func TestPsTellsContradictions(t *testing.T) {
 	e := suite.Start(t, engine.Options{})
 	c := e.Run(t, engine.Busybox)
-	containerd, err := e.ContainerdPID()
-	if err != nil {
-		t.Fatal(err)
-	}
 	status := func(flags ...string) string {
-		r := timely(t, e, append(flags, "ps", "--format", "{{.Pid}} {{.Status}}", "--filter", "name="+c.Name)...)
+		r := e.Dx(t, append(flags, "ps", "--format", "{{.Pid}} {{.Status}}", "--filter", "name="+c.Name)...)
 		return strings.TrimSpace(r.Stdout)
 	}
 	other := suite.Engine(t, engine.Host)
 	if got := status("-H", other.Host); !strings.HasPrefix(got, fmt.Sprint(c.PID, " Up")) || !strings.HasSuffix(got, "(unknown to the engine)") {
 		t.Errorf("a container of another engine: %q", got)
 	}
-	stop(t, containerd)
+	stopContainerd(t, e)
 	stop(t, e.PID)
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -133,15 +129,7 @@ func TestPsTellsContradictions(t *testing.T) {
 func TestPsFindsOrphans(t *testing.T) {
 	e := suite.Start(t, engine.Options{})
 	c := e.Run(t, engine.Busybox, "--security-opt", "seccomp=unconfined", "--label", "a=b")
-	containerd, err := e.ContainerdPID()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop(t, containerd)
-	stop(t, e.PID)
-	if err := syscall.Kill(parentOf(t, c.PID), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	orphan(t, e, c)
 	r := timely(t, e, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Status}}", "--filter", "name="+c.Name, "--filter", "label=a=b")
 	got := strings.TrimSpace(r.Stdout)
 	if !strings.HasPrefix(got, fmt.Sprintf("%s %d Up ", c.ID, c.PID)) || !strings.HasSuffix(got, "(its shim has died)") {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"dx/e2e/engine"
@@ -51,18 +50,7 @@ func TestOrphanThatHasEnded(t *testing.T) {
 		t.Run(is, func(t *testing.T) {
 			e := suite.Start(t, engine.Options{})
 			c := e.Run(t, engine.Busybox, "--security-opt", "seccomp=unconfined")
-			containerd, err := e.ContainerdPID()
-			if err != nil {
-				t.Fatal(err)
-			}
-			stop(t, containerd)
-			stop(t, e.PID)
-			if err := syscall.Kill(parentOf(t, c.PID), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "the container is without a shim", func() bool {
-				return strings.Contains(e.Dx(t, "--source", "host", "ps").Stdout, "its shim has died")
-			})
+			orphan(t, e, c)
 			if r := e.Dx(t, "--source", "host", "exec", c.Name, "true"); r.Code != 0 {
 				t.Fatalf("before Docker has written anything else: %+v", r)
 			}

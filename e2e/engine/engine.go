@@ -131,14 +131,21 @@ func (e *Engine) boot() error {
 }
 
 // Boot starts dockerd again after Kill; Start has done so for the first time.
-func (e *Engine) Boot() error {
-	pid, err := e.scope.Spawn(e.Dir+"/dockerd.log", os.Environ(), e.argv...)
-	if err != nil {
-		return err
+func (e *Engine) Boot() (err error) {
+	for range 4 {
+		if e.PID, err = e.scope.Spawn(e.Dir+"/dockerd.log", os.Environ(), e.argv...); err != nil {
+			return err
+		}
+		if err = e.waitUntilUp(); err == nil || !strings.Contains(err.Error(), slowContainerd) {
+			return err
+		}
 	}
-	e.PID = pid
-	return e.waitUntilUp()
+	return err
 }
+
+// slowContainerd is what dockerd says when its containerd takes more than the 15 seconds
+// that it allows (moby, libcontainerd/supervisor), and ends: the machine is busy.
+const slowContainerd = "timeout waiting for containerd to start"
 
 // waitUntilUp pings until dockerd answers or is gone.
 func (e *Engine) waitUntilUp() error {
