@@ -42,10 +42,10 @@ func (s *screen) keys(keys ...string) {
 
 // interrupted runs a command line that lasts and types ctrl-C into it: once the line
 // runs. Until then the shell's own editor has the terminal, to which ctrl-C is a key
-// like any other.
+// like any other, and between two commands the shell may lose it.
 func (s *screen) interrupted() {
 	s.t.Helper()
-	s.line("echo waiting; sleep 1000")
+	s.line("sh -c 'echo waiting; exec sleep 1000'")
 	s.wait(`^waiting$`)
 	s.keys("C-c")
 }
