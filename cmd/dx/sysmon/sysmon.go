@@ -20,9 +20,12 @@ const slack = "250000"
 
 func init() {
 	tid := thread()
-	if tid == 0 {
+	// The /proc at hand may be that of another PID namespace (unshare --pid --fork), where
+	// the number is somebody else's.
+	if tid == 0 || syscall.Access("/proc/self/task/"+strconv.Itoa(tid), 0) != nil {
 		return
 	}
+	// A thread's own directory, in task, has no such file.
 	fd, err := syscall.Open("/proc/"+strconv.Itoa(tid)+"/timerslack_ns", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return
