@@ -1,42 +1,44 @@
 package engine
 
 import (
-	"errors"
 	"net"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotLooked says that a look at a socket's path has not come back yet.
-var ErrNotLooked = errors.New("who listens there is not known: a look at its path has not come back")
-
 // place is what the last look at the path of a client's socket has found. All looks go by
-// OpenSocket, and nobody waits for one twice.
+// OpenSocket, which always comes back: later than a request's deadline on a busy machine.
 type place struct {
-	mu     sync.Mutex
-	looked bool
-	stat   unix.Stat_t
-	err    error
+	mu   sync.Mutex
+	last *look // nil: nobody has looked
 }
 
-func (p *place) note(st unix.Stat_t, err error) {
+// look is one that has been begun.
+type look struct {
+	done chan struct{}
+	stat unix.Stat_t
+	err  error
+}
+
+func (p *place) begin() *look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.looked, p.stat, p.err = true, st, err
+	p.last = &look{done: make(chan struct{})}
+	return p.last
 }
 
 // open finds the socket's file, which is the caller's to close.
 func (p *place) open(path string) (*Socket, unix.Stat_t, error) {
-	p.note(unix.Stat_t{}, ErrNotLooked)
+	l := p.begin()
+	defer close(l.done)
 	s, err := OpenSocket(path)
 	if err != nil {
-		p.note(unix.Stat_t{}, err)
+		l.err = err
 		return nil, unix.Stat_t{}, err
 	}
-	st, err := s.Stat()
-	p.note(st, err)
-	return s, st, nil
+	l.stat, l.err = s.Stat()
+	return s, l.stat, nil
 }
 
 // dial connects to the file that was found, and returns what stat(2) says of it; nil if
@@ -59,10 +61,11 @@ func (p *place) dial(path string, dial func(address string) (net.Conn, error)) (
 // not known.
 func (c *Client) SocketFile() (unix.Stat_t, error) {
 	c.place.mu.Lock()
-	looked, st, err := c.place.looked, c.place.stat, c.place.err
+	last := c.place.last
 	c.place.mu.Unlock()
-	if looked {
-		return st, err
+	if last != nil {
+		<-last.done
+		return last.stat, last.err
 	}
 	_, path := network(c.Host())
 	s, st, err := c.place.open(path)
