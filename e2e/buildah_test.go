@@ -26,7 +26,7 @@ func TestBuildah(t *testing.T) {
 		if syscall.Kill(build, 0) != nil {
 			t.Fatal("podman build has ended")
 		}
-		r := timely(t, e, "--source", "host", "ps", "--no-trunc", "--filter", "engine=buildah", "--format", "{{.Pid}} {{.Name}}")
+		r := e.Dx(t, "--source", "host", "ps", "--no-trunc", "--filter", "engine=buildah", "--format", "{{.Pid}} {{.Name}}")
 		row = strings.Fields(r.Stdout)
 		return len(row) == 2
 	})
@@ -40,7 +40,7 @@ func TestBuildah(t *testing.T) {
 		line, err = os.ReadFile("/proc/" + row[0] + "/cmdline")
 		return err == nil && strings.Contains(string(line), "sleep") && strings.Contains(string(line), seconds)
 	})
-	if r := timely(t, e, "--source", "host", "exec", row[1], "sh", "-c", "cat /proc/1/cmdline"); r.Code != 0 || r.Stdout != string(line) {
+	if r := e.Dx(t, "--source", "host", "exec", row[1], "sh", "-c", "cat /proc/1/cmdline"); r.Code != 0 || r.Stdout != string(line) {
 		t.Errorf("exec %s: %v, want that init 1 is %q", row[1], r, line)
 	}
 	kill(t, pid)

@@ -146,7 +146,7 @@ func (n node) listsPods(t *testing.T, engineName, sandbox, deployed, alone strin
 	for _, id := range lines(n.must(t, "ps", "-q", "--no-trunc")) {
 		want[id] = true
 	}
-	r := timely(t, n.e, "ps", "--no-trunc", "--filter", "engine=k8s", "--format", "{{.ID}} {{.Namespace}} {{.Pod}} {{.Engine}} {{.Image}}")
+	r := n.e.Dx(t, "ps", "--no-trunc", "--filter", "engine=k8s", "--format", "{{.ID}} {{.Namespace}} {{.Pod}} {{.Engine}} {{.Image}}")
 	got := map[string]bool{}
 	for _, l := range lines(r.Stdout) {
 		f := strings.Fields(l)
@@ -158,7 +158,7 @@ func (n node) listsPods(t *testing.T, engineName, sandbox, deployed, alone strin
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("ps lists %v, crictl %v", got, want)
 	}
-	table := timely(t, n.e, "ps")
+	table := n.e.Dx(t, "ps")
 	t.Logf("a node's containers:\n%s", table.Stdout)
 	if head := lines(table.Stdout)[0]; !strings.Contains(head, "NAMESPACE") || !strings.Contains(head, "POD") {
 		t.Errorf("the table of a node has the head %s", head)
@@ -171,7 +171,7 @@ func (n node) listsPods(t *testing.T, engineName, sandbox, deployed, alone strin
 // listsSandbox wants a sandbox with -a, by a name that means it and not what runs in the pod.
 func (n node) listsSandbox(t *testing.T, id string) {
 	t.Helper()
-	all := timely(t, n.e, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Name}}")
+	all := n.e.Dx(t, "ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Name}}")
 	i := slices.IndexFunc(lines(all.Stdout), func(l string) bool { return strings.HasPrefix(l, id+" ") })
 	if i < 0 {
 		t.Fatalf("ps -a does not list the sandbox %s: %v", id, all)
@@ -182,7 +182,7 @@ func (n node) listsSandbox(t *testing.T, id string) {
 		t.Fatal(err)
 	}
 	wantPID(t, n.e, pid, f[2], id)
-	if r := timely(t, n.e, "ps", "-q", "--no-trunc"); slices.Contains(lines(r.Stdout), id) {
+	if r := n.e.Dx(t, "ps", "-q", "--no-trunc"); slices.Contains(lines(r.Stdout), id) {
 		t.Errorf("ps lists the sandbox without -a: %v", r)
 	}
 }

@@ -87,18 +87,18 @@ func (r *row) walk(t *testing.T, e *engine.Engine) {
 	r.check(t, "ns", func(t *testing.T) { r.namespaces(t, e) })
 	r.check(t, "top", func(t *testing.T) { r.processes(t, e) })
 	r.check(t, "inspect", func(t *testing.T) {
-		if got := timely(t, e, "inspect", "--format", "{{.Pid}} {{.Name}}", ref); got.Stdout != fmt.Sprintf("%d %s\n", r.pid, ref) && got.Stdout != fmt.Sprintf("%d %s\n", r.pid, r.refs[len(r.refs)-1]) {
+		if got := e.Dx(t, "inspect", "--format", "{{.Pid}} {{.Name}}", ref); got.Stdout != fmt.Sprintf("%d %s\n", r.pid, ref) && got.Stdout != fmt.Sprintf("%d %s\n", r.pid, r.refs[len(r.refs)-1]) {
 			t.Errorf("inspect: %v", got)
 		}
 	})
 	r.check(t, "who", func(t *testing.T) {
-		if got := timely(t, e, "who", "--format", "{{.Name}}", strconv.Itoa(r.pid)); strings.TrimSpace(got.Stdout) != ref {
+		if got := e.Dx(t, "who", "--format", "{{.Name}}", strconv.Itoa(r.pid)); strings.TrimSpace(got.Stdout) != ref {
 			t.Errorf("who %d: %v, want %s", r.pid, got, ref)
 		}
 	})
 	r.check(t, "debug", func(t *testing.T) {
 		want := e.Do(t, engine.Command{Args: []string{"nsenter", "-t", strconv.Itoa(r.pid), "-u", "uname", "-n"}})
-		if got := timely(t, e, "debug", ref, "uname", "-n"); got.Code != 0 || got.Stdout != want.Stdout {
+		if got := e.Dx(t, "debug", ref, "uname", "-n"); got.Code != 0 || got.Stdout != want.Stdout {
 			t.Errorf("debug: %v, want %v", got, want)
 		}
 	})
@@ -154,12 +154,12 @@ func (r *row) enters(t *testing.T, e *engine.Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := timely(t, e, "exec", r.refs[0], "/bin/busybox", "cat", "/proc/self/status")
+	got := e.Dx(t, "exec", r.refs[0], "/bin/busybox", "cat", "/proc/self/status")
 	if want := posture(string(status)); got.Code != 0 || posture(got.Stdout) != want {
 		t.Errorf("exec: %v, want the rights\n%s", got, want)
 	}
 	link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", r.pid))
-	in := timely(t, e, "exec", r.refs[0], "/bin/busybox", "readlink", "/proc/self/ns/mnt")
+	in := e.Dx(t, "exec", r.refs[0], "/bin/busybox", "readlink", "/proc/self/ns/mnt")
 	if err != nil || strings.TrimSpace(in.Stdout) != link {
 		t.Errorf("exec is not in %s (%v): %v", link, err, in)
 	}
@@ -180,7 +180,7 @@ func frozen(t *testing.T, pids []int, look func()) {
 // listed wants one line of dx ps with the container's process, called as it should be.
 func (r *row) listed(t *testing.T, e *engine.Engine) {
 	t.Helper()
-	list := timely(t, e, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.ID}}")
+	list := e.Dx(t, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.ID}}")
 	var rows []string
 	for _, l := range lines(list.Stdout) {
 		if strings.HasPrefix(l, strconv.Itoa(r.pid)+" ") {
@@ -203,7 +203,7 @@ func (r *row) byID(t *testing.T, e *engine.Engine) {
 
 func (r *row) namespaces(t *testing.T, e *engine.Engine) {
 	t.Helper()
-	got := timely(t, e, "ns", "--format", "json", r.refs[0])
+	got := e.Dx(t, "ns", "--format", "json", r.refs[0])
 	var record struct {
 		Namespaces []struct {
 			Type  string
@@ -239,7 +239,7 @@ func (r *row) processes(t *testing.T, e *engine.Engine) {
 		}
 	}
 	slices.Sort(want)
-	r2 := timely(t, e, "top", "--format", "{{.Pid}}", r.refs[0])
+	r2 := e.Dx(t, "top", "--format", "{{.Pid}}", r.refs[0])
 	got := lines(r2.Stdout)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {

@@ -242,7 +242,7 @@ func TestDockerAndContainerd(t *testing.T) {
 			is(state, env, "docker:"+name, c.PID)
 		}
 		// What ps lists, every verb takes, and who knows whose it is.
-		r := timely(t, e, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.Engine}}")
+		r := e.Dx(t, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.Engine}}")
 		for _, want := range []int{c.PID, pid, twin} {
 			i := slices.IndexFunc(lines(r.Stdout), func(l string) bool { return strings.HasPrefix(l, fmt.Sprint(want, " ")) })
 			if i < 0 {
@@ -251,16 +251,16 @@ func TestDockerAndContainerd(t *testing.T) {
 			}
 			f := strings.Fields(lines(r.Stdout)[i])
 			is(state+", as ps lists it", nil, f[1], want)
-			if who := timely(t, e, "who", "--format", "{{.Name}} {{.Engine}}", strconv.Itoa(want)); strings.TrimSpace(who.Stdout) != f[1]+" "+f[2] {
+			if who := e.Dx(t, "who", "--format", "{{.Name}} {{.Engine}}", strconv.Itoa(want)); strings.TrimSpace(who.Stdout) != f[1]+" "+f[2] {
 				t.Errorf("%s: who %d is %v, ps says %s", state, want, who, f[1:])
 			}
 		}
 		for _, args := range [][]string{{"ns"}, {"ns", c.Name, "containerd:default/" + name}, {"who", strconv.Itoa(c.PID), strconv.Itoa(pid)}} {
-			if r := timely(t, e, args...); !strings.Contains(strings.ToUpper(r.Stdout), "ENGINE") || !strings.Contains(r.Stdout, "containerd:default") {
+			if r := e.Dx(t, args...); !strings.Contains(strings.ToUpper(r.Stdout), "ENGINE") || !strings.Contains(r.Stdout, "containerd:default") {
 				t.Errorf("%s: %q is %v, want a column of engines", state, args, r)
 			}
 		}
-		if r := timely(t, e, "top", "--format", "{{.Engine}}", "containerd:default/"+name); strings.TrimSpace(r.Stdout) != "containerd:default" {
+		if r := e.Dx(t, "top", "--format", "{{.Engine}}", "containerd:default/"+name); strings.TrimSpace(r.Stdout) != "containerd:default" {
 			t.Errorf("%s: top says %v of the engine", state, r)
 		}
 	}
@@ -290,7 +290,7 @@ func TestContainerCalledHost(t *testing.T) {
 		if in, r := entered(t, e, nil, "exec", "docker:host"); in != c.ID[:12] {
 			t.Errorf("%s: exec docker:host enters %q, %v", state, in, r)
 		}
-		if r := timely(t, e, "ns", "host:", "--format", "{{.Name}}"); strings.TrimSpace(r.Stdout) != "host" {
+		if r := e.Dx(t, "ns", "host:", "--format", "{{.Name}}"); strings.TrimSpace(r.Stdout) != "host" {
 			t.Errorf("%s: ns host: is %v", state, r)
 		}
 	}
@@ -334,7 +334,7 @@ func TestHostPIDOrphan(t *testing.T) {
 	if in, r := entered(t, e, nil, "exec", c.Name); in != c.ID[:12] {
 		t.Errorf("a container with --pid host whose shim has died: entered %q, %v", in, r)
 	}
-	if r := timely(t, e, "ps", "--format", "{{.Pid}}", "--filter", "name="+c.Name); strings.TrimSpace(r.Stdout) != strconv.Itoa(c.PID) {
+	if r := e.Dx(t, "ps", "--format", "{{.Pid}}", "--filter", "name="+c.Name); strings.TrimSpace(r.Stdout) != strconv.Itoa(c.PID) {
 		t.Errorf("ps: %v, want pid %d", r, c.PID)
 	}
 }

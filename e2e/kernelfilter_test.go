@@ -165,7 +165,7 @@ func TestFilteredProcessGoesOn(t *testing.T) {
 		eventually(t, "init is in state "+want, func() bool { return strings.Contains(state(), want) })
 		before := state()
 		for range 5 {
-			if r := timely(t, e, "exec", c.Name, "true"); r.Code != 0 {
+			if r := e.Dx(t, "exec", c.Name, "true"); r.Code != 0 {
 				t.Errorf("%s: %+v", want, r)
 			}
 		}
@@ -179,13 +179,13 @@ func TestExecOfATracedOrphan(t *testing.T) {
 	c := e.Run(t, engine.Busybox)
 	orphan(t, e, c)
 	seize(t, c.PID)
-	r := timely(t, e, "exec", c.Name, "true")
+	r := e.Dx(t, "exec", c.Name, "true")
 	for _, want := range []string{"traces it already", "--ignore-unknown-filter"} {
 		if r.Code == 0 || !strings.Contains(r.Stderr, want) {
 			t.Errorf("%+v, want %q", r, want)
 		}
 	}
-	r = timely(t, e, "exec", "--ignore-unknown-filter", c.Name, "grep", "^Seccomp:", "/proc/self/status")
+	r = e.Dx(t, "exec", "--ignore-unknown-filter", c.Name, "grep", "^Seccomp:", "/proc/self/status")
 	if r.Code != 0 || r.Stdout != "Seccomp:\t0\n" || !strings.Contains(r.Stderr, "without the seccomp filters") {
 		t.Errorf("%+v, want no filter and a warning", r)
 	}

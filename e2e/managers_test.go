@@ -103,7 +103,7 @@ func sameExec(t *testing.T, e *engine.Engine, ref string, theirs func(flags []st
 	t.Helper()
 	for _, flags := range sets {
 		want := theirs(flags)
-		got := timely(t, e, slices.Concat([]string{"exec"}, flags, []string{ref, "/bin/sh", "-c", whatExecGives})...)
+		got := e.Dx(t, slices.Concat([]string{"exec"}, flags, []string{ref, "/bin/sh", "-c", whatExecGives})...)
 		if want.Code != 0 || got.Code != 0 || got.Stdout != want.Stdout {
 			d := differing(want.Stdout, got.Stdout)
 			t.Errorf("exec %q %s: %s", flags, ref, d)
@@ -185,7 +185,7 @@ func TestPodman(t *testing.T) {
 	kill(t, conmon)
 	wantPID(t, e, pid, "podman:"+name, id)
 	sameExec(t, e, "podman:"+name, exec(name), nil, []string{"-u", "root"})
-	r := timely(t, e, "ps", "--format", "{{.Pid}} {{.Engine}}")
+	r := e.Dx(t, "ps", "--format", "{{.Pid}} {{.Engine}}")
 	for _, want := range []int{pid, one, two} {
 		if n := strings.Count("\n"+r.Stdout, "\n"+strconv.Itoa(want)+" podman:"); n != 1 {
 			t.Errorf("ps lists pid %d %d times: %v", want, n, r)
@@ -199,7 +199,7 @@ func stoppedPodman(t *testing.T, e *engine.Engine, p own, name string) {
 	p.must(t, "create", "--name", name+"-made", "--network", "none", "app", "true")
 	p.do(t, "run", "--name", name+"-ended", "--network", "none", "app", "false")
 	theirs := lines(p.must(t, "ps", "-a", "--filter", "status=created", "--filter", "status=exited", "--format", "podman:{{.Names}} {{.State}} {{.Image}}"))
-	ours := lines(timely(t, e, "ps", "-a", "--filter", "engine=podman", "--filter", "status=created", "--filter", "status=exited", "--format", "{{.Name}} {{lower .State}} {{.Image}}").Stdout)
+	ours := lines(e.Dx(t, "ps", "-a", "--filter", "engine=podman", "--filter", "status=created", "--filter", "status=exited", "--format", "{{.Name}} {{lower .State}} {{.Image}}").Stdout)
 	for _, want := range theirs {
 		want = strings.Replace(strings.Replace(want, " Created ", " created ", 1), " Exited ", " exited ", 1)
 		if f := strings.Fields(want); len(f) > 3 { // "Exited (1) 1 second ago"
@@ -212,7 +212,7 @@ func stoppedPodman(t *testing.T, e *engine.Engine, p own, name string) {
 	if len(theirs) < 2 {
 		t.Errorf("podman has %q", theirs)
 	}
-	if r := timely(t, e, "exec", "podman:"+name+"-ended", "true"); r.Code != 1 || !strings.Contains(r.Stderr, "is not running") {
+	if r := e.Dx(t, "exec", "podman:"+name+"-ended", "true"); r.Code != 1 || !strings.Contains(r.Stderr, "is not running") {
 		t.Errorf("one that has ended: %v", r)
 	}
 }
@@ -348,7 +348,7 @@ func TestFiveEngines(t *testing.T) {
 	_, inPodman := p.run(t, name)
 	_, inLXC := lxcHere(t, e, name)
 	want := map[int]string{c.PID: "unix:", ctr(t, e, "default", name): "containerd:default", inPodman: "podman:", runPlain(t, e, name): "runc", inLXC: "lxc:"}
-	r := timely(t, e, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.Engine}}")
+	r := e.Dx(t, "ps", "--no-trunc", "--format", "{{.Pid}} {{.Name}} {{.Engine}}")
 	for pid, engine := range want {
 		var rows [][]string
 		for _, l := range lines(r.Stdout) {
@@ -360,14 +360,14 @@ func TestFiveEngines(t *testing.T) {
 			t.Errorf("pid %d is listed as %q, want once, of %s: %v", pid, rows, engine, r)
 			continue
 		}
-		ns := timely(t, e, "ns", "--format", "{{.Pid}}", rows[0][1])
-		who := timely(t, e, "who", "--format", "{{.Name}} {{.Engine}}", strconv.Itoa(pid))
+		ns := e.Dx(t, "ns", "--format", "{{.Pid}}", rows[0][1])
+		who := e.Dx(t, "who", "--format", "{{.Name}} {{.Engine}}", strconv.Itoa(pid))
 		if strings.TrimSpace(ns.Stdout) != strconv.Itoa(pid) || strings.TrimSpace(who.Stdout) != rows[0][1]+" "+rows[0][2] {
 			t.Errorf("%s: ns says %v, who says %v", rows[0], ns, who)
 		}
 	}
 	for filter, pid := range map[string]int{"podman": inPodman, "lxc": inLXC, "docker": c.PID} {
-		r := timely(t, e, "ps", "--filter", "engine="+filter, "--format", "{{.Pid}}", "--filter", "name="+name, "--filter", "name="+c.Name)
+		r := e.Dx(t, "ps", "--filter", "engine="+filter, "--format", "{{.Pid}}", "--filter", "name="+name, "--filter", "name="+c.Name)
 		if strings.TrimSpace(r.Stdout) != strconv.Itoa(pid) {
 			t.Errorf("those of %s: %v, want pid %d", filter, r, pid)
 		}

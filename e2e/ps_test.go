@@ -130,13 +130,13 @@ func TestPsFindsOrphans(t *testing.T) {
 	e := suite.Start(t, engine.Options{})
 	c := e.Run(t, engine.Busybox, "--security-opt", "seccomp=unconfined", "--label", "a=b")
 	orphan(t, e, c)
-	r := timely(t, e, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Status}}", "--filter", "name="+c.Name, "--filter", "label=a=b")
+	r := e.Dx(t, "ps", "--no-trunc", "--format", "{{.ID}} {{.Pid}} {{.Status}}", "--filter", "name="+c.Name, "--filter", "label=a=b")
 	got := strings.TrimSpace(r.Stdout)
 	if !strings.HasPrefix(got, fmt.Sprintf("%s %d Up ", c.ID, c.PID)) || !strings.HasSuffix(got, "(its shim has died)") {
 		t.Errorf("ps of an orphan: %v, want that it is up and its shim has died", r)
 	}
 	for _, ref := range []string{c.Name, c.ID[:12]} {
-		r := timely(t, e, "exec", ref, "cat", "/proc/sys/kernel/hostname")
+		r := e.Dx(t, "exec", ref, "cat", "/proc/sys/kernel/hostname")
 		if strings.TrimSpace(r.Stdout) != c.ID[:12] {
 			t.Errorf("exec %s: %+v", ref, r)
 		}
