@@ -62,7 +62,7 @@ func (c *Container) read(r *plain.Reader, has *parts) {
 		{Key: "RestartCount", To: &c.RestartCount},
 		{Key: "Config", To: func(r *plain.Reader) { has.config = true; c.readConfig(r) }},
 		{Key: "NetworkSettings", To: c.readNetworks},
-		{Key: "MountPoints", To: c.readMountPoints}, {Key: "Mounts", To: plain.List(&c.Mounts, readMount)},
+		{Key: "MountPoints", To: c.readMountPoints}, {Key: "Mounts", To: plain.List(&c.Mounts, ReadMount)},
 		{Key: "HostConfig", To: func(r *plain.Reader) { has.hostConfig = true; c.HostConfig.read(r) }},
 	}...)
 }
@@ -128,12 +128,13 @@ func (c *Container) readMountPoints(r *plain.Reader) {
 	c.MountPoints = map[string]Mount{}
 	r.Entries(func(at string) {
 		var m Mount
-		readMount(r, &m)
+		ReadMount(r, &m)
 		c.MountPoints[at] = m
 	})
 }
 
-func readMount(r *plain.Reader, m *Mount) {
+// ReadMount reads one as an engine tells it.
+func ReadMount(r *plain.Reader, m *Mount) {
 	r.Object([]plain.Field{
 		{Key: "Name", To: &m.Name}, {Key: "Source", To: &m.Source}, {Key: "Destination", To: &m.Destination}, {Key: "Driver", To: &m.Driver},
 	}...)

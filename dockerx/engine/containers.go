@@ -3,11 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"dx/dockerx/docker"
@@ -67,116 +63,6 @@ func (c *Client) list(ctx context.Context, query string) ([]Summary, error) {
 		})
 	})
 	return out, err
-}
-
-// listed is the part of a list's entry that dx uses.
-type listed struct {
-	ID            string
-	Names         []string
-	Image         string
-	ImageID       string
-	Command       string
-	Created       int64
-	State, Status string
-	Labels        map[string]string
-	Ports         []struct {
-		IP                      string
-		PrivatePort, PublicPort uint16
-		Type                    string
-	}
-	NetworkSettings struct {
-		Networks map[string]*struct{ NetworkID string }
-	}
-	Mounts []docker.Mount
-}
-
-// What a list may take. A container that docker compose has started takes 2 KiB in
-// dx's memory, one of docker run a quarter of that.
-const (
-	maxEntry = 1 << 20  // bytes of one container's, and of what is between two
-	maxKept  = 12 << 20 // of memory, for all
-)
-
-func readList(r *bounded) ([]Summary, error) {
-	in := json.NewDecoder(r)
-	r.part = maxEntry
-	switch begin, err := in.Token(); {
-	case err != nil:
-		return nil, err
-	case begin == nil: // neither dockerd nor Podman says that
-		return nil, errors.New("the answer is no list: it is null")
-	case begin != json.Delim('['):
-		return nil, fmt.Errorf("the answer is no list: it begins with %v", begin)
-	}
-	var out []Summary
-	for kept := 0; in.More(); {
-		var entry listed
-		r.part = maxEntry
-		if err := in.Decode(&entry); err != nil {
-			return nil, err
-		}
-		if kept += entry.weight(); kept > maxKept {
-			return nil, &tooLargeError{fmt.Sprintf("the list, with more than %d containers,", len(out)), maxKept}
-		}
-		out = append(out, summary(entry))
-	}
-	_, err := in.Token()
-	return out, err
-}
-
-// weight is what an entry takes in memory, or a little more.
-func (l *listed) weight() int {
-	n := 500 + len(l.ID) + len(l.Image) + len(l.ImageID) + len(l.Command) + len(l.State) + len(l.Status)
-	for _, name := range l.Names {
-		n += 16 + len(name)
-	}
-	for k, v := range l.Labels {
-		n += 80 + len(k) + len(v)
-	}
-	for name := range l.NetworkSettings.Networks {
-		n += 150 + len(name)
-	}
-	for _, m := range l.Mounts {
-		n += 64 + len(m.Name) + len(m.Source) + len(m.Destination) + len(m.Driver)
-	}
-	return n + 200*len(l.Ports)
-}
-
-func summary(s listed) Summary {
-	out := Summary{
-		ID: s.ID, Name: ownName(s.Names), Image: s.Image,
-		State: s.State, Status: s.Status, Labels: s.Labels, Ports: docker.Ports{},
-		ImageID: s.ImageID, Command: s.Command, Networks: map[string]string{}, Mounts: s.Mounts,
-	}
-	if s.Created != 0 {
-		out.Created = time.Unix(s.Created, 0)
-	}
-	for name, n := range s.NetworkSettings.Networks {
-		out.Networks[name] = ""
-		if n != nil {
-			out.Networks[name] = n.NetworkID
-		}
-	}
-	for _, p := range s.Ports {
-		port := fmt.Sprintf("%d/%s", p.PrivatePort, p.Type)
-		bindings := out.Ports[port]
-		if p.PublicPort != 0 {
-			bindings = append(bindings, docker.Binding{HostIP: p.IP, HostPort: strconv.Itoa(int(p.PublicPort))})
-		}
-		out.Ports[port] = bindings
-	}
-	return out
-}
-
-// ownName picks the container's own name: the others, of legacy links, have two
-// slashes ("/web/db"). Empty if no container can be called so: who lies may be the engine.
-func ownName(names []string) string {
-	for _, n := range names {
-		if n = strings.TrimPrefix(n, "/"); docker.IsName(n) {
-			return n
-		}
-	}
-	return ""
 }
 
 // Inspect asks for one container by name, ID or ID prefix. It takes the

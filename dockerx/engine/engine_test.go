@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -16,8 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"dx/dockerx/plain"
+	"dx/dockerx/plain/plaintest"
 	"dx/e2e/await"
 	"dx/e2e/fakeengine"
 )
@@ -141,6 +146,56 @@ func TestPartOfAnAnswer(t *testing.T) {
 		if list, err := c.List(context.Background(), false); !errors.As(err, &e) {
 			t.Errorf("%s, as a list: %+v, %v, want an engine error", answer, list, err)
 		}
+	}
+}
+
+// TestPlainList: what is read of an engine's list without encoding/json is what that reads.
+func TestPlainList(t *testing.T) {
+	read := func(l *listed, r *plain.Reader) { l.read(r) }
+	if text := plaintest.Filled[listed](t); !plaintest.Same(t, text, read) {
+		t.Errorf("%s is left to encoding/json", text)
+	}
+	for _, text := range []string{string(file(t, "list.json")), "[]", `[null,{"Id":"x","Ports":null,"Labels":null}]`, `[{"NetworkSettings":{"Networks":{"a":null}}}]`} {
+		var got kept
+		if !plain.Read([]byte(text), got.read) {
+			t.Errorf("%s is left to encoding/json", text)
+		}
+		want, err := decodeList(newBounded(nil, maxAnswer), strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.all); diff != "" || got.err != nil {
+			t.Errorf("%s: %v (-encoding/json +plain):\n%s", text, got.err, diff)
+		}
+	}
+}
+
+func FuzzList(f *testing.F) {
+	f.Add([]byte(`[{"Id":"x","Names":["/web"],"Ports":[{"PrivatePort":80,"Type":"tcp"}],"Labels":{"a":"b"}}]`))
+	f.Add([]byte(`[{"NetworkSettings":{"Networks":{"a":null,"b":{"NetworkID":"y"}}},"Mounts":[{"Name":"v"}]}, null]`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		plaintest.Same(t, text, func(l *listed, r *plain.Reader) { l.read(r) })
+		var got kept
+		if !plain.Read(text, got.read) {
+			return
+		}
+		want, err := decodeList(newBounded(nil, maxAnswer), bytes.NewReader(text))
+		if diff := cmp.Diff(want, got.all); diff != "" || fmt.Sprint(err) != fmt.Sprint(got.err) {
+			t.Errorf("%q: %v, want %v (-encoding/json +plain):\n%s", text, got.err, err, diff)
+		}
+	})
+}
+
+// TestLongList: what follows the part that is read at once belongs to the list too.
+func TestLongList(t *testing.T) {
+	const n = 40
+	entry := `{"Id":"x","Labels":{"a":"` + strings.Repeat("b", maxAtOnce/n) + `"}}`
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "[%s%s]", entry, strings.Repeat(","+entry, n))
+	})
+	list, err := c.List(context.Background(), true)
+	if err != nil || len(list) != n+1 {
+		t.Errorf("%d containers, %v, want %d", len(list), err, n+1)
 	}
 }
 

@@ -94,8 +94,8 @@ func (r *Reader) members(member func(key []byte)) {
 	}
 }
 
-// list reads an array.
-func (r *Reader) list(element func()) {
+// Elements reads an array: element reads one.
+func (r *Reader) Elements(element func()) {
 	if !r.begin('[') {
 		return
 	}
@@ -145,6 +145,8 @@ func (r *Reader) into(to any) {
 		*to = r.signed(64)
 	case *uint:
 		*to = uint(r.unsigned(strconv.IntSize))
+	case *uint16:
+		*to = uint16(r.unsigned(16))
 	case *uint32:
 		*to = uint32(r.unsigned(32))
 	case *uint64:
@@ -165,7 +167,7 @@ func Text[T ~string](to *T) func(*Reader) {
 func Texts[T ~string](to *[]T) func(*Reader) {
 	return func(r *Reader) {
 		*to = []T{}
-		r.list(func() { *to = append(*to, T(r.Text())) })
+		r.Elements(func() { *to = append(*to, T(r.Text())) })
 	}
 }
 
@@ -180,7 +182,7 @@ func List[T any](to *[]T, read func(*Reader, *T)) func(*Reader) {
 			}
 			*to = append(*to, element)
 		}
-		r.list(one)
+		r.Elements(one)
 	}
 }
 

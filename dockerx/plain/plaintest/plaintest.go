@@ -70,6 +70,8 @@ func fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(-7)
+	case reflect.Uint16:
+		v.SetUint(60000)
 	case reflect.Uint, reflect.Uint32, reflect.Uint64:
 		v.SetUint(4000000000)
 	default:
