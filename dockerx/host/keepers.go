@@ -3,9 +3,12 @@ package host
 import (
 	"errors"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
+	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -52,31 +55,75 @@ func glanceAt(pid int, here string) glance {
 	return g
 }
 
-// glances looks at processes, but at none whose session was begun in another PID namespace
-// than dx's. It is in that one or in one below, since a session is entered by being born in
-// it alone: it is no keeper, nor the first process of a namespace right below dx's. Asking
-// for the session costs a sixth of a look. Its number means no other process as long as
-// anybody is in it.
-func glances(pids []int, look func(pid int) glance) []glance {
-	pids = slices.Sorted(slices.Values(pids))
-	seen := make([]glance, len(pids))
-	var leaders, members []int // indices
-	leaderOf := make([]int, len(pids))
-	for i, pid := range pids {
-		sid, err := unix.Getsid(pid)
-		at, known := slices.BinarySearch(pids, sid)
-		if err != nil || sid == pid || !known {
-			leaders = append(leaders, i)
-			continue
+// glances looks at processes, some of which are told at a time, but at none whose session was
+// begun in another PID namespace than dx's. It is in that one or in one below, since a session
+// is entered by being born in it alone: it is no keeper, nor the first process of a namespace
+// right below dx's. Asking for the session costs a sixth of a look. Its number means no other
+// process as long as anybody is in it.
+func glances(told iter.Seq[[]int], look func(pid int) glance) []glance {
+	some := make(chan []int, 64) // so many that who tells them need not wait
+	parts := make([]passed, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() {
+			for pids := range some {
+				parts[i].take(pids, look)
+			}
+		})
+	}
+	for pids := range told {
+		some <- pids
+	}
+	close(some)
+	wg.Wait()
+	var all passed
+	for _, p := range parts {
+		all.leaders, all.members = append(all.leaders, p.leaders...), append(all.members, p.members...)
+	}
+	return all.complete(look)
+}
+
+// passed are processes of which the sessions have been asked for.
+type passed struct {
+	leaders []glance
+	members []member
+}
+
+// member is a process in a session that another has begun.
+type member struct{ pid, session int }
+
+func (p *passed) take(pids []int, look func(pid int) glance) {
+	for _, pid := range pids {
+		session, err := unix.Getsid(pid)
+		switch {
+		case err != nil || session == pid:
+			p.leaders = append(p.leaders, look(pid))
+		case session != 0 || !hasNoProgram(pid):
+			p.members = append(p.members, member{pid, session})
 		}
-		leaderOf[i] = at
-		members = append(members, i)
 	}
-	lookAt := func(which []int) {
-		nsops.Spread(len(which), func(n int) { seen[which[n]] = look(pids[which[n]]) })
+}
+
+// hasNoProgram reports whether a process is a kernel thread or a zombie. Kernel threads are in no
+// session of dx's PID namespace, and nothing else tells them at once.
+func hasNoProgram(pid int) bool {
+	_, err := proc.ReadlinkOf(pid, "exe")
+	return errors.Is(err, unix.ENOENT)
+}
+
+// complete looks at the members that may be keepers, and returns all by their numbers.
+func (p *passed) complete(look func(pid int) glance) []glance {
+	foreign := map[int]bool{}
+	for _, g := range p.leaders {
+		if g.pidns != "" {
+			foreign[g.pid] = true
+		}
 	}
-	lookAt(leaders)
-	lookAt(slices.DeleteFunc(members, func(i int) bool { return seen[leaderOf[i]].pidns != "" }))
+	left := slices.DeleteFunc(p.members, func(m member) bool { return foreign[m.session] })
+	seen := make([]glance, len(left))
+	nsops.Spread(len(left), func(i int) { seen[i] = look(left[i].pid) })
+	seen = append(seen, p.leaders...)
+	slices.SortFunc(seen, func(a, b glance) int { return a.pid - b.pid })
 	return seen
 }
 
@@ -91,12 +138,15 @@ func (l *Listing) asKeeper(g glance) (*believed, *monitor, *Doubt) {
 		return nil, m, doubt
 	}
 	shim, doubt := l.asShim(g.pid, g.serves)
-	if exe, err := proc.ReadlinkOf(g.pid, "exe"); doubt != nil && err == nil && runsMonitor(exe) {
+	if doubt == nil {
+		return shim, nil, nil
+	}
+	if exe, err := proc.ReadlinkOf(g.pid, "exe"); err == nil && runsMonitor(exe) {
 		if m, _ := l.asMonitor(g.pid); m != nil {
 			return nil, m, nil
 		}
 	}
-	return shim, nil, doubt
+	return nil, nil, doubt
 }
 
 func (l *Listing) asShim(pid int, id string) (*believed, *Doubt) {

@@ -32,7 +32,12 @@ func TestGlances(t *testing.T) {
 	standin.Must(t, err)
 	var mu sync.Mutex
 	looked := map[int]bool{}
-	seen := glances(pids, func(pid int) glance {
+	oneByOne := func(tell func([]int) bool) {
+		for _, pid := range pids {
+			tell([]int{pid})
+		}
+	}
+	seen := glances(oneByOne, func(pid int) glance {
 		mu.Lock()
 		defer mu.Unlock()
 		looked[pid] = true
@@ -45,9 +50,30 @@ func TestGlances(t *testing.T) {
 			t.Errorf("pid %d, of session %d, is looked at: %v, want %v (there: %d, here: %d)", pid, sid, looked[pid], want, there.PID, here.PID)
 		}
 	}
-	if len(seen) != len(pids) || len(looked) != len(pids)-2 {
-		t.Errorf("%d of %d are looked at, want all but 2: %v", len(looked), len(seen), looked)
+	if want := len(pids) - 2; len(seen) != want || len(looked) != want {
+		t.Errorf("%d are looked at and %d are told of, want %d: %v", len(looked), len(seen), want, looked)
 	}
+}
+
+// TestHasNoProgram: kernel threads and zombies alone, which are no keepers.
+func TestHasNoProgram(t *testing.T) {
+	standin.NeedRoot(t)
+	pids, err := proc.PIDs()
+	standin.Must(t, err)
+	kernel := 0
+	for _, pid := range pids {
+		got := hasNoProgram(pid)
+		st, err := proc.StatOf(pid)
+		if err != nil || st.Exiting() {
+			continue // it has ended meanwhile
+		}
+		if want := st.Flags&proc.PFKthread != 0; got != want {
+			t.Errorf("pid %d (%s) has no program: %v, want %v", pid, st.Comm, got, want)
+		} else if want {
+			kernel++
+		}
+	}
+	t.Logf("%d kernel threads", kernel) // none, in a PID namespace of its own
 }
 
 // session runs a script in a session of its own.

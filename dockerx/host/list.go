@@ -227,15 +227,16 @@ func (l *Listing) Close() {
 // findShims makes the one pass over /proc. One system call or two tell of a process in a
 // container, and four of any other, that it keeps none of the host's.
 func (l *Listing) findShims() error {
-	pids, err := proc.PIDs()
-	if err != nil {
-		return err
-	}
+	var err error
 	if l.trust, err = NewTrust(); err != nil {
 		return err
 	}
 	here := fmt.Sprintf("pid:[%d]", l.trust.pidns.Inode)
-	seen := glances(pids, func(pid int) glance { return glanceAt(pid, here) })
+	told := func(tell func([]int) bool) { err = proc.EachPIDs(tell) }
+	seen := glances(told, func(pid int) glance { return glanceAt(pid, here) })
+	if err != nil {
+		return err
+	}
 	var keepers []glance
 	for _, g := range seen {
 		switch {
