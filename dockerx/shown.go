@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"dx/dockerx/host"
 	"dx/nsops"
@@ -54,7 +55,14 @@ func (r *Resolver) showEarly(l *host.Listing) *shown {
 	if r.from == SourceHost {
 		return nil
 	}
-	return r.shownOn(l.Found)
+	var whose sync.WaitGroup
+	whose.Go(r.ownEarly)
+	s := r.shownOn(l.Found)
+	for _, c := range s.list {
+		c.found.Engine() // which it knows from then on
+	}
+	whose.Wait()
+	return s
 }
 
 func (s *shown) report(r *Resolver) {

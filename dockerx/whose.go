@@ -58,6 +58,13 @@ func (r *Resolver) own() host.Engine {
 	return r.ownFound
 }
 
+// ownEarly is own while an answer is waited for, if it is known yet from whom.
+func (r *Resolver) ownEarly() {
+	if peers, _ := r.engine.Peers(); len(peers) > 0 {
+		r.own()
+	}
+}
+
 func (r *Resolver) lookWhose() whose {
 	w := whose{daemons: r.lookDaemons()}
 	address := r.engine.Host()
