@@ -13,6 +13,7 @@ package main
 import (
 	"os"
 
+	_ "dx/cmd/dx/fdtable"
 	_ "dx/cmd/dx/sysmon"
 )
 
