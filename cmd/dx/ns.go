@@ -118,7 +118,7 @@ func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *o
 	v.inodes = inodes
 	switch {
 	case len(refs) == 0:
-		err = output.Render(out, append([]nsRecord{v.hostRecord()}, v.records()...), v.list)
+		err = output.Render(out, v.listRecords(out), v.list)
 	case len(g.Found) > 0:
 		err = output.Render(out, v.records(), v.columns)
 		if err == nil && out.IsTable() {
@@ -129,6 +129,15 @@ func (a *app) showNamespaces(ctx context.Context, find namespaces.Finder, out *o
 		err = &statusError{code: exitFailure}
 	}
 	return err
+}
+
+// listRecords are the host's and those of all containers; none for the table, which is made of
+// the comparison.
+func (v *nsView) listRecords(out *output.Printer) []nsRecord {
+	if out.IsTable() {
+		return nil
+	}
+	return append([]nsRecord{v.hostRecord()}, v.records()...)
 }
 
 // gather reads namespaces, and says on stderr what it could not have.
