@@ -35,12 +35,12 @@ func TestBuildah(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var line []byte
+	line := "sleep\x00" + seconds + "\x00" // which /bin/sh -c has become
 	eventually(t, "it is the RUN", func() bool {
-		line, err = os.ReadFile("/proc/" + row[0] + "/cmdline")
-		return err == nil && strings.Contains(string(line), "sleep") && strings.Contains(string(line), seconds)
+		now, err := os.ReadFile("/proc/" + row[0] + "/cmdline")
+		return err == nil && string(now) == line
 	})
-	if r := e.Dx(t, "--source", "host", "exec", row[1], "sh", "-c", "cat /proc/1/cmdline"); r.Code != 0 || r.Stdout != string(line) {
+	if r := e.Dx(t, "--source", "host", "exec", row[1], "sh", "-c", "cat /proc/1/cmdline"); r.Code != 0 || r.Stdout != line {
 		t.Errorf("exec %s: %v, want that init 1 is %q", row[1], r, line)
 	}
 	kill(t, pid)

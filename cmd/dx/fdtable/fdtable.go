@@ -26,7 +26,7 @@ const enough = 4096
 func lists(args []string) bool {
 	for _, arg := range args {
 		switch arg {
-		case "ps", "ns", "map":
+		case "ps", "ls", "list", "ns", "map":
 			return true
 		case "exec", "debug", "unshare", "diff", "inspect", "top", "who", "doctor", "help":
 			return false

@@ -18,6 +18,7 @@ func TestLists(t *testing.T) {
 		"ps":                          true,
 		"--api-timeout 20s ns web":    true,
 		"-H unix:///x map":            true,
+		"container ls":                true,
 		"exec web ps":                 false,
 		"--source host exec -it a ps": false,
 		"help ps":                     false,
