@@ -12,16 +12,14 @@ import (
 // between are the blanks between two columns.
 const between = "   "
 
-// columns writes the lines of a table for tablewriter. The library's own renderer measures
-// each text a dozen times and looks for colours in it, four fifths of what a list of 300
-// containers costs; here the widths are known, and colours come last.
+// columns writes the lines of a table for tablewriter, to which each is one text. With a text for
+// each cell the library measures it a dozen times and makes maps of it, four fifths of what a
+// table of 300 containers costs; here the widths are known.
 type columns struct {
 	*renderer.Blueprint
 	out    io.Writer
 	widths []int
-	rows   [][]Cell
 	colour bool
-	row    int // the next one
 }
 
 // Start implements tw.Renderer.
@@ -31,36 +29,35 @@ func (c *columns) Start(w io.Writer) error {
 }
 
 // Header implements tw.Renderer.
-func (c *columns) Header(lines [][]string, _ tw.Formatting) {
+func (c *columns) Header(lines [][]string, f tw.Formatting) {
 	for _, texts := range lines {
-		c.line(texts, nil)
+		c.Row(texts, f)
 	}
 }
 
 // Row implements tw.Renderer.
 func (c *columns) Row(texts []string, _ tw.Formatting) {
-	c.line(texts, c.rows[c.row])
-	c.row++
+	io.WriteString(c.out, texts[0]+"\n")
 }
 
-// line writes no blanks at its end.
-func (c *columns) line(texts []string, cells []Cell) {
+// line is one of the table's, without blanks at its end.
+func (c *columns) line(cells []Cell) string {
 	var b strings.Builder
 	gap := 0
-	for i, text := range texts {
+	for i, cell := range cells {
+		text := cell.Text
 		if text == "" {
 			gap += c.widths[i] + len(between)
 			continue
 		}
 		b.WriteString(strings.Repeat(" ", gap))
 		gap = c.widths[i] - width(text) + len(between)
-		if c.colour && i < len(cells) && cells[i].Alert {
+		if c.colour && cell.Alert {
 			text = red(text)
 		}
 		b.WriteString(text)
 	}
-	b.WriteByte('\n')
-	io.WriteString(c.out, b.String())
+	return b.String()
 }
 
 func red(text string) string { return "\x1b[31m" + text + "\x1b[0m" }

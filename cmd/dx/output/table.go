@@ -48,14 +48,13 @@ func (t Table) write(w io.Writer, s Screen) error {
 	if s.Width > 0 {
 		t = t.fitted(s.Width)
 	}
-	table := newTableWriter(w, &columns{widths: t.widths(), rows: t.Rows, colour: s.Colour})
-	table.Header(t.Header)
+	c := &columns{widths: t.widths(), colour: s.Colour}
+	table := newTableWriter(w, c)
+	if len(t.Header) > 0 {
+		table.Header(c.line(Row(t.Header...)))
+	}
 	for _, cells := range t.Rows {
-		texts := make([]string, 0, len(cells))
-		for _, c := range cells {
-			texts = append(texts, c.Text)
-		}
-		if err := table.Append(texts); err != nil {
+		if err := table.Append(c.line(cells)); err != nil {
 			return err
 		}
 	}
