@@ -9,9 +9,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
+
+// The process's first thread waits, as who looks for it sees that one's state.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if err := run(os.Args[1]); err != nil {
