@@ -34,7 +34,7 @@ build: ## Build bin/dx
 
 .PHONY: cross
 cross: ## Build and vet for arm64: bin/dx-arm64
-	GOARCH=arm64 $(GO) build -trimpath -ldflags "-s -w" -o bin/dx-arm64 ./cmd/dx
+	GOARCH=arm64 $(GO) build -trimpath -ldflags "$$(cmd/dx/packaging/ldflags)" -o bin/dx-arm64 ./cmd/dx
 	GOARCH=arm64 $(GO) vet ./...
 
 # The launcher's machine code and images, as arm64 runs them.
@@ -42,8 +42,9 @@ ARM64_TESTS = cd nsops/launch && GOARCH=arm64 $(GO) test -c -o ../../bin/launch-
 	DX_TEST_RUNNER="$$(command -v qemu-aarch64-static)" qemu-aarch64-static ../../bin/launch-arm64.test -test.run 'Loop|Image|Explain|Child|Filter'
 
 .PHONY: arm64
-arm64: ## Tests of the arm64 launcher under qemu-user
+arm64: cross ## Tests of the arm64 launcher, and of dx's start, under qemu-user
 	$(ARM64_TESTS)
+	qemu-aarch64-static bin/dx-arm64 --version
 
 .PHONY: generate
 generate: ## Write what is generated: golden images, the system call table, man pages

@@ -160,9 +160,13 @@ func (s *Suite) build(pkg string) (string, error) {
 	return out, Build(pkg, out)
 }
 
-// Build builds a main package as one static file.
+// Build builds a main package as one static file; dx, so that it begins where the one that is
+// published does (cmd/dx/packaging/ldflags).
 func Build(pkg, out string) error {
 	cmd := exec.Command("go", "build", "-o", out, pkg)
+	if pkg == "dx/cmd/dx" {
+		cmd = exec.Command("go", "build", "-ldflags", "-E _dx_start", "-o", out, pkg)
+	}
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, b)
