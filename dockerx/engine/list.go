@@ -88,8 +88,8 @@ func (k *kept) read(r *plain.Reader) {
 	})
 }
 
-// decodeList is for what is not plain, or long. What in reads comes from r, if not from what has
-// been read already.
+// decodeList is for what is not plain, or long. from has the whole answer; what has not been read
+// of it yet comes from r, whose bounds are set for each entry.
 func decodeList(r *bounded, from io.Reader) ([]Summary, error) {
 	in := json.NewDecoder(from)
 	r.part = maxEntry
