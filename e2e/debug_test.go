@@ -258,6 +258,11 @@ func TestDebugAttacker(t *testing.T) {
 func attackTools(t *testing.T, e *engine.Engine, c engine.Container, flags []string) {
 	t.Helper()
 	e.Spawn(t, slices.Concat(e.DxArgs(t), []string{"debug"}, flags, []string{c.Name, "sh", "-c", "echo $$ >/tmp/victim; sleep 1000"})...)
+	defer func() {
+		if t.Failed() {
+			t.Logf("dx said: %s", e.SpawnedTail())
+		}
+	}()
 	eventually(t, "the shell is there", func() bool { return e.Docker(t, "exec", c.Name, "test", "-s", "/tmp/victim").Code == 0 })
 	const attack = `
 f=/proc/$(cat /tmp/victim)/fd

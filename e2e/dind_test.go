@@ -44,7 +44,7 @@ func startDockerInDocker(t *testing.T, e *engine.Engine) *dockerInDocker {
 		parent = "/inner" // where there are processes, v2 has no controllers for what is below
 	}
 	e.MustDocker(t, "exec", "-d", d.box.Name, "sh", "-c", "exec dockerd --data-root /var/lib/docker --exec-root /run/exec --pidfile /run/docker.pid"+
-		" -H unix:///run/docker.sock --iptables=false --bridge=none --cgroup-parent "+parent+" >/run/log 2>&1")
+		" -H unix:///run/docker.sock --iptables=false --ip-forward=false --bridge=none --cgroup-parent "+parent+" >/run/log 2>&1")
 	await.Until(t, "the inner dockerd answers", func() bool { return d.docker(t, "version").Code == 0 })
 	r := e.Do(t, engine.Command{Args: []string{"sh", "-c", "docker save " + engine.Busybox + " | docker -H " + d.socket + " load"}})
 	if r.Code != 0 {

@@ -70,12 +70,21 @@ func (w *watcher) warmUp() {
 	for range 50 {
 		w.look(os.Getpid())
 	}
-	b, _ := os.ReadFile("/proc/loadavg") // its last field is the newest PID here
+	w.last = newest()
+}
+
+// newest is the last number that was given here: the last field of /proc/loadavg.
+func newest() int {
+	b, _ := os.ReadFile("/proc/loadavg")
 	f := strings.Fields(string(b))
-	w.last, _ = strconv.Atoi(f[len(f)-1])
+	n, _ := strconv.Atoi(f[len(f)-1])
+	return n
 }
 
 func (w *watcher) scan() {
+	if n := newest(); n > w.last+lookahead {
+		w.last = n - lookahead // those have gone while it did not run
+	}
 	for pid := w.last + 1; pid <= w.last+lookahead; pid++ {
 		if unix.Access("/proc/"+strconv.Itoa(pid), unix.F_OK) != nil {
 			continue
