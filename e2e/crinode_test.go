@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -64,8 +65,14 @@ func ownDirectory(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		endBelow(t, dir)
-		unmountBelow(t, dir)
-		if err := os.RemoveAll(dir); err != nil {
+		// What a monitor has started may still put files there.
+		var err error
+		removed := func() bool {
+			unmountBelow(t, dir)
+			err = os.RemoveAll(dir)
+			return err == nil
+		}
+		if !await.Holds(removed) {
 			t.Error(err)
 		}
 	})

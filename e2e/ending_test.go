@@ -25,9 +25,7 @@ func ending(t *testing.T, e *engine.Engine) engine.Container {
 	}
 	inside(t, "sleep "+s)
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // then the other's new parent reaps it
-	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	await.Stop(t, cmd.Process.Pid)
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

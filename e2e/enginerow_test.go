@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 )
 
@@ -169,10 +170,8 @@ func (r *row) enters(t *testing.T, e *engine.Engine) {
 func frozen(t *testing.T, pids []int, look func()) {
 	t.Helper()
 	for _, pid := range pids {
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
 		defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+		await.Stop(t, pid)
 	}
 	look()
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dx/e2e/await"
 	"dx/e2e/engine"
 	"dx/e2e/fakeengine"
 )
@@ -47,10 +48,8 @@ func timely(t *testing.T, e *engine.Engine, args ...string) engine.Result {
 // stop stops a process for the rest of the test.
 func stop(t *testing.T, pid int) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	await.Stop(t, pid)
 }
 
 func TestHungEngine(t *testing.T) {

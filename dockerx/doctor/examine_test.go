@@ -189,29 +189,9 @@ func TestExamineHealthyEngine(t *testing.T) {
 	}
 }
 
-// stopWholly stops a process and waits until each of its threads has: until then it may
-// answer.
-func stopWholly(t *testing.T, p *os.Process) {
-	t.Helper()
-	if err := p.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	running := func() bool {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return slices.ContainsFunc(threads, func(file string) bool {
-			b, err := os.ReadFile(file)
-			return err == nil && !bytes.Contains(b, []byte("\nState:\tT"))
-		})
-	}
-	await.Until(t, fmt.Sprintf("each thread of pid %d has stopped", p.Pid), func() bool { return !running() })
-}
-
 func TestExamineStoppedEngine(t *testing.T) {
 	socket, dockerd := startEngine(t)
-	stopWholly(t, dockerd)
+	await.Stop(t, dockerd.Pid)
 	p, r := examine(t, socket, mute)
 	checkCause(t, r, dockerdRole.is(stopped), dockerd.Pid)
 	if !has(r, dockerdSilent, 0) {
