@@ -47,7 +47,12 @@ func Compile(plan *Plan) (*Program, error) {
 	}
 	p, err := (&compiler{plan: plan}).compile()
 	if late := plan.pidsCgroup(); late != nil && err == nil {
-		p.atLimit = func() (*Program, error) { return (&compiler{plan: plan, late: late}).compile() }
+		p.atLimit = func() (*Program, error) {
+			if err := late.openProcs(); err != nil {
+				return nil, err
+			}
+			return (&compiler{plan: plan, late: late}).compile()
+		}
 	}
 	return p, err
 }
@@ -84,7 +89,7 @@ type compiler struct {
 
 	kept         bool      // steps are P's, whose parent is the keeper
 	late         *Cgroup   // the one in which the child is placed; nil: P enters all
-	enterUnified *Step     // by which P does if it was not born there
+	enterUnified []*Step   // by which P does if it was not born there
 	files1By1    *Step     // where the keeper closes its files, on old kernels
 	contained    bool      // the command looks names up in a container
 	child        bool      // steps are the child's from here on

@@ -19,8 +19,8 @@ func (c *compiler) closeHostFiles() {
 		return
 	}
 	// One by one: P was given these and the program's own file, and opened its
-	// attributes behind them.
-	for n := range len(c.files) + 1 + len(c.attributes()) + 1 {
+	// attributes and perhaps the unified cgroup behind them.
+	for n := range len(c.files) + 1 + len(c.attributes()) + 2 {
 		c.try("close a file of the host", "", "close", unix.SYS_CLOSE, nil, num(firstFile+n))
 	}
 }

@@ -129,19 +129,33 @@ func (c *compiler) enterCgroups() {
 		switch cg := &c.plan.Cgroups[i]; cg {
 		case c.late: // the keeper moves the child
 		case c.unified():
-			c.add(c.enterUnified)
+			for _, s := range c.enterUnified {
+				c.add(s)
+			}
 		default:
-			c.add(c.enterStep(cg))
+			c.add(c.enterStep(cg, c.file(cg.Procs, cg.Name+" cgroup")))
 		}
 	}
 }
 
-func (c *compiler) enterStep(cg *Cgroup) *Step {
+func (c *compiler) enterStep(cg *Cgroup, procs Arg) *Step {
 	// "0" is the writer itself (cgroups(7)).
 	return &Step{
 		Name: "write", Nr: unix.SYS_WRITE, Doing: "enter the " + cg.Name + " cgroup", Origin: c.origin("Cgroups"),
-		Args: []Arg{c.file(cg.Procs, cg.Name+" cgroup"), raw([]byte("0"), `"0"`), num(1)},
+		Args: []Arg{procs, raw([]byte("0"), `"0"`), num(1)},
 	}
+}
+
+// enterSteps are for the one of which only the directory is open. closeHostFiles closes
+// what they open.
+func (c *compiler) enterSteps(cg *Cgroup, dir Arg) (open, enter *Step) {
+	enter = c.enterStep(cg, named(0, procsFile))
+	open = &Step{
+		Name: "openat", Nr: unix.SYS_OPENAT, Doing: "open the " + cg.Name + " cgroup", Origin: enter.Origin,
+		Args: []Arg{dir, str(procsFile), named(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC")},
+		into: &slot{step: enter, arg: 0},
+	}
+	return open, enter
 }
 
 func (c *compiler) limits() {

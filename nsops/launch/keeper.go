@@ -80,12 +80,16 @@ func (c *compiler) restoreSignals(mask Arg) {
 func (c *compiler) startP(p *Step) (births []*Step) {
 	keeper := newLabel()
 	if cg := c.unified(); cg != nil {
-		c.enterUnified = c.enterStep(cg)
-		c.enterUnified.Nr, c.enterUnified.spare = opSet, true
-		born := c.call("start the program in the container's cgroup", "Cgroups", "clone3", unix.SYS_CLONE3, cloneArgs(c.file(cg.Dir, cg.Name+" cgroup directory")), num(cloneArgsSize))
+		dir := c.file(cg.Dir, cg.Name+" cgroup directory")
+		born := c.call("start the program in the container's cgroup", "Cgroups", "clone3", unix.SYS_CLONE3, cloneArgs(dir), num(cloneArgsSize))
 		born.onZero, born.onPositive, born.onError = p, keeper, goNext
 		births = append(births, born)
-		c.set("or let it enter by itself", &slot{step: c.enterUnified, arg: nrSlot}, named(uintptr(unix.SYS_WRITE), "write"))
+		open, enter := c.enterSteps(cg, dir)
+		c.enterUnified = []*Step{open, enter}
+		for _, s := range c.enterUnified {
+			c.set("or let it enter by itself", &slot{step: s, arg: nrSlot}, named(s.Nr, s.Name))
+			s.Nr, s.spare = opSet, true
+		}
 	}
 	clone := c.call("start the program", "", "clone", unix.SYS_CLONE,
 		named(unix.CLONE_PARENT_SETTID, "CLONE_PARENT_SETTID"), num(0), named(statusBase+offReportProgram, "&REPORT.program"), num(0), num(0))

@@ -31,12 +31,31 @@ func cgroupOfTest(t *testing.T, file string, parents ...string) string {
 	return ""
 }
 
-// inCgroups runs cat /proc/self/cgroup by a plan with these cgroups.
-func inCgroups(t *testing.T, list ...Cgroup) string {
+// inCgroups compiles a plan with these cgroups for cat /proc/self/cgroup.
+func inCgroups(t *testing.T, list ...Cgroup) *Program {
 	t.Helper()
 	plan := planFor(t, unshared(t, "--pid", "--mount-proc"), "cat", "/proc/self/cgroup")
 	plan.Cgroups = list
-	return mustRun(t, plan)
+	return compiled(t, plan)
+}
+
+// isIn runs such a program, whose command has to be in the cgroup of a directory.
+func isIn(t *testing.T, p *Program, dir string) {
+	t.Helper()
+	got, status, err := run(t, p)
+	if err != nil || status.ExitStatus() != 0 || !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
+		t.Errorf("status %#x, error %v, and the command is not in %s:\n%s", status, err, dir, got)
+	}
+}
+
+// step is the one of a program that does this.
+func step(t *testing.T, p *Program, doing string) *Step {
+	t.Helper()
+	at := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == doing })
+	if at < 0 {
+		t.Fatalf("the program does not %s", doing)
+	}
+	return p.Steps[at]
 }
 
 func openCgroup(t *testing.T, name, dir string) Cgroup {
@@ -49,28 +68,31 @@ func openCgroup(t *testing.T, name, dir string) Cgroup {
 	return cg
 }
 
-// P is born in a unified cgroup, without a write.
+// P is born in a unified cgroup, without a file to write to.
 func TestBornInTheCgroup(t *testing.T) {
 	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-	cg := openCgroup(t, "unified", dir)
-	cg.Procs = devNull(t)
-	if got := inCgroups(t, cg); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
-		t.Errorf("the command is not in %s:\n%s", dir, got)
-	}
+	p := inCgroups(t, openCgroup(t, "unified", dir))
+	step(t, p, "open the unified cgroup").Args[1] = str("no such file")
+	isIn(t, p, dir)
 }
 
 // Where P cannot be born in it, it enters the cgroup.
 func TestEntersTheCgroup(t *testing.T) {
 	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-	cg := openCgroup(t, "unified", dir)
-	var err error
-	if cg.Dir, err = os.OpenFile("/", unix.O_PATH, 0); err != nil {
+	p := inCgroups(t, openCgroup(t, "unified", dir))
+	step(t, p, "start the program in the container's cgroup").Nr = 1 << 20 // ENOSYS, as of Linux 5.6
+	isIn(t, p, dir)
+}
+
+// Where it may not enter either, the keeper places the child.
+func TestPlacedInTheUnifiedCgroup(t *testing.T) {
+	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+	p, err := inCgroups(t, openCgroup(t, "unified", dir)).atLimit()
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer cg.Dir.Close()
-	if got := inCgroups(t, cg); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
-		t.Errorf("the command is not in %s:\n%s", dir, got)
-	}
+	step(t, p, "place the child in the unified cgroup")
+	isIn(t, p, dir)
 }
 
 // Where no process may be born, the child is placed.
@@ -79,9 +101,7 @@ func TestPlacedInTheCgroup(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := inCgroups(t, openCgroup(t, "pids", dir)); !strings.Contains(got, "/"+filepath.Base(dir)+"\n") {
-		t.Errorf("the command is not in %s:\n%s", dir, got)
-	}
+	isIn(t, inCgroups(t, openCgroup(t, "pids", dir)), dir)
 }
 
 // A child that is placed is traced before the filter could deny it, and by its birth.
@@ -104,7 +124,7 @@ func TestPlacedChildIsHeld(t *testing.T) {
 			t.Error("P enters the cgroup in which nobody may be born")
 		}
 	}
-	if at := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == "place the child in the pids cgroup" }); at < 0 || p.Steps[at].kept {
+	if step(t, p, "place the child in the pids cgroup").kept {
 		t.Error("the keeper does not place the child")
 	}
 }
@@ -126,7 +146,7 @@ func TestPlacedChildDiesWithTheKeeper(t *testing.T) {
 	}
 	stop := &compiler{plan: &Plan{}}
 	stop.stop("be stopped by the container")
-	held := slices.IndexFunc(p.Steps, func(s *Step) bool { return s.Doing == "wait until the child is held" })
+	held := slices.Index(p.Steps, step(t, p, "wait until the child is held"))
 	p.Steps = slices.Insert(p.Steps, held, stop.steps...)
 	child := 0
 	go func() {

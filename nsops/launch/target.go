@@ -213,25 +213,33 @@ func setnsTakesPidfd() bool {
 // Unified is the name of the v2 hierarchy's cgroup.
 const Unified = "unified"
 
-// OpenCgroup opens the files of a cgroup directory by which a process enters it or, if
+// OpenCgroup opens that file of a cgroup directory by which a process enters it or, if
 // it is the unified one, is born in it.
 func OpenCgroup(name, dir string) (cg Cgroup, err error) {
 	cg.Name = name
 	if name == Unified {
 		cg.Dir, err = openAt(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
-	}
-	switch {
-	case err != nil:
-	case cg.Dir != nil:
-		cg.Procs, err = openAt(int(cg.Dir.Fd()), "cgroup.procs", unix.O_WRONLY)
-	default:
-		cg.Procs, err = openAt(unix.AT_FDCWD, filepath.Join(dir, "cgroup.procs"), unix.O_WRONLY)
+	} else {
+		cg.Procs, err = openAt(unix.AT_FDCWD, filepath.Join(dir, procsFile), unix.O_WRONLY)
 	}
 	if err != nil {
-		cg.Close()
 		return Cgroup{}, fmt.Errorf("open the %s cgroup: %w", name, err)
 	}
 	return cg, nil
+}
+
+// procsFile takes the PIDs of those that are to enter the cgroup (cgroups(7)).
+const procsFile = "cgroup.procs"
+
+// openProcs opens it for the keeper, where P is not to enter.
+func (cg *Cgroup) openProcs() (err error) {
+	if cg.Procs == nil {
+		cg.Procs, err = openAt(int(cg.Dir.Fd()), procsFile, unix.O_WRONLY)
+	}
+	if err != nil {
+		return fmt.Errorf("open the %s cgroup: %w", cg.Name, err)
+	}
+	return nil
 }
 
 // openAt opens a file that needs no poller.
