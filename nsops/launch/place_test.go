@@ -80,8 +80,23 @@ func TestBornInTheCgroup(t *testing.T) {
 func TestEntersTheCgroup(t *testing.T) {
 	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 	p := inCgroups(t, openCgroup(t, "unified", dir))
-	step(t, p, "start the program in the container's cgroup").Nr = 1 << 20 // ENOSYS, as of Linux 5.6
+	step(t, p, "start the program in the container's cgroup").Nr = 1 << 20 // ENOSYS, as before Linux 5.3
 	isIn(t, p, dir)
+}
+
+// What P has opened to enter is closed before the command, also one by one.
+func TestEntersAndCloses(t *testing.T) {
+	dir := cgroupOfTest(t, "cgroup.events", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+	for _, closeRange := range []bool{true, false} {
+		plan := planFor(t, unshared(t, "--pid", "--mount-proc"), "ls", "-l", "/proc/self/fd")
+		plan.Kernel.CloseRange, plan.Cgroups = closeRange, []Cgroup{openCgroup(t, "unified", dir)}
+		p := compiled(t, plan)
+		step(t, p, "start the program in the container's cgroup").Nr = 1 << 20
+		step(t, p, "open the unified cgroup").Args[2] = num(unix.O_WRONLY) // which execve does not close
+		if got, _, err := run(t, p); err != nil || !strings.Contains(got, " 0 -> ") || strings.Contains(got, procsFile) {
+			t.Errorf("with close_range %v: error %v, want streams and no %s among the files:\n%s", closeRange, err, procsFile, got)
+		}
+	}
 }
 
 // Where it may not enter either, the keeper places the child.

@@ -88,7 +88,7 @@ type Join struct {
 // Cgroup is a cgroup to enter.
 type Cgroup struct {
 	Name  string   // its controllers, as /proc/PID/cgroup has them: "memory", "cpu,cpuacct"; or "unified"
-	Procs *os.File // cgroup.procs, open for writing; nil until it is needed where there is Dir
+	Procs *os.File // cgroup.procs, open for writing; with Dir: nil until the keeper needs it
 	Dir   *os.File // O_PATH on the directory of a unified one (cgroup v2); else nil
 }
 

@@ -213,8 +213,8 @@ func setnsTakesPidfd() bool {
 // Unified is the name of the v2 hierarchy's cgroup.
 const Unified = "unified"
 
-// OpenCgroup opens that file of a cgroup directory by which a process enters it or, if
-// it is the unified one, is born in it.
+// OpenCgroup opens what a process needs to enter a cgroup or, if that is the unified one, to be
+// born in it.
 func OpenCgroup(name, dir string) (cg Cgroup, err error) {
 	cg.Name = name
 	if name == Unified {
