@@ -20,6 +20,7 @@ type Program struct {
 	key   seccomp.Key // of the exceptions from the filter; zero without any
 
 	atLimit func() (*Program, error) // for a container at its limit of processes; may be nil
+	shed    bool                     // of what dx has inherited: the kernel has no close_range for it
 	kept    bool                     // by a keeper, which is the first process
 	init    bool                     // the child is an init that starts the command
 	paused  func(pid int) error      // what is to be done while P has stopped itself; may be nil
@@ -101,7 +102,7 @@ func (c *compiler) program() (*Program, error) {
 	kept := c.kept
 	key := c.admit()
 	c.closeKeepersFiles()
-	return &Program{Steps: c.steps, files: c.files, names: c.names, key: key, kept: kept}, c.err
+	return &Program{Steps: c.steps, files: c.files, names: c.names, key: key, kept: kept, shed: !c.plan.Kernel.CloseRange}, c.err
 }
 
 // build appends the steps. What needs neither the container's rights nor its filter

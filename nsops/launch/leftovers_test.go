@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"dx/nsops/proc"
 )
 
@@ -39,5 +41,22 @@ func TestWhatNobodyCanUndoIsAnError(t *testing.T) {
 	var caller *CallerError
 	if err := plan.CheckCaller(proc.Status{}); !errors.As(err, &caller) || !slices.Equal(caller.Reasons, plan.Shed.Forever) {
 		t.Errorf("%v, want the reason", err)
+	}
+}
+
+// What dx's caller has left open is not the command's, on kernels without close_range either.
+func TestInheritedIsClosed(t *testing.T) {
+	needRoot(t)
+	const inherited = 200
+	if err := unix.Dup2(int(devNull(t).Fd()), inherited); err != nil { // without FD_CLOEXEC
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	for _, closeRange := range []bool{true, false} {
+		plan := planFor(t, unshared(t, "--pid", "--mount-proc"), "ls", "/proc/self/fd")
+		plan.Kernel.CloseRange = closeRange
+		if got := mustRun(t, plan); got != "0\n1\n2\n3\n" { // 3 is that directory
+			t.Errorf("with close_range %v the command has the files %q", closeRange, got)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -118,6 +119,21 @@ func (s *start) adopt(ctx context.Context) (*Process, error) {
 	return p.outcome(ctx, status, s.report)
 }
 
+// shedInherited keeps the descriptors that dx was started with, but for its streams, from what
+// dx starts: a directory of the host's would be a way out of the container.
+func shedInherited() error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list dx's own descriptors: %w", err)
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= firstFile {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
 // fork starts the program's first process. syscall.ForkExec, not os.StartProcess: the latter probes pidfd
 // support with a child of its own.
 func (p *Program) fork(stdio [3]*os.File, exe, report, notice *os.File) (pid int, pidfd *os.File, err error) {
@@ -132,6 +148,11 @@ func (p *Program) fork(stdio [3]*os.File, exe, report, notice *os.File) (pid int
 		files = append(files, f.Fd())
 	}
 	files = append(files, exe.Fd())
+	if p.shed {
+		if err := shedInherited(); err != nil {
+			return 0, nil, err
+		}
+	}
 	fd := -1 // stays so before Linux 5.2
 	pid, err = syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", len(files)-1), []string{"dx"},
 		&syscall.ProcAttr{Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{PidFD: &fd}})
