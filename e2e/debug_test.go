@@ -260,7 +260,8 @@ func attackTools(t *testing.T, e *engine.Engine, c engine.Container, flags []str
 	e.Spawn(t, slices.Concat(e.DxArgs(t), []string{"debug"}, flags, []string{c.Name, "sh", "-c", "echo $$ >/tmp/victim; sleep 1000"})...)
 	defer func() {
 		if t.Failed() {
-			t.Logf("dx said: %s", e.SpawnedTail())
+			processes, _ := exec.Command("ps", "-eo", "pid,ppid,stat,wchan:32,args", "--forest").Output()
+			t.Logf("dx said: %s\n%s", e.SpawnedTail(), processes)
 		}
 	}()
 	eventually(t, "the shell is there", func() bool { return e.Docker(t, "exec", c.Name, "test", "-s", "/tmp/victim").Code == 0 })
