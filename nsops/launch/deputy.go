@@ -133,18 +133,28 @@ func startDeputy() (*deputyProcess, error) {
 	}
 	defer unix.Close(sockets[1])
 	p := &deputyProcess{socket: sockets[0]}
-	if p.shared, err = unix.Mmap(int(shared.Fd()), 0, deputySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
-		// Its streams, which it does not use, are the socket as well: /dev/null would have
-		// to be opened, and a file that is opened must not get one of their numbers.
-		own := uintptr(sockets[1])
-		files := []uintptr{own, own, own, own, shared.Fd(), exe.Fd()}
-		p.pid, err = syscall.ForkExec("/proc/self/fd/5", []string{"dx"}, &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files})
-	}
-	if err != nil {
+	if err := p.start(sockets[1], shared, exe); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+func (p *deputyProcess) start(socket int, shared, exe *os.File) (err error) {
+	if p.shared, err = unix.Mmap(int(shared.Fd()), 0, deputySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return err
+	}
+	if !hasCloseRange() {
+		if err := shedInherited(); err != nil {
+			return err
+		}
+	}
+	// Its streams, which it does not use, are the socket as well: /dev/null would have
+	// to be opened, and a file that is opened must not get one of their numbers.
+	own := uintptr(socket)
+	files := []uintptr{own, own, own, own, shared.Fd(), exe.Fd()}
+	p.pid, err = syscall.ForkExec("/proc/self/fd/5", []string{"dx"}, &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files})
+	return err
 }
 
 // callSize is what dx sends: the number of a call and its six arguments. Back come a
@@ -261,6 +271,8 @@ func (c *Call) wait() error {
 	starved := 0
 	for {
 		left := time.Until(c.deadline)
+		// It is asked before the socket is: meanwhile the deputy may answer and wait for more.
+		hungry := left <= 0 && c.p.runnable()
 		fds := []unix.PollFd{{Fd: int32(c.p.socket), Events: unix.POLLIN}}
 		n, err := unix.Poll(fds, max(0, int(left.Milliseconds())))
 		switch {
@@ -269,8 +281,8 @@ func (c *Call) wait() error {
 			return fmt.Errorf("poll: %w", err)
 		case n > 0:
 			return nil
-		case time.Until(c.deadline) > 0:
-		case starved < maxStarved && c.p.runnable():
+		case left > 0:
+		case starved < maxStarved && hungry:
 			starved++
 			c.deadline = time.Now().Add(c.patience)
 		default:

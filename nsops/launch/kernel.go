@@ -23,10 +23,11 @@ func ThisKernel() (Kernel, error) {
 		return Kernel{}, fmt.Errorf("find the kernel's last capability: %w", err)
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_FACCESSAT2, ^uintptr(0), 0, 0, 0, 0, 0) // EFAULT where it is known
-	// The last descriptor that there could be is not open.
-	errClose := unix.CloseRange(math.MaxUint32, math.MaxUint32, 0)
-	return Kernel{LastCap: int(last), Faccessat2: known(errno), CloseRange: known(errClose)}, nil
+	return Kernel{LastCap: int(last), Faccessat2: known(errno), CloseRange: hasCloseRange()}, nil
 }
+
+// hasCloseRange asks for the last descriptor that there could be, which is not open.
+func hasCloseRange() bool { return known(unix.CloseRange(math.MaxUint32, math.MaxUint32, 0)) }
 
 // known tells a call that answers from one that is missing: some sandboxes'
 // filters say EPERM where the kernel would say ENOSYS.
