@@ -41,7 +41,7 @@ const podAnnotations = `{"io.kubernetes.cri.container-type":"container","io.kube
 // looked at again.
 func TestAbandoned(t *testing.T) {
 	standin.NeedRoot(t)
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	standin.Must(t, err)
 	defer self.Close()
 	k8s, other, moby := ownRoot(t, "k8s.io"), ownRoot(t, "default"), ownRoot(t, "moby")
@@ -67,7 +67,7 @@ func TestAbandoned(t *testing.T) {
 // is another's hides none that runs.
 func TestThousandsOfStates(t *testing.T) {
 	standin.NeedRoot(t)
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	standin.Must(t, err)
 	defer self.Close()
 	root := ownRoot(t, "k8s.io")

@@ -197,10 +197,11 @@ func awaitCommand(t *testing.T, pid int, arg string) {
 // started when it says.
 func TestForgedState(t *testing.T) {
 	standin.NeedRoot(t)
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer self.Close()
 	root := t.TempDir()
 	if err := errors.Join(os.Chmod(filepath.Dir(root), 0o755), os.Chmod(root, 0o755)); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func TestNamesOfRecords(t *testing.T) {
 
 // TestWhatARecordNames: the process that it means, for as long as that lives, and no other.
 func TestWhatARecordNames(t *testing.T) {
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	standin.Must(t, err)
 	defer self.Close()
 	r := &record{id: "b1", pid: self.PID, start: self.StartTime, proof: "its state", bundle: handle{fd: none}}
@@ -68,7 +68,7 @@ func TestWhatARecordNames(t *testing.T) {
 
 // TestChildOfAMonitor: LXC's monitor has one child, the init. Of several, none is meant.
 func TestChildOfAMonitor(t *testing.T) {
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	standin.Must(t, err)
 	defer self.Close()
 	m := &monitor{believed: believed{Process: self}, args: []string{"[lxc monitor] /var/lib/lxc lx1"}}
@@ -117,7 +117,7 @@ func TestLeaderOfAMachine(t *testing.T) {
 // root's alone.
 func TestNamedByItsStorage(t *testing.T) {
 	standin.NeedRoot(t)
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	standin.Must(t, err)
 	defer self.Close()
 	store := t.TempDir()

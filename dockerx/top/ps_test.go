@@ -60,10 +60,11 @@ func TestRunPS(t *testing.T) {
 	if _, err := exec.LookPath("ps"); err != nil {
 		t.Skip("no ps here")
 	}
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer self.Close()
 	mine := []Task{{PID: self.PID, start: self.StartTime}}
 	t.Setenv("COLUMNS", "12")
 	t.Setenv("PS_FORMAT", "uid")

@@ -96,7 +96,7 @@ func TestForest(t *testing.T) {
 }
 
 func TestCensusOfOneself(t *testing.T) {
-	self, err := proc.Self()
+	self, err := proc.Open(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"dx/nsops/proc"
 )
 
 // Leftover is something of dx's caller's that survives fork(2) and execve(2) and that
@@ -43,14 +41,6 @@ var leftovers = []Leftover{
 	ofPrctl("have transparent huge pages", "PR_SET_THP_DISABLE", unix.PR_GET_THP_DISABLE, unix.PR_SET_THP_DISABLE),
 	ofPrctl("have no memory merged", "PR_SET_MEMORY_MERGE", unix.PR_GET_MEMORY_MERGE, unix.PR_SET_MEMORY_MERGE),
 	ofPrctl("be no I/O flusher", "PR_SET_IO_FLUSHER", unix.PR_GET_IO_FLUSHER, unix.PR_SET_IO_FLUSHER),
-	{
-		doing: "die of memory errors as others do", call: "prctl",
-		get: memoryErrors, odd: isNot(0), nr: unix.SYS_PRCTL,
-		args: []Arg{
-			named(unix.PR_MCE_KILL, "PR_MCE_KILL"), named(unix.PR_MCE_KILL_SET, "PR_MCE_KILL_SET"),
-			named(unix.PR_MCE_KILL_DEFAULT, "PR_MCE_KILL_DEFAULT"), num(0), num(0),
-		},
-	},
 	speculation("PR_SPEC_STORE_BYPASS", unix.PR_SPEC_STORE_BYPASS, unix.PR_SPEC_DISABLE, unix.PR_SPEC_ENABLE),
 	speculation("PR_SPEC_INDIRECT_BRANCH", unix.PR_SPEC_INDIRECT_BRANCH, unix.PR_SPEC_DISABLE, unix.PR_SPEC_ENABLE),
 	speculation("PR_SPEC_L1D_FLUSH", unix.PR_SPEC_L1D_FLUSH, unix.PR_SPEC_ENABLE, unix.PR_SPEC_DISABLE),
@@ -95,17 +85,6 @@ func asking(nr uintptr, args ...uintptr) func() (uint64, bool) {
 		v, _, errno := unix.RawSyscall6(nr, a[0], a[1], a[2], a[3], a[4], 0)
 		return uint64(v), errno == 0
 	}
-}
-
-// memoryErrors returns the flags of PR_MCE_KILL. PR_MCE_KILL_CLEAR leaves one, which
-// PR_MCE_KILL_GET does not show, but /proc/PID/stat does.
-func memoryErrors() (uint64, bool) {
-	const process, early = 0x80, 0x08000000 // PF_MCE_PROCESS, PF_MCE_EARLY
-	self, err := proc.Self()
-	if err != nil {
-		return 0, false
-	}
-	return self.Flags & (process | early), true
 }
 
 func memoryPolicy() (uint64, bool) {

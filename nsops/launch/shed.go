@@ -74,6 +74,10 @@ func (c *compiler) shed() {
 		c.call("set the timer slack", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_SET_TIMERSLACK, "PR_SET_TIMERSLACK"), num(*ns))
 	}
 	c.useAllProcessors()
+	// Always: PR_MCE_KILL_GET does not show the flag that PR_MCE_KILL_CLEAR leaves, and a look
+	// at /proc/self/stat, which does, costs more.
+	c.call("die of memory errors as others do", "Inherited", "prctl", unix.SYS_PRCTL, named(unix.PR_MCE_KILL, "PR_MCE_KILL"),
+		named(unix.PR_MCE_KILL_SET, "PR_MCE_KILL_SET"), named(unix.PR_MCE_KILL_DEFAULT, "PR_MCE_KILL_DEFAULT"), num(0), num(0))
 	c.shedLeftovers()
 	c.shedRights()
 	if u := c.plan.Process.User.Umask; u != nil {

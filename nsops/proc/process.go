@@ -36,7 +36,6 @@ type Process struct {
 	PID       int
 	ParentPID int    // when it was opened
 	StartTime uint64 // clock ticks since boot: field 22 of /proc/PID/stat
-	Flags     uint64 // PF_…, when it was opened
 	Comm      string // its name, when it was opened
 	State     byte   // the same: see Stat
 
@@ -70,16 +69,16 @@ func (p *Process) identify() error {
 	case st.Dead():
 		err = fmt.Errorf("pid %d is a zombie: %w", p.PID, ErrGone)
 	}
-	p.ParentPID, p.StartTime, p.Flags, p.Comm, p.State = st.PPID, st.StartTime, st.Flags, st.Comm, st.State
+	p.ParentPID, p.StartTime, p.Comm, p.State = st.PPID, st.StartTime, st.Comm, st.State
 	return err
 }
 
-// Self returns the calling process. It is opened once, and stays open: Close of it does
-// nothing.
+// Self returns the calling process, by OpenDir. It is opened once, and stays open: Close of
+// it does nothing.
 func Self() (*Process, error) { return self() }
 
 var self = sync.OnceValues(func() (*Process, error) {
-	p, err := Open(os.Getpid())
+	p, err := OpenDir(os.Getpid())
 	if err == nil {
 		p.shared = true
 	}

@@ -68,7 +68,10 @@ func countFDs(t *testing.T) int {
 
 func TestOpenSelf(t *testing.T) {
 	checkFDs(t)
-	p, err := Self()
+	if p, err := Self(); err != nil || p.PID != os.Getpid() {
+		t.Errorf("Self is %+v, %v", p, err)
+	}
+	p, err := Open(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
