@@ -14,6 +14,9 @@ import (
 // Failing that too, the caller's own stand in, which an ordinary login shares with
 // the host: the PID returned is then os.Getpid().
 func ReadHost() (Set, int, error) {
+	if _, err := proc.Self(); err != nil {
+		return Set{}, 0, err
+	}
 	for _, pid := range []int{1, 2, os.Getpid()} {
 		set, err := readHostAs(pid)
 		if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, proc.ErrGone) {

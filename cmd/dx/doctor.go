@@ -10,6 +10,7 @@ import (
 
 	"dx/cmd/dx/output"
 	"dx/dockerx/doctor"
+	"dx/nsops/proc"
 	"dx/nsops/session"
 )
 
@@ -66,6 +67,9 @@ func (a *app) runDoctor(ctx context.Context, o doctorOptions, apiTimeout bool) e
 	out, err := a.printer(o.list)
 	if err != nil {
 		return err
+	}
+	if _, err := proc.Self(); err != nil { // nothing would be what it seems
+		return &clientError{err: fmt.Errorf("dx: %w", err), code: exitDx}
 	}
 	if o.unmount != "" {
 		return a.unmount(ctx, o)

@@ -74,16 +74,33 @@ func (p *Process) identify() error {
 }
 
 // Self returns the calling process, by OpenDir. It is opened once, and stays open: Close of
-// it does nothing.
+// it does nothing. It is an error if /proc is not that of the caller's own PID namespace, as
+// after `unshare --pid` without --mount-proc: numbers in it are those of other processes than
+// pidfd_open(2) and kill(2) take them for.
 func Self() (*Process, error) { return self() }
 
 var self = sync.OnceValues(func() (*Process, error) {
+	if err := isOwnProc(); err != nil {
+		return nil, err
+	}
 	p, err := OpenDir(os.Getpid())
 	if err == nil {
 		p.shared = true
 	}
 	return p, err
 })
+
+func isOwnProc() error {
+	const remedy = "mount the right one: mount -t proc proc /proc, or unshare --mount-proc"
+	there, err := os.Readlink("/proc/self") // in the namespace of that /proc
+	switch {
+	case err != nil:
+		return fmt.Errorf("/proc does not show dx itself: %w; %s", err, remedy)
+	case there != strconv.Itoa(os.Getpid()):
+		return fmt.Errorf("/proc is that of another PID namespace, where dx is process %s and not %d; %s", there, os.Getpid(), remedy)
+	}
+	return nil
+}
 
 // OpenDir is Open without a look at who it is, zombies included: for lists, where a
 // Process must be cheap, and for who knows it by what is read of it afterwards. ParentPID

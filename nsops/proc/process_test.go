@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +65,26 @@ func countFDs(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(fds)
+}
+
+// A /proc of another PID namespace has other processes under dx's numbers.
+func TestSelfInAnotherProc(t *testing.T) {
+	const helper = "DX_TEST_HELPER=self"
+	if slices.Contains(os.Environ(), helper) {
+		_, err := Self()
+		fmt.Print(err)
+		os.Exit(0)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("a PID namespace needs root")
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestSelfInAnotherProc$")
+	cmd.Env = append(os.Environ(), helper)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "another PID namespace") || !strings.Contains(string(out), "and not 1;") {
+		t.Errorf("%v, %s", err, out)
+	}
 }
 
 func TestOpenSelf(t *testing.T) {
