@@ -75,7 +75,7 @@ func (f *Found) bundle() *Bundle {
 	if f.record != nil {
 		return &Bundle{ID: f.ID, Path: f.Bundle, Shim: f.shim.Process, dir: f.dir, Manager: f.engine.Manager, record: f.record}
 	}
-	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim.Process, ShimStatus: f.shim.status, dir: f.dir}
+	return &Bundle{ID: f.ID, Namespace: f.Namespace, Path: f.Bundle, Shim: f.shim.Process, dir: f.dir}
 }
 
 // BundleOf returns the bundle that Open would find for a process, with what the listing
@@ -91,6 +91,10 @@ func (f *Found) BundleOf(p *proc.Process) (*Bundle, error) {
 	if f.shim == nil || f.fromState || p.PID != f.PID {
 		return nil, ErrNoBundle
 	}
+	shimStatus, err := f.shim.Status()
+	if err != nil {
+		return nil, ErrNoBundle
+	}
 	status, err := p.Status()
 	if err != nil {
 		return nil, err
@@ -100,7 +104,7 @@ func (f *Found) BundleOf(p *proc.Process) (*Bundle, error) {
 		return nil, ErrNoBundle
 	}
 	b := f.bundle()
-	b.Status = status
+	b.Status, b.ShimStatus = status, shimStatus
 	if b.Shim, err = f.shim.Dup(); err != nil {
 		return nil, err
 	}

@@ -135,7 +135,7 @@ func UserDaemonOf(p *proc.Process) (Engine, bool) {
 	if err != nil {
 		return Engine{}, false
 	}
-	exe, _, owner, err := trust.checkOfUser(p)
+	exe, owner, err := trust.checkOfUser(p)
 	if err != nil || !strings.HasPrefix(path.Base(exe.Path), "dockerd") {
 		return Engine{}, false
 	}

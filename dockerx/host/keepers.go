@@ -154,15 +154,14 @@ func (l *Listing) asShim(pid int, id string) (*believed, *Doubt) {
 	if err != nil {
 		return nil, nil
 	}
-	status, err := l.trust.Shim(p, id)
-	if err != nil {
+	if err := l.trust.Shim(p, id); err != nil {
 		p.Close()
 		if errors.Is(err, errNoShim) || IsGone(err) { // a zombie has no program
 			return nil, nil
 		}
 		return nil, &Doubt{ID: id, Err: err}
 	}
-	return &believed{Process: p, status: status}, nil
+	return &believed{Process: p}, nil
 }
 
 // firstTable is how many descriptors a process has room for at first (NR_OPEN_DEFAULT,

@@ -53,8 +53,7 @@ type Found struct {
 // believed is a shim whose word counts.
 type believed struct {
 	*proc.Process
-	status proc.Status // when that was seen
-	owner  uint32      // the plain user in whose namespace it is, and for whom alone it counts; 0: none
+	owner uint32 // the plain user in whose namespace it is, and for whom alone it counts; 0: none
 }
 
 // FoundIn is a container that Docker's files tell of.

@@ -114,11 +114,11 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 		return nil, err
 	}
 	m := &monitor{args: strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")}
-	exe, st, err := t.check(p)
+	exe, err := t.Check(p)
 	var owner uint32
 	var not *DisbeliefError
 	if errors.As(err, &not) {
-		exe, st, owner, err = t.checkOfUser(p)
+		exe, owner, err = t.checkOfUser(p)
 	}
 	if errors.As(err, &not) {
 		not.Claim = "claims to keep a container"
@@ -129,7 +129,7 @@ func (t Trust) monitor(p *proc.Process) (*monitor, error) {
 	if err == nil && !isMonitor(path.Base(cutDeleted(exe.Path))) {
 		err = errNoShim
 	}
-	m.believed = believed{p, st, owner}
+	m.believed = believed{p, owner}
 	return m, err
 }
 

@@ -30,9 +30,10 @@ import (
 
 // checkOfUser is Trust.check for a process that may keep a container of a plain user's. It
 // returns whose.
-func (t Trust) checkOfUser(p *proc.Process) (exe proc.Executable, st proc.Status, owner uint32, err error) {
-	if st, err = p.Status(); err != nil {
-		return exe, st, 0, err
+func (t Trust) checkOfUser(p *proc.Process) (exe proc.Executable, owner uint32, err error) {
+	st, err := p.Status()
+	if err != nil {
+		return exe, 0, err
 	}
 	owner = st.UID[0]
 	reason := ""
@@ -46,9 +47,9 @@ func (t Trust) checkOfUser(p *proc.Process) (exe proc.Executable, st proc.Status
 		exe, reason, err = doubtProgramOf(p, owner)
 	}
 	if err := disbelief(p, reason, err); err != nil {
-		return exe, st, 0, err
+		return exe, 0, err
 	}
-	return exe, st, owner, nil
+	return exe, owner, nil
 }
 
 // doubtRealm wants a process that is root of the user's namespace, and no container: one
@@ -120,7 +121,7 @@ func OwnerOf(p *proc.Process) uint32 {
 // EngineOwner returns the plain user whose engine a process is, which listens where dx asks: one
 // that runs as root of a namespace of that user's. ok is false for any other process.
 func (t Trust) EngineOwner(p *proc.Process) (owner uint32, ok bool) {
-	_, _, owner, err := t.checkOfUser(p)
+	_, owner, err := t.checkOfUser(p)
 	return owner, err == nil
 }
 

@@ -125,24 +125,23 @@ func (t Trust) Host(p *proc.Process) bool {
 // proc.ErrGone or os.ErrNotExist for one that is about to be gone.
 // What the process itself can shape (its working directory) is not touched.
 func (t Trust) Check(p *proc.Process) (proc.Executable, error) {
-	exe, _, err := t.check(p)
-	return exe, err
+	return t.check(&claimant{Process: p})
 }
 
-func (t Trust) check(p *proc.Process) (exe proc.Executable, st proc.Status, err error) {
-	st, err = p.Status()
+func (t Trust) check(c *claimant) (exe proc.Executable, err error) {
+	uids, err := c.uids()
 	reason := ""
 	if err == nil {
-		// This comes first: whoever fails here costs one look at a file of the kernel's.
-		reason = t.doubtIDs(st)
+		// This comes first: whoever fails here costs one question to the kernel.
+		reason = t.doubtIDs(uids)
 	}
 	if reason == "" && err == nil {
-		reason, err = t.doubtPlace(p, st)
+		reason, err = t.doubtPlace(c)
 	}
 	if reason == "" && err == nil {
-		exe, reason, err = t.doubtProgram(p)
+		exe, reason, err = t.doubtProgram(c.Process)
 	}
-	return exe, st, disbelief(p, reason, err)
+	return exe, disbelief(c.Process, reason, err)
 }
 
 // disbelief is nil if there is no reason for it. Who has just ended claims nothing: it loses its
@@ -159,12 +158,13 @@ func disbelief(p *proc.Process, reason string, err error) error {
 	return nil
 }
 
-func (t Trust) doubtIDs(st proc.Status) string {
-	if first := st.UID[0]; !t.Owns(first) {
+func (t Trust) doubtIDs(uids [4]uint32) string {
+	first := uids[0]
+	if !t.Owns(first) {
 		return fmt.Sprintf("it runs as uid %d", first)
 	}
-	if st.UID != [4]uint32{st.UID[0], st.UID[0], st.UID[0], st.UID[0]} {
-		return fmt.Sprintf("its uids are %d, %d, %d and %d", st.UID[0], st.UID[1], st.UID[2], st.UID[3])
+	if uids != [4]uint32{first, first, first, first} {
+		return fmt.Sprintf("its uids are %d, %d, %d and %d", first, uids[1], uids[2], uids[3])
 	}
 	return ""
 }
@@ -172,7 +172,8 @@ func (t Trust) doubtIDs(st proc.Status) string {
 // Owns reports whether a uid is root's or dx's own.
 func (t Trust) Owns(uid uint32) bool { return uid == 0 || uid == t.uid }
 
-func (t Trust) doubtPlace(p *proc.Process, st proc.Status) (string, error) {
+func (t Trust) doubtPlace(c *claimant) (string, error) {
+	p := c.Process
 	for _, ns := range []struct {
 		kind nsops.Type
 		want nsops.ID
@@ -190,6 +191,10 @@ func (t Trust) doubtPlace(p *proc.Process, st proc.Status) (string, error) {
 	// rights of the host's root.
 	if id, err := nsops.Identify(p, nsops.Mnt); err == nil && id == t.mntns {
 		return "", nil
+	}
+	st, err := c.Status()
+	if err != nil {
+		return "", err
 	}
 	if reason := doubtRights(st); reason != "" {
 		return reason, nil
@@ -230,10 +235,12 @@ func (t Trust) doubtProgram(p *proc.Process) (exe proc.Executable, reason string
 // in one below the first, of the host's root as well, whose programs run there.
 const unmapped = 65534
 
-// Shim returns the status of a process that is a shim of root's, or of dx's user, else a
+// Shim returns nil for a process that is a shim of root's, or of dx's user, else a
 // DisbeliefError. id is what it claims to serve.
-func (t Trust) Shim(p *proc.Process, id string) (proc.Status, error) {
-	exe, st, err := t.check(p)
+func (t Trust) Shim(p *proc.Process, id string) error { return t.shim(&claimant{Process: p}, id) }
+
+func (t Trust) shim(p *claimant, id string) error {
+	exe, err := t.check(p)
 	var not *DisbeliefError
 	if err == nil && !strings.Contains(path.Base(exe.Path), "containerd-shim") {
 		err = &DisbeliefError{PID: p.PID, Reason: "its program is no shim", Err: errNoShim}
@@ -241,7 +248,7 @@ func (t Trust) Shim(p *proc.Process, id string) (proc.Status, error) {
 	if errors.As(err, &not) {
 		not.Claim = "claims to be the shim of " + short(id)
 	}
-	return st, err
+	return err
 }
 
 // Cgroup returns nil if a process's cgroup proves that it is in the container with

@@ -121,8 +121,7 @@ func ownTrustOf(t *testing.T) Trust {
 
 // mustSay wants a disbelief for this reason alone; none if it is empty.
 func shimDoubt(trust Trust, p *proc.Process) error {
-	_, err := trust.Shim(p, webID)
-	return err
+	return trust.Shim(p, webID)
 }
 
 func mustSay(t *testing.T, err error, reason string) {
@@ -155,7 +154,7 @@ func TestTrustWantsAllIDs(t *testing.T) {
 		{user, [4]uint32{1000, 0, 0, 0}, false},
 		{user, [4]uint32{1001, 1001, 1001, 1001}, false},
 	} {
-		if reason := c.trust.doubtIDs(proc.Status{UID: c.uids}); (reason == "") != c.ok {
+		if reason := c.trust.doubtIDs(c.uids); (reason == "") != c.ok {
 			t.Errorf("dx of uid %d, a process of uids %v: %q, want it believed: %v", c.trust.uid, c.uids, reason, c.ok)
 		}
 	}
@@ -206,7 +205,7 @@ func TestTrustDoubtsNoZombie(t *testing.T) {
 	}
 	defer p.Close()
 	await.Until(t, "true has ended", func() bool { st, err := p.Stat(); return err == nil && st.Dead() })
-	_, err = ownTrustOf(t).Shim(p, webID)
+	err = ownTrustOf(t).Shim(p, webID)
 	var disbelief *DisbeliefError
 	if err == nil || errors.As(err, &disbelief) {
 		t.Errorf("%v", err)
@@ -224,7 +223,7 @@ func TestTrustRefusesContainers(t *testing.T) {
 	mustSay(t, shimDoubt(trust, away), "it is in the cgroup of container "+id[:12])
 	mustSay(t, shimDoubt(trust, here), "")
 	want := fmt.Sprintf("pid %d claims to be the shim of %s, but it is in the cgroup of container %s: not believed", away.PID, webID[:12], id[:12])
-	if _, err := trust.Shim(away, webID); err == nil || err.Error() != want {
+	if err := trust.Shim(away, webID); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	trust.own = at(id)

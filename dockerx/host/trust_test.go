@@ -44,7 +44,7 @@ func TestTrustAsksTheProcess(t *testing.T) {
 			if err := os.Remove(file); err != nil { // as an upgrade does
 				t.Fatal(err)
 			}
-			_, err := trust.Shim(p, webID)
+			err := trust.Shim(p, webID)
 			var not *DisbeliefError
 			switch {
 			case want.reason == "" && err != nil:

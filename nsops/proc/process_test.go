@@ -67,6 +67,49 @@ func countFDs(t *testing.T) int {
 	return len(fds)
 }
 
+// What a pidfd tells is what status tells, and nothing once the process is gone.
+func TestUIDs(t *testing.T) {
+	const helper = "DX_TEST_HELPER=uids"
+	if slices.Contains(os.Environ(), helper) {
+		if err := unix.Setresuid(1, 2, 3); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println()
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("other uids need root")
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestUIDs$")
+	cmd.Env = append(os.Environ(), helper)
+	stdin, err := cmd.StdinPipe()
+	must(t, err)
+	stdout, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := OpenDir(cmd.Process.Pid)
+	must(t, err)
+	defer p.Close()
+	st, err := p.Status()
+	must(t, err)
+	got, ok := p.UIDs()
+	stdin.Close()
+	must(t, cmd.Wait())
+	if pidfdsAreMute.Load() {
+		t.Skip("pidfds of this kernel do not tell")
+	}
+	if want := [4]uint32{1, 2, 3, 2}; !ok || got != want || st.UID != want {
+		t.Errorf("%v, %v, and status says %v, want %v", got, ok, st.UID, want)
+	}
+	if got, ok := p.UIDs(); ok {
+		t.Errorf("one that has ended has the uids %v", got)
+	}
+}
+
 // A /proc of another PID namespace has other processes under dx's numbers.
 func TestSelfInAnotherProc(t *testing.T) {
 	const helper = "DX_TEST_HELPER=self"
@@ -323,5 +366,12 @@ func TestRlimits(t *testing.T) {
 	}
 	if got, err := p.Rlimits(); err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
