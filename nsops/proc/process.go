@@ -91,13 +91,14 @@ var self = sync.OnceValues(func() (*Process, error) {
 })
 
 func isOwnProc() error {
-	const remedy = "mount the right one: mount -t proc proc /proc, or unshare --mount-proc"
 	there, err := os.Readlink("/proc/self") // in the namespace of that /proc
 	switch {
 	case err != nil:
-		return fmt.Errorf("/proc does not show dx itself: %w; %s", err, remedy)
+		return fmt.Errorf("/proc does not show dx itself: %w; mount one: mount -t proc proc /proc", err)
 	case there != strconv.Itoa(os.Getpid()):
-		return fmt.Errorf("/proc is that of another PID namespace, where dx is process %s and not %d; %s", there, os.Getpid(), remedy)
+		// Not to mount one: that /proc may be the whole host's.
+		return fmt.Errorf("/proc is that of another PID namespace, where dx is process %s and not %d; run dx in that namespace, or with a /proc of its own (unshare --mount-proc)",
+			there, os.Getpid())
 	}
 	return nil
 }
