@@ -105,6 +105,7 @@ func TestUIDs(t *testing.T) {
 	if want := [4]uint32{1, 2, 3, 2}; !ok || got != want || st.UID != want {
 		t.Errorf("%v, %v, and status says %v, want %v", got, ok, st.UID, want)
 	}
+	p.PID = os.Getpid() // as if its number were another's now
 	if got, ok := p.UIDs(); ok {
 		t.Errorf("one that has ended has the uids %v", got)
 	}
